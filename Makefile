@@ -1,0 +1,77 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+HOST ?= 127.0.0.1
+PORT ?= 8000
+APP_ENV ?= development
+export APP_ENV HOST PORT
+export FLASK_APP := wsgi
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+INSTALL := pip install --quiet --disable-pip-version-check --require-hashes
+COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" pip-compile --quiet --generate-hashes --allow-unsafe \
+	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate
+# Runs a command with DATABASE_URL; where that is unset, with an embedded PostgreSQL under var/postgres.
+WITH_DATABASE := python -m calyapp.db.embedded var/postgres
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/run  ## Start Caly on http://HOST:PORT with a demo client (Ctrl-C stops it)
+	@exec $(WITH_DATABASE) sh deploy/development.sh
+
+test: .venv/dev  ## Run all tests on their own throw-away servers
+	@exec pytest $(ARGS)
+
+check: .venv/dev  ## Formatter, linter, types, import contracts, dead code, migration lint
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	vulture calyapp wsgi.py gunicorn.conf.py tests/contracts/used_elsewhere.py
+	alembic -c setup.cfg upgrade head --sql 2>/dev/null | squawk --config deploy/squawk.toml
+	@! grep -nE '://|^--|find-links' requirements*.txt || { echo "requirements name an index"; exit 1; }
+
+format: .venv/dev  ## Format the code and mend what the linter can
+	ruff format .
+	ruff check --fix .
+
+migrate: .venv/run  ## Bring the database to the newest revision
+	@exec $(WITH_DATABASE) alembic -c setup.cfg upgrade head
+
+migration: .venv/dev  ## Write a new revision: make migration m="what it does"
+	@test -n "$(m)" || { echo 'usage: make migration m="what it does"'; exit 2; }
+	@exec $(WITH_DATABASE) alembic -c setup.cfg revision --autogenerate -m "$(m)"
+
+psql: .venv/run  ## Look into the database of a running `make run`: make psql ARGS='-c "SELECT …"'
+	@exec sh deploy/psql.sh $(ARGS)
+
+requirements: .venv/tools  ## Pin and hash the requirements anew
+	$(COMPILE) --upgrade -o requirements.txt requirements.in
+	$(COMPILE) --upgrade -o requirements-embedded.txt requirements-embedded.in
+	$(COMPILE) --upgrade -o requirements-dev.txt requirements-dev.in
+
+clean:  ## Remove the virtual environment and caches; the database under var/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Caly needs Python 3.11 or newer (PYTHON=…)"; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/run: requirements.txt requirements-embedded.txt | .venv/bin/python
+	@echo "Installing requirements …"
+	@$(INSTALL) -r requirements.txt -r requirements-embedded.txt
+	@touch $@
+
+.venv/dev: requirements.txt requirements-embedded.txt requirements-dev.txt | .venv/bin/python
+	@echo "Installing requirements for development …"
+	@$(INSTALL) -r requirements.txt -r requirements-embedded.txt -r requirements-dev.txt
+	@touch .venv/run $@
+
+.venv/tools: | .venv/bin/python
+	@pip install --quiet --disable-pip-version-check pip-tools==7.6.2
+	@touch $@
+
+.PHONY: help run test check format migrate migration psql requirements clean

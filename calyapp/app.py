@@ -1,0 +1,44 @@
+"""The application, as a table of contents."""
+
+import os
+
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+
+from calyapp import cli, logs, services
+from calyapp.config import Settings
+from calyapp.web import health, webhooks
+from calyapp.web.pipeline import access_log, body_limit, error_responses, guard, proxy, request_id
+
+
+class _Json(DefaultJSONProvider):
+    """JSON for people too: members in the order that they were written in, Hindi as Hindi."""
+
+    ensure_ascii = False
+    sort_keys = False
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The WSGI application. Raises `ConfigurationError`, and `LookupError` for a route without an access policy."""
+    settings = settings or Settings.from_env(os.environ)
+    logs.configure(settings.log_level)
+    parts = services.build(settings)
+    app = Flask("calyapp", static_folder=None)
+    app.extensions["caly"] = parts
+    app.json = _Json(app)
+    app.url_map.merge_slashes = False  # a doubled slash is a wrong address, not a reason to redirect
+
+    # The pipeline, in the order in which a request meets it.
+    proxy.install(app, settings.trusted_proxies)
+    request_id.install(app)
+    access_log.install(app)
+    body_limit.install(app)
+    guard.install(app, parts)
+    error_responses.install(app, parts)
+
+    app.register_blueprint(webhooks.blueprint(parts))
+    app.register_blueprint(health.blueprint(parts))
+    cli.install(app)
+
+    guard.verify(app)
+    return app

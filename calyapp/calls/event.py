@@ -1,0 +1,70 @@
+"""One delivery in canonical form: what arrived, about which call, what it says. Knows no dialect and no HTTP."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from calyapp.calls.state import CallView
+
+_CALLS = UUID("5b0c4c2e-9f0e-5c57-8b2c-7f2f0a6c9d11")
+
+Pairs = Sequence[tuple[str, str]]
+"""A delivery's parameters: names and texts, the ones that count first where a name comes twice."""
+
+
+class Route(StrEnum):
+    """Under which address a delivery came in; the word after `/webhooks/exotel/`."""
+
+    CALL_START = "call-start"
+    CALL_STATUS = "call-status"
+    CALL_END = "call-end"
+    RECORDING = "recording"
+    PASSTHRU = "passthru"
+    HEARTBEAT = "heartbeat"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """When, from where and as which request a delivery arrived, and the id of its audit entry."""
+
+    at: datetime
+    audit_id: UUID
+    request_id: str | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEvent:
+    """One delivery. `client_id` is None as long as only its numbers can tell whose it is."""
+
+    route: Route
+    parameters: Pairs
+    digest: bytes
+    arrival: Arrival
+    client_id: UUID | None
+    call_sid: str | None
+    view: CallView
+    dialled: str | None = None
+
+    def call_id(self, client_id: UUID) -> UUID | None:
+        """The id of the call it speaks of: the same for every delivery, without asking the database."""
+        return uuid5(_CALLS, f"{client_id}{self.call_sid}") if self.call_sid else None
+
+
+def digest(route: Route, parameters: Pairs) -> bytes:
+    """What makes two deliveries the same: route, names and texts, whatever their order and encoding (32 bytes)."""
+    canonical = json.dumps([route.value, sorted(parameters)], separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).digest()
+
+
+def payload(parameters: Pairs) -> dict[str, str | list[str]]:
+    """The parameters as the ledger keeps them: a text for each name, or a list of texts where it came repeatedly."""
+    gathered: dict[str, list[str]] = {}
+    for name, text in parameters:
+        gathered.setdefault(name, []).append(text)
+    return {name: texts[0] if len(texts) == 1 else texts for name, texts in gathered.items()}

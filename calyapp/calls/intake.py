@@ -1,0 +1,97 @@
+"""The one door for news of calls: whoever has a delivery, a replay or a correction brings it to `record`."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from calyapp import metrics, phone
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+from calyapp.calls import store
+from calyapp.calls.event import CallEvent, Route
+from calyapp.calls.state import Phase
+from calyapp.clients.directory import Directory
+from calyapp.db.engine import Pool
+from calyapp.errors import DatabaseAway, NotFoundError
+
+_TYPES = {
+    Route.CALL_START: (EventType.CALL_STARTED, "Call started"),
+    Route.CALL_STATUS: (EventType.CALL_STATUS_CHANGED, "Call status reported"),
+    Route.CALL_END: (EventType.CALL_ENDED, "Call ended"),
+    Route.RECORDING: (EventType.RECORDING_RECEIVED, "Recording announced"),
+    Route.PASSTHRU: (EventType.DELIVERY_RECEIVED, "Flow reported"),
+    Route.HEARTBEAT: (EventType.HEARTBEAT_RECEIVED, "Heartbeat received"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A delivery that is on disk: whose it is, its call and the call's status now (None for a heartbeat)."""
+
+    client_id: UUID
+    call_id: UUID | None
+    status: str | None
+    is_new: bool
+
+
+class Intake:
+    """Records deliveries in PostgreSQL."""
+
+    def __init__(self, pool: Pool, directory: Directory) -> None:
+        self._pool = pool
+        self._directory = directory
+
+    def record(self, event: CallEvent) -> Recorded:
+        """Put the delivery on record, once however often it comes.
+
+        Raises `NotFoundError` if nobody owns it, `DatabaseAway` or `DatabaseError` if it could not be stored.
+        """
+        client_id = event.client_id or self._owner(event)
+        written = self._write(event, client_id)
+        metrics.DELIVERIES.labels(event.route.value, "new" if written.is_new else "repeat").inc()
+        return Recorded(client_id, event.call_id(client_id), written.status, written.is_new)
+
+    def _write(self, event: CallEvent, client_id: UUID) -> store.Written:
+        entry = _entry(event, client_id)
+        try:
+            with self._pool.connection() as connection:
+                return store.write(connection, event, client_id, entry)
+        except DatabaseAway as away:
+            if not away.connection_lost:
+                raise
+        # A connection from before the server restarted. Trying once more is safe: if the first try did get
+        # through, the second is a repeat.
+        with self._pool.connection() as connection:
+            return store.write(connection, event, client_id, entry)
+
+    def _owner(self, event: CallEvent) -> UUID:
+        """Without a key: the owner of the number that was dialled, else of the only call with this CallSid."""
+        number = phone.e164(event.dialled) if event.dialled else None
+        if number and (client := self._directory.owner(number)):
+            return client.id
+        if event.call_sid:
+            with self._pool.connection() as connection:
+                owners = store.owners(connection, event.call_sid)
+            if len(owners) == 1 and self._directory.client(owners[0]):
+                return owners[0]
+        raise NotFoundError("Client not found")
+
+
+def _entry(event: CallEvent, client_id: UUID) -> Entry:
+    type_, description = _TYPES[event.route]
+    if event.route is Route.CALL_STATUS and event.view.phase is Phase.OVER:
+        type_, description = _TYPES[Route.CALL_END]
+    call_id = event.call_id(client_id)
+    return Entry(
+        id=event.arrival.audit_id,
+        created_at=event.arrival.at,
+        event_type=type_,
+        description=description,
+        client_id=client_id,
+        call_id=call_id,
+        resource="call" if call_id else "client",
+        resource_id=str(call_id or client_id),
+        ip_address=event.arrival.ip_address,
+        user_agent=event.arrival.user_agent,
+        request_id=event.arrival.request_id,
+        metadata={"route": event.route.value, "callSid": event.call_sid, "digest": event.digest.hex()},
+    )

@@ -1,0 +1,198 @@
+"""The SQL of clients and their numbers. Every change is audited in its own transaction."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, text
+
+from calyapp import clock, redact
+from calyapp.audit import trail
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+from calyapp.db.engine import Pool
+from calyapp.errors import ConflictError, NotFoundError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A tenant. Its webhook keys of the versions `oldest_key_version` to `key_version` are valid."""
+
+    id: UUID
+    name: str
+    numbers: tuple[str, ...]
+    key_version: int
+    oldest_key_version: int
+    say_text: str | None
+    say_voice: str | None
+    say_language: str | None
+    disabled_at: datetime | None
+
+
+class ClientStore:
+    """Reads and changes clients."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def all(self) -> list[Client]:
+        """Every client, disabled ones too, by name."""
+        with self._pool.connection() as connection:
+            return [_client(row) for row in connection.execute(_ALL)]
+
+    def get(self, client_id: UUID) -> Client:
+        """Raises `NotFoundError`."""
+        with self._pool.connection() as connection:
+            return _get(connection, client_id)
+
+    def owner(self, number: str) -> Client | None:
+        """The client whose number (E.164) this is."""
+        with self._pool.connection() as connection:
+            row = connection.execute(_OWNER, {"number": number}).one_or_none()
+            return _client(row) if row else None
+
+    def add(self, name: str, numbers: Iterable[str]) -> Client:
+        """A new client with its numbers (E.164). Raises `ConflictError` if name or number is taken."""
+        client_id = uuid4()
+        with self._pool.transaction() as connection:
+            given = {"id": client_id, "name": name, "now": clock.now()}
+            if connection.execute(_ADD, given).rowcount == 0:
+                raise ConflictError(f"There is already a client named {name!r}")
+            for number in dict.fromkeys(numbers):
+                _give(connection, client_id, number)
+            client = _get(connection, client_id)
+            _audit(connection, EventType.DATA_CREATED, client, "Client added", after=_shown(client))
+            return client
+
+    def add_number(self, client_id: UUID, number: str) -> Client:
+        """Raises `NotFoundError`, or `ConflictError` if the number (E.164) belongs to somebody already."""
+        with self._pool.transaction() as connection:
+            before = _get(connection, client_id, lock=True)
+            _give(connection, client_id, number)
+            return _updated(connection, before, "Number added")
+
+    def remove_number(self, client_id: UUID, number: str) -> Client:
+        """Raises `NotFoundError` if the client does not have the number (E.164)."""
+        with self._pool.transaction() as connection:
+            before = _get(connection, client_id, lock=True)
+            given = {"number": number, "client_id": client_id}
+            if connection.execute(_TAKE, given).rowcount == 0:
+                raise NotFoundError(f"{before.name!r} does not have this number")
+            return _updated(connection, before, "Number removed")
+
+    def disable(self, client_id: UUID) -> Client:
+        """Its keys and numbers are refused from now on; its records stay. Raises `NotFoundError`, `ConflictError`."""
+        with self._pool.transaction() as connection:
+            before = _get(connection, client_id, lock=True)
+            if before.disabled_at:
+                raise ConflictError(f"{before.name!r} is disabled already")
+            connection.execute(_DISABLE, {"id": client_id, "now": clock.now()})
+            return _updated(connection, before, "Client disabled")
+
+    def rotate_key(self, client_id: UUID) -> Client:
+        """Make the next version valid beside those that are. Raises `NotFoundError`."""
+        return self._set_versions(client_id, _ROTATE, "Webhook key rotated")
+
+    def retire_keys(self, client_id: UUID) -> Client:
+        """End all versions but the newest. Raises `NotFoundError`, `ConflictError` if there is no older one."""
+        return self._set_versions(client_id, _RETIRE, "Older webhook keys retired")
+
+    def _set_versions(self, client_id: UUID, statement: Any, description: str) -> Client:
+        with self._pool.transaction() as connection:
+            before = _get(connection, client_id, lock=True)
+            if connection.execute(statement, {"id": client_id, "now": clock.now()}).rowcount == 0:
+                raise ConflictError(f"{before.name!r} has no older key to retire")
+            return _updated(connection, before, description, EventType.WEBHOOK_KEY_ROTATED)
+
+
+def _get(connection: Connection, client_id: UUID, *, lock: bool = False) -> Client:
+    if lock:
+        connection.execute(_LOCK, {"id": client_id})
+    row = connection.execute(_ONE, {"id": client_id}).one_or_none()
+    if row is None:
+        raise NotFoundError("There is no client with this id")
+    return _client(row)
+
+
+def _give(connection: Connection, client_id: UUID, number: str) -> None:
+    given = {"number": number, "client_id": client_id, "now": clock.now()}
+    if connection.execute(_GIVE, given).rowcount == 0:
+        raise ConflictError(f"The number {redact.phone_numbers(number)} belongs to a client already")
+
+
+def _updated(
+    connection: Connection, before: Client, description: str, event: EventType = EventType.DATA_UPDATED
+) -> Client:
+    client = _get(connection, before.id)
+    _audit(connection, event, client, description, before=_shown(before), after=_shown(client))
+    return client
+
+
+def _audit(
+    connection: Connection, event: EventType, client: Client, description: str, **changes: dict[str, Any]
+) -> None:
+    entry = Entry.now(
+        event,
+        description,
+        client_id=client.id,
+        resource="client",
+        resource_id=str(client.id),
+        changes=changes,
+        metadata={"via": "command line"},
+    )
+    trail.append(connection, entry)
+
+
+def _shown(client: Client) -> dict[str, Any]:
+    """What the trail keeps of a client."""
+    return {
+        "name": client.name,
+        "numbers": list(client.numbers),
+        "keyVersion": client.key_version,
+        "oldestKeyVersion": client.oldest_key_version,
+        "disabledAt": clock.iso(client.disabled_at) if client.disabled_at else None,
+    }
+
+
+def _client(row: Any) -> Client:
+    return Client(**{**row._mapping, "numbers": tuple(row.numbers)})
+
+
+_SELECT = """
+SELECT id, name, key_version, oldest_key_version, say_text, say_voice, say_language, disabled_at,
+  ARRAY(SELECT number FROM client_numbers WHERE client_id = clients.id ORDER BY number) AS numbers
+FROM clients
+"""
+
+
+def _named(name: str, sql: str) -> Any:
+    return text(sql).execution_options(name=name)
+
+
+_ALL = _named("list_clients", f"{_SELECT} ORDER BY name")
+_ONE = _named("read_client", f"{_SELECT} WHERE id = :id")
+_LOCK = _named("lock_client", "SELECT FROM clients WHERE id = :id FOR UPDATE")
+_OWNER = _named(
+    "find_number_owner",
+    f"{_SELECT} WHERE id = (SELECT client_id FROM client_numbers WHERE number = :number)",
+)
+_ADD = _named(
+    "add_client",
+    "INSERT INTO clients (id, name, created_at, updated_at) VALUES (:id, :name, :now, :now) "
+    "ON CONFLICT (name) DO NOTHING",
+)
+_GIVE = _named(
+    "add_number",
+    "INSERT INTO client_numbers (number, client_id, created_at) VALUES (:number, :client_id, :now) "
+    "ON CONFLICT (number) DO NOTHING",
+)
+_TAKE = _named("remove_number", "DELETE FROM client_numbers WHERE number = :number AND client_id = :client_id")
+_DISABLE = _named("disable_client", "UPDATE clients SET disabled_at = :now, updated_at = :now WHERE id = :id")
+_ROTATE = _named("rotate_key", "UPDATE clients SET key_version = key_version + 1, updated_at = :now WHERE id = :id")
+_RETIRE = _named(
+    "retire_keys",
+    "UPDATE clients SET oldest_key_version = key_version, updated_at = :now "
+    "WHERE id = :id AND oldest_key_version < key_version",
+)

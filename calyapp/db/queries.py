@@ -1,0 +1,70 @@
+"""What the statements cost: a warning for each slow one, and a tally for whoever asks for one (a request's log line).
+
+A statement is known by its name (`execution_options={"name": …}`); its text and parameters never leave the driver.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+SLOW_MS = 500
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Statements run and the milliseconds they took together."""
+
+    count: int = 0
+    milliseconds: float = 0.0
+
+
+_tally: ContextVar[Tally | None] = ContextVar("query_tally", default=None)
+
+
+@contextmanager
+def tallied() -> Iterator[Tally]:
+    """Count the statements that run inside, on this thread."""
+    tally = Tally()
+    token = _tally.set(tally)
+    try:
+        yield tally
+    finally:
+        _tally.reset(token)
+
+
+def observe(engine: Engine) -> None:
+    """Time every statement of the engine, those that fail included."""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def begin(_connection: Any, _cursor: Any, _sql: str, _parameters: Any, context: Any, _many: bool) -> None:
+        context._began = time.perf_counter()
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def end(_connection: Any, _cursor: Any, _sql: str, _parameters: Any, context: Any, _many: bool) -> None:
+        _note(context)
+
+    @event.listens_for(engine, "handle_error")
+    def failed(failure: Any) -> None:
+        if failure.execution_context is not None:
+            _note(failure.execution_context)
+
+
+def _note(context: Any) -> None:
+    began, context._began = context._began, None
+    if began is None:
+        return  # noted when it ended; what failed is reading its rows
+    milliseconds = (time.perf_counter() - began) * 1000
+    if tally := _tally.get():
+        tally.count += 1
+        tally.milliseconds += milliseconds
+    if milliseconds > SLOW_MS:
+        name = context.execution_options.get("name", "unnamed")
+        fields = {"statement": name, "durationMs": round(milliseconds, 1)}
+        _log.warning("slow statement %s", name, extra={"fields": fields})

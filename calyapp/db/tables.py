@@ -1,0 +1,156 @@
+"""The tables. Migrations make them; this is what they end in, and what the statements of the stores are built from.
+
+There are no foreign keys to `clients` from the three large tables: every delivery would lock its client's row, and
+clients are disabled, never deleted. Their keys start with `client_id`, so that tenants cannot collide and the tables
+can be spread over machines by tenant.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import INET, JSON, JSONB
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    }
+)
+
+
+def _one_of(column: str, words: str) -> CheckConstraint:
+    listed = ", ".join(f"'{word}'" for word in words.split())
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def _moment(name: str, *, nullable: bool = False) -> Column[datetime]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("key_version", Integer, nullable=False, server_default=text("1")),
+    Column("oldest_key_version", Integer, nullable=False, server_default=text("1")),
+    Column("say_text", Text),
+    Column("say_voice", Text),
+    Column("say_language", Text),
+    _moment("disabled_at", nullable=True),
+    _moment("created_at"),
+    _moment("updated_at"),
+    CheckConstraint("1 <= oldest_key_version AND oldest_key_version <= key_version", name="key_versions"),
+)
+
+client_numbers = Table(
+    "client_numbers",
+    metadata,
+    Column("number", Text, primary_key=True),
+    Column("client_id", Uuid, ForeignKey("clients.id"), nullable=False, index=True),
+    _moment("created_at"),
+    CheckConstraint(r"number ~ '^\+[1-9][0-9]{4,14}$'", name="e164"),
+)
+
+SOURCES = "arrival passthru status-callback api"
+SOURCED: dict[str, TypeEngine[Any]] = {
+    "phone_from": Text(),
+    "phone_to": Text(),
+    "direction": Text(),
+    "start_ts": DateTime(timezone=True),
+    "end_ts": DateTime(timezone=True),
+    "talk_seconds": Integer(),
+    "call_seconds": Integer(),
+    "recording_url": Text(),
+}
+"""What a call knows, each with the source it has it from: the two are joined as one."""
+
+calls = Table(
+    "calls",
+    metadata,
+    # The one unique key: with a second one beside it (on id), two first deliveries of a call that arrive together
+    # could meet on the key that ON CONFLICT does not name, and one of them would fail.
+    Column("client_id", Uuid, primary_key=True),
+    Column("call_sid", Text, primary_key=True),
+    Column("id", Uuid, nullable=False, index=True),
+    Column("phase", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("outcome", Text),
+    Column("duration_seconds", Integer),
+    *(Column(name, type_) for name, type_ in SOURCED.items()),
+    *(Column(f"{name}_source", Text) for name in SOURCED),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _one_of("phase", "initiated ringing in-progress over"),
+    _one_of("evidence", "none completed failed canceled no-answer busy voicemail answered"),
+    _one_of("status", "initiated ringing in-progress completed failed busy no-answer canceled"),
+    _one_of("outcome", "answered voicemail rejected missed abandoned failed"),
+    _one_of("direction", "inbound outbound"),
+    *(_one_of(f"{name}_source", SOURCES) for name in SOURCED),
+    *(CheckConstraint(f"({name} IS NULL) = ({name}_source IS NULL)", name=f"{name}_has_source") for name in SOURCED),
+    Index(None, "call_sid"),
+    # A call's row is rewritten by each of its deliveries: free space in the page keeps these rewrites off the indexes.
+    postgresql_with={"fillfactor": "80"},
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("client_id", Uuid, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("call_id", Uuid),
+    Column("route", Text, nullable=False),
+    _moment("received_at"),
+    # json and not jsonb: what arrives is kept to the letter, NUL and lone surrogates included, which jsonb refuses.
+    Column("payload", JSON, nullable=False),
+    Column("repeats", Integer, nullable=False, server_default=text("0")),
+    _one_of("route", "call-start call-status call-end recording passthru heartbeat"),
+    CheckConstraint("octet_length(digest) = 32", name="digest"),
+    Index(None, "client_id", "call_id", "received_at"),
+)
+
+audit_logs = Table(
+    "audit_logs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("created_at", DateTime(timezone=True), primary_key=True),
+    Column("event_type", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("client_id", Uuid),
+    Column("call_id", Uuid),
+    Column("user_id", Uuid),
+    Column("description", Text, nullable=False),
+    Column("resource", Text),
+    Column("resource_id", Text),
+    Column("changes", JSONB),
+    Column("ip_address", INET),
+    Column("user_agent", Text),
+    Column("request_id", Text),
+    Column("metadata", JSONB),
+    _one_of("severity", "LOW MEDIUM HIGH CRITICAL"),
+    _one_of("status", "success failure"),
+    Index(None, "created_at", "id"),
+    Index(None, "client_id", "created_at", "id"),
+    Index(None, "call_id"),
+    postgresql_partition_by="RANGE (created_at)",
+)

@@ -1,0 +1,1 @@
+"""Exotel's dialect: what it sends, and what it wants to hear."""

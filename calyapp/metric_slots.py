@@ -1,0 +1,162 @@
+"""Metric files that outlive the process writing them: one set for each worker slot, whoever holds the slot.
+
+The library names its files by process id, so that every recycled worker leaves a set behind. Here a new one
+takes the slot of the dead and continues its counts. Knows nothing of which metrics there are.
+"""
+
+import fcntl
+import itertools
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import Metric, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """A slot as held by one process, named in files by its number.
+
+    Equal to itself only: the library opens its files anew when this value changes, and it must do so even if
+    a child takes the very slot of its dead parent, for the values cached before the fork are old by then.
+    """
+
+    number: int
+    lock: int  # a bare descriptor: nothing may close it before the process ends
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+
+class SlotDirectory:
+    """The directory of metric files that all workers of one service share, and this process's slot in it."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._slot: Slot | None = None
+        self._claiming = threading.Lock()
+        self.started_at = _first_start(path / "started")
+
+    def slot(self) -> Slot:
+        """This process's slot, claimed at first use. Asked for at every count: it must stay this cheap."""
+        return self._slot or self._claim()
+
+    def forget(self) -> None:
+        """After a fork, in the child: the slot is the parent's, and the child claims another when it counts.
+
+        Its descriptor is closed, never unlocked: both share one lock, and unlocking would free the slot.
+        """
+        if self._slot is not None:
+            os.close(self._slot.lock)
+        self._slot = None
+        self._claiming = threading.Lock()
+
+    def holders(self) -> dict[int, int]:
+        """The process id of every live process, by the number of its slot."""
+        with self._alone():
+            return self._holders()
+
+    def merged(self) -> list[Metric]:
+        """All metrics of all workers together: counts of dead ones too, gauges of live ones only."""
+        with self._alone():
+            files = [str(file) for file in self._countable(self._holders())]
+            merged = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # not annotated there
+            return list(merged)
+
+    def _claim(self) -> Slot:
+        with self._claiming:
+            if self._slot is None:
+                with self._alone():
+                    self._slot = next(filter(None, map(self._try_claim, itertools.count())))
+            return self._slot
+
+    def _try_claim(self, number: int) -> Slot | None:
+        lock = _try_lock(self._path / f"slot-{number}.lock")
+        if lock is None:
+            return None
+        os.truncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        for gauges in self._path.glob(f"gauge_*_{number}.db"):
+            gauges.unlink()  # they told the state of a process that is gone
+        return Slot(number, lock)
+
+    def _holders(self) -> dict[int, int]:
+        locks = sorted(self._path.glob("slot-*.lock"))
+        return {_slot_number(lock): int(lock.read_text()) for lock in locks if _is_locked(lock)}
+
+    def _countable(self, live: dict[int, int]) -> list[Path]:
+        """Files to merge. An empty one was created this instant, and the library would stumble over it."""
+        return [
+            file
+            for file in sorted(self._path.glob("*.db"))
+            if file.stat().st_size and (not file.name.startswith("gauge_") or _slot_number(file) in live)
+        ]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Claiming and reading exclude each other among all threads of all workers.
+
+        Without it, to try whether a slot is free would make it look taken to whoever is claiming it.
+        """
+        lock = os.open(self._path / "slots.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            _unlock(lock)
+
+
+def share_files() -> SlotDirectory | None:
+    """Let every metric constructed from now on live in the files of this process's slot.
+
+    The directory is the one that the library's own variable names; None, and nothing is changed, without it.
+    """
+    path = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if path is None:
+        return None
+    directory = SlotDirectory(Path(path))
+    os.register_at_fork(after_in_child=directory.forget)
+    values.ValueClass = values.MultiProcessValue(directory.slot)  # type: ignore[no-untyped-call]  # not annotated
+    return directory
+
+
+def _first_start(marker: Path) -> float:
+    """Unix time at which the first worker of all passed here."""
+    with suppress(FileExistsError):  # a recycled worker is no new start of the service
+        marker.touch(0o600, exist_ok=False)
+    return marker.stat().st_mtime
+
+
+def _slot_number(file: Path) -> int:
+    """7 for `slot-7.lock` and for `gauge_livesum_7.db`."""
+    return int(file.stem.replace("-", "_").rpartition("_")[2])
+
+
+def _try_lock(path: Path) -> int | None:
+    """The descriptor that holds the lock on `path`, or None where somebody else does."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _is_locked(path: Path) -> bool:
+    lock = _try_lock(path)
+    if lock is None:
+        return True
+    _unlock(lock)
+    return False
+
+
+def _unlock(lock: int) -> None:
+    """Unlock, then close: closing alone would leave the lock with a child forked in between."""
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    os.close(lock)

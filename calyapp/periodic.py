@@ -1,0 +1,56 @@
+"""An action repeated on a thread of its own, whatever becomes of a single run. Knows not what it repeats."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+logger = logging.getLogger("calyapp.periodic")
+
+_JOIN_SECONDS = 1.0
+
+
+class Periodic:
+    """Runs `action` at once and then again `every` so many seconds after it returned, until stopped.
+
+    An exception is logged with `name`, and the next turn comes all the same. A fork leaves the thread in the
+    parent: the child calls `start` for one of its own.
+    """
+
+    def __init__(self, name: str, every: float, action: Callable[[], object]) -> None:
+        self._name = name
+        self._every = every
+        self._action = action
+        self._starting = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, unless already begun in this process."""
+        with self._starting:
+            if not self._is_running():
+                # A new event for each thread: the old one may be set, or was copied by a fork while in use.
+                self._stopping = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._repeat, args=(self._stopping,), name=self._name, daemon=True
+                )
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Begin no further run, and give the one in progress a moment to finish."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(_JOIN_SECONDS)
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive() and not self._stopping.is_set()
+
+    def _repeat(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            self._run()
+            stopping.wait(self._every)
+
+    def _run(self) -> None:
+        try:
+            self._action()
+        except Exception:
+            logger.warning("periodic task %s failed", self._name, exc_info=True)

@@ -1,0 +1,126 @@
+"""How a text in the environment becomes a value: the kinds of settings. Unclear texts are never guessed.
+
+A kind never repeats the text it refuses, for a key may stand in the wrong line. Knows no setting by name.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+Hidden = TypeVar("Hidden", bytes, str)
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+
+class Secret(Generic[Hidden]):
+    """A value that shows itself only when asked by name, so that no log line or traceback can."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Hidden) -> None:
+        self._value: Hidden = value
+
+    def reveal(self) -> Hidden:
+        """The value itself: hand it on, never print it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the text must be, and how it is read: `read` raises ValueError for any other text."""
+
+    what: str
+    read: Callable[[str], Any]
+
+
+def choice(enumeration: type[StrEnum]) -> Kind:
+    """One of the enumeration's words, written exactly so."""
+    return Kind("one of " + ", ".join(enumeration), enumeration)
+
+
+def whole(least: int, most: int) -> Kind:
+    """A whole number within bounds, in plain digits."""
+
+    def read(text: str) -> int:
+        number = int(_matching(r"0|[1-9][0-9]{0,9}", text))
+        _demand(least <= number <= most)
+        return number
+
+    return Kind(f"a whole number from {least} to {most}", read)
+
+
+def written(what: str, pattern: str) -> Kind:
+    """A text of a given form, kept as it is."""
+    return Kind(what, lambda text: _matching(pattern, text))
+
+
+def _key(text: str) -> Secret[bytes]:
+    key = text.encode()
+    _demand(len(key) >= 32 and text == text.strip())
+    return Secret(key)
+
+
+def _hex_key(text: str) -> Secret[bytes]:
+    return Secret(bytes.fromhex(_matching(r"[0-9A-Fa-f]{64}", text)))
+
+
+def _database_url(text: str) -> Secret[str]:
+    _, _, rest = _matching(r"(?:postgres|postgresql|postgresql\+psycopg2)://[^\s\0]+", text).partition("://")
+    return Secret("postgresql+psycopg2://" + rest)
+
+
+def _limits_url(text: str) -> Secret[str]:
+    # A secret, for the URL of a Redis may carry its password.
+    return Secret(_matching(r"memory://|rediss?://[^\s\0]+", text))
+
+
+def _stream_url(text: str) -> str:
+    url = urlsplit(_matching(r"wss?://[!-~]+", text))
+    _demand(bool(url.hostname) and url.port != 0 and not set("?#@") & set(text))
+    return text.rstrip("/")
+
+
+def _networks(text: str) -> Networks:
+    return tuple(ip_network(part.strip()) for part in text.split(","))
+
+
+def _folder(text: str) -> Path:
+    return Path(_matching(r"[^\s\0](?:[^\n\0]*[^\s\0])?", text))
+
+
+def _matching(pattern: str, text: str) -> str:
+    _demand(re.fullmatch(pattern, text) is not None)
+    return text
+
+
+def _demand(fine: bool) -> None:
+    if not fine:
+        raise ValueError
+
+
+KEY = Kind("at least 32 bytes, with no blanks around them", _key)
+HEX_KEY = Kind("exactly 64 hexadecimal digits", _hex_key)
+DATABASE_URL = Kind("a URL that begins with postgresql://", _database_url)
+LIMITS_URL = Kind("memory:// or a URL that begins with redis:// or rediss://", _limits_url)
+STREAM_URL = Kind(
+    "a URL that begins with wss:// or ws://, with a host and without user, query and fragment", _stream_url
+)
+NETWORKS = Kind("networks such as 10.0.0.0/8 or ::1/128, separated by commas", _networks)
+FOLDER = Kind("the path of a folder", _folder)
+RATE = written("a rate such as 100/15 minutes", r"[1-9][0-9]{0,6}/(?:[1-9][0-9]{0,3} )?(?:second|minute|hour|day)s?")
+LINE = written("one line of at most 1000 characters", r"[^\x00-\x1f\x7f\ud800-\udfff]{1,1000}")
+VOICE = written("the name of a voice, such as woman", r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+LANGUAGE = written("a language such as hi-IN", r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")

@@ -1,0 +1,80 @@
+"""Is it alive, may it have traffic, what ails it, and how much has it done."""
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+import calyapp
+from calyapp import clock, metrics
+from calyapp.health.checks import Health, Outcome, overall
+from calyapp.services import Services
+from calyapp.web.pipeline.guard import Access
+
+READINESS = ("database", "environment")
+DETAILS = (*READINESS, "migrations", "memory", "pool")
+
+
+class HealthViews:
+    """The views under `/health`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def live(self) -> dict[str, Any]:
+        """Touches nothing: that it answers is the answer."""
+        return {"status": "alive", "timestamp": clock.iso(clock.now())}
+
+    def ready(self) -> tuple[dict[str, Any], int]:
+        """For the load balancer."""
+        outcomes = self._services.checks.run(READINESS)
+        checks = {name: {"status": outcome.status.value} for name, outcome in outcomes.items()}
+        return _report(outcomes, checks)
+
+    def detailed(self) -> tuple[dict[str, Any], int]:
+        """For those who run it."""
+        outcomes = self._services.checks.run(DETAILS)
+        checks = {name: _detail(outcome) for name, outcome in outcomes.items()}
+        report, status = _report(outcomes, checks)
+        facts = {"version": calyapp.__version__, "uptimeSeconds": metrics.summary()["uptimeSeconds"]}
+        return report | facts, status
+
+    def metrics(self) -> Response:
+        """All workers together; for Prometheus where it asks."""
+        if _wants_text() or request.args.get("format") == "prometheus":
+            return Response(metrics.prometheus_text(), content_type="text/plain; version=0.0.4; charset=utf-8")
+        return jsonify(metrics.summary())
+
+
+def blueprint(services: Services) -> Blueprint:
+    """The routes."""
+    routes = Blueprint("health", __name__, url_prefix="/health")
+    views = HealthViews(services)
+    routes.add_url_rule("/live", "live", views.live, access=Access.PUBLIC)
+    routes.add_url_rule("/ready", "ready", views.ready, access=Access.PUBLIC)
+    routes.add_url_rule("/detailed", "detailed", views.detailed, access=Access.TRUSTED_NETWORK)
+    routes.add_url_rule("/metrics", "metrics", views.metrics, access=Access.TRUSTED_NETWORK)
+    return routes
+
+
+def _wants_text() -> bool:
+    """What Prometheus asks for carries a version, so it is told by its beginning; the most wanted comes first."""
+    for accepted, _quality in request.accept_mimetypes:
+        if accepted.startswith(("text/plain", "application/openmetrics-text")):
+            return True
+        if accepted in ("application/json", "*/*"):
+            return False
+    return False
+
+
+def _report(outcomes: dict[str, Outcome], checks: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    status = overall(outcomes)
+    body = {"status": status.value, "timestamp": clock.iso(clock.now()), "checks": checks}
+    return body, 503 if status is Health.UNHEALTHY else 200
+
+
+def _detail(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "status": outcome.status.value,
+        "responseTime": round(outcome.response_time_ms, 2),
+        **outcome.facts,
+    }

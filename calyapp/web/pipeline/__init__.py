@@ -1,0 +1,1 @@
+"""What every request passes, one file a layer; `app` puts them in order."""

@@ -1,0 +1,77 @@
+"""One line a request in the log, and its share in the metrics."""
+
+import logging
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, g, request
+
+from calyapp import metrics
+from calyapp.db import queries
+
+SLOW_SECONDS = 1.0
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_PAGE_KB = 4
+_log = logging.getLogger(__name__)
+
+
+def install(app: Flask) -> None:
+    """Early in the pipeline, so that what later layers refuse is measured and logged too."""
+    app.before_request(_begin)
+    app.after_request(_finish)
+    app.teardown_request(_close)
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+    g.resident_pages = _resident_pages()
+    g.scopes = ExitStack()
+    g.tally = g.scopes.enter_context(queries.tallied())
+
+
+def _finish(response: Response) -> Response:
+    seconds = time.perf_counter() - g.began
+    endpoint = request.endpoint or "unknown"
+    method = request.method if request.method in _METHODS else "OTHER"
+    metrics.HTTP_REQUESTS.labels(endpoint, method, str(response.status_code)).inc()
+    metrics.HTTP_REQUEST_SECONDS.labels(endpoint).observe(seconds)
+    if seconds > SLOW_SECONDS:
+        metrics.HTTP_SLOW_REQUESTS.inc()
+    _log.log(_level(endpoint, response.status_code), "request", extra={"fields": _fields(response, seconds)})
+    return response
+
+
+def _fields(response: Response, seconds: float) -> dict[str, Any]:
+    client_id, call_id = g.get("client_id"), g.get("call_id")
+    return {
+        "method": request.method,
+        "route": request.url_rule.rule if request.url_rule else None,
+        "status": response.status_code,
+        "durationMs": round(seconds * 1000, 2),
+        "bytes": response.calculate_content_length(),
+        "clientId": str(client_id) if client_id else None,
+        "callId": str(call_id) if call_id else None,
+        "queries": g.tally.count,
+        "queryMs": round(g.tally.milliseconds, 2),
+        "memoryGrowthKb": (_resident_pages() - g.resident_pages) * _PAGE_KB,
+        "slow": seconds > SLOW_SECONDS,
+    }
+
+
+def _level(endpoint: str, status: int) -> int:
+    if status >= 500:
+        return logging.ERROR
+    if endpoint.startswith("health."):
+        return logging.DEBUG
+    return logging.WARNING if status >= 400 else logging.INFO
+
+
+def _resident_pages() -> int:
+    return int(Path("/proc/self/statm").read_bytes().split()[1])
+
+
+def _close(_error: BaseException | None) -> None:
+    if scopes := g.pop("scopes", None):
+        scopes.close()

@@ -1,0 +1,118 @@
+"""Every error in one shape, whatever raised it; and what an error leaves behind in log and audit trail."""
+
+import logging
+import traceback
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from calyapp import clock, metrics, redact
+from calyapp.audit.events import EventType
+from calyapp.audit.throttle import ThrottledTrail
+from calyapp.audit.trail import Entry
+from calyapp.config import AppEnv
+from calyapp.errors import AppError, NotFoundError, Severity
+from calyapp.services import Services
+from calyapp.web.pipeline.proxy import client_address
+
+_LEVEL = {
+    Severity.LOW: logging.INFO,
+    Severity.MEDIUM: logging.WARNING,
+    Severity.HIGH: logging.ERROR,
+    Severity.CRITICAL: logging.CRITICAL,
+}
+_log = logging.getLogger(__name__)
+
+
+def install(app: Flask, services: Services) -> None:
+    """Answer all errors, those that Flask and Werkzeug raise included."""
+    answers = _ErrorResponses(services)
+    app.register_error_handler(HTTPException, answers.of_http)
+    app.register_error_handler(AppError, answers.of_ours)
+    app.register_error_handler(Exception, answers.unexpected)
+
+
+class _ErrorResponses:
+    def __init__(self, services: Services) -> None:
+        self._throttled: ThrottledTrail = services.throttled_trail
+        self._shows_stack = services.settings.app_env is AppEnv.DEVELOPMENT
+
+    def of_ours(self, error: AppError) -> Response:
+        _log.log(_LEVEL[error.severity], "%s", error.message, exc_info=error.status >= 500)
+        return self._answer(error, error)
+
+    def of_http(self, error: HTTPException) -> Response:
+        status = HTTPStatus(error.code or 500)
+        code = {404: NotFoundError().code, 413: "PAYLOAD_TOO_LARGE"}.get(status, status.name)
+        response = self._answer(AppError(_sentence(status), status, code), error)
+        for name, value in error.get_headers():
+            if name not in ("Content-Type", "Content-Length"):
+                response.headers.add(name, value)  # `Allow`, which a 405 must carry
+        return response
+
+    def unexpected(self, error: Exception) -> Response:
+        _log.critical("unexpected error", exc_info=error)
+        ours = AppError("Something went wrong on our side", 500, "INTERNAL_SERVER_ERROR")
+        return self._answer(ours, error)
+
+    def _answer(self, shown: AppError, cause: Exception) -> Response:
+        self._audit(shown, cause)
+        response = jsonify(error=self._body(shown, cause))
+        response.status_code = shown.status
+        if shown.retry_after is not None:
+            response.headers["Retry-After"] = str(shown.retry_after)
+        return response
+
+    def _body(self, shown: AppError, cause: Exception) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "code": shown.code,
+            "message": shown.message,
+            "timestamp": clock.iso(clock.now()),
+            "requestId": g.request_id,
+        }
+        if shown.details:
+            body["details"] = shown.details
+        if shown.retry_after is not None:
+            body["retryAfter"] = shown.retry_after
+        if self._shows_stack and shown.status >= 500:
+            body["stack"] = redact.text("".join(traceback.format_exception(cause)))
+        return body
+
+    def _audit(self, shown: AppError, cause: Exception) -> None:
+        if shown.status >= 500:
+            reason = type(cause).__name__
+            entry = self._entry(EventType.ERROR_OCCURRED, "A request failed", shown, reason)
+            self._throttled.note(("error", reason, request.endpoint or ""), entry)
+        elif (request.blueprint == "webhooks") and shown.status != HTTPStatus.METHOD_NOT_ALLOWED:
+            entry = self._entry(EventType.WEBHOOK_REJECTED, "Delivery rejected", shown, shown.message)
+            self._throttled.note(("rejected", client_address() or "", shown.code), entry)
+            metrics.DELIVERIES.labels(_route(), "rejected").inc()
+
+    def _entry(self, event: EventType, description: str, shown: AppError, reason: str) -> Entry:
+        return Entry.now(
+            event,
+            description,
+            status="failure",
+            client_id=g.get("client_id"),
+            resource="route",
+            resource_id=request.url_rule.rule if request.url_rule else None,
+            ip_address=client_address(),
+            user_agent=redact.text(request.user_agent.string)[:512] or None,
+            request_id=g.request_id,
+            metadata={"code": shown.code, "reason": reason},
+        )
+
+
+def _route() -> str:
+    """The last word of the endpoint, as deliveries are counted by."""
+    return (request.endpoint or "").rpartition(".")[2].replace("_", "-")
+
+
+def _sentence(status: HTTPStatus) -> str:
+    return {
+        HTTPStatus.NOT_FOUND: "There is nothing at this address",
+        HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take this method",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than this address takes",
+    }.get(status, status.description or status.phrase)

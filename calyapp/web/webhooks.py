@@ -1,0 +1,89 @@
+"""Exotel in, stream instructions out. Each answer is what Exotel acts on; a 2xx says that the delivery is on disk."""
+
+from typing import Any, cast
+from uuid import UUID
+
+from flask import Blueprint, g, request
+
+from calyapp import clock, redact
+from calyapp.calls.event import Arrival, Route
+from calyapp.calls.intake import Recorded
+from calyapp.exotel import payload
+from calyapp.services import Services
+from calyapp.web import parameters
+from calyapp.web.pipeline.guard import Access
+from calyapp.web.pipeline.proxy import client_address
+
+_LONGEST_USER_AGENT = 512
+
+Answer = dict[str, Any]
+
+
+class Webhooks:
+    """The views under `/webhooks/exotel`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def call_start(self) -> Answer:
+        recorded = self._receive(Route.CALL_START)
+        client = self._services.directory.client(recorded.client_id)
+        return self._services.answers.stream(cast(UUID, recorded.call_id), client, clock.now())
+
+    def call_status(self) -> Answer:
+        return {"success": True, "status": self._receive(Route.CALL_STATUS).status}
+
+    def call_end(self) -> Answer:
+        self._receive(Route.CALL_END)
+        return {"success": True, "message": "Call recorded"}
+
+    def recording(self) -> Answer:
+        return self._acknowledge(Route.RECORDING)
+
+    def passthru(self) -> Answer:
+        return self._acknowledge(Route.PASSTHRU)
+
+    def heartbeat(self) -> Answer:
+        return self._acknowledge(Route.HEARTBEAT)
+
+    def _acknowledge(self, route: Route) -> Answer:
+        self._receive(route)
+        return {"success": True}
+
+    def _receive(self, route: Route) -> Recorded:
+        event = payload.load(route, parameters.read(request), _arrival(), g.client_id)
+        recorded = self._services.intake.record(event)
+        g.client_id, g.call_id = recorded.client_id, recorded.call_id
+        return recorded
+
+
+def blueprint(services: Services) -> Blueprint:
+    """The routes: GET and POST, with a slash at the end or without, and never a redirect, which would flip a flow."""
+    routes = Blueprint("webhooks", __name__, url_prefix="/webhooks/exotel")
+    views = Webhooks(services)
+    for route in Route:
+        endpoint = route.value.replace("-", "_")
+        view = getattr(views, endpoint)
+        for path in (f"/{route}", f"/{route}/"):
+            routes.add_url_rule(
+                path, endpoint, view, methods=["GET", "POST"], strict_slashes=False, access=Access.WEBHOOK_KEY
+            )
+    routes.before_request(_leave_head_unrecorded)
+    return routes
+
+
+def _leave_head_unrecorded() -> Answer | None:
+    """HEAD asks whether somebody is there; it is no news of a call."""
+    return {} if request.method == "HEAD" else None
+
+
+def _arrival() -> Arrival:
+    moment = clock.now()
+    user_agent = redact.text(request.user_agent.string)[:_LONGEST_USER_AGENT]
+    return Arrival(
+        at=moment,
+        audit_id=clock.uuid7(moment),
+        request_id=g.request_id,
+        ip_address=client_address(),
+        user_agent=user_agent or None,
+    )

@@ -1,0 +1,48 @@
+"""How Gunicorn runs Caly: threads in a few processes, each with its own connections."""
+
+import os
+import shutil
+import sys
+import tempfile
+from typing import Any
+
+from calyapp.config import ConfigurationError, Settings
+
+try:
+    settings = Settings.from_env(os.environ)
+except ConfigurationError as error:
+    sys.exit(str(error))
+
+bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+workers = settings.workers
+worker_class = "gthread"
+threads = 8  # a thread waits for PostgreSQL most of its time
+timeout = 30
+graceful_timeout = 25
+max_requests = 100_000  # a slow leak never grows old …
+max_requests_jitter = 10_000  # … and the workers do not go all at once
+limit_request_line = 8190  # Exotel nests a whole URL, percent-encoded twice, into the query
+accesslog = None  # the application logs each request itself, without numbers and keys
+forwarded_allow_ips = ""  # whom to believe is decided in one place, calyapp/web/pipeline/proxy.py
+control_socket_disable = True
+
+# Before prometheus-client is imported for the first time, and the same for all workers; kept over a reload.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="caly-metrics-")
+
+
+def post_worker_init(worker: Any) -> None:
+    """In the worker, after the fork: threads do not survive one."""
+    worker.app.callable.extensions["caly"].start()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """The worker has answered its last request."""
+    if worker.app.callable is not None:
+        worker.app.callable.extensions["caly"].close()
+
+
+def on_exit(server: Any) -> None:
+    """The last process of the service is gone, unless another took over by USR2."""
+    if not server.reexec_pid:
+        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

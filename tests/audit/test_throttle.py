@@ -1,0 +1,168 @@
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from calyapp.audit import throttle
+from calyapp.audit.events import EventType
+from calyapp.audit.throttle import ThrottledTrail
+from calyapp.audit.trail import Entry
+from calyapp.config import Settings
+from calyapp.db import engine
+
+KIND = ("rejected", "203.0.113.9", "VALIDATION_ERROR")
+OTHER_KIND = ("rejected", "203.0.113.10", "VALIDATION_ERROR")
+
+
+class Clock:
+    def __init__(self):
+        self.seconds = 100.0
+
+    def __call__(self):
+        return self.seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def throttled(services, clock):
+    return ThrottledTrail(services.database.records, clock)
+
+
+@pytest.fixture
+def written(query):
+    """What the trail holds: (description, count) of each entry in order."""
+    return lambda: query("SELECT description, (metadata->>'count')::int FROM audit_logs ORDER BY created_at, id")
+
+
+def entry(description, **metadata):
+    return Entry.now(EventType.WEBHOOK_REJECTED, description, status="failure", metadata=metadata)
+
+
+class TestNote:
+    def test_writes_the_first_of_a_kind_at_once(self, throttled, written):
+        throttled.note(KIND, entry("first"))
+
+        assert written() == [("first", 1)]
+
+    def test_adds_the_count_to_what_the_entry_says_already(self, throttled, query):
+        throttled.note(KIND, entry("first", code="VALIDATION_ERROR"))
+
+        assert query("SELECT metadata FROM audit_logs") == [({"code": "VALIDATION_ERROR", "count": 1},)]
+
+    def test_keeps_the_rest_waiting_for_the_second_to_pass(self, throttled, clock, written):
+        for number in range(100):
+            throttled.note(KIND, entry(f"number {number}"))
+        clock.seconds += 0.99
+        throttled.flush()
+
+        assert written() == [("number 0", 1)]
+
+    def test_tells_kinds_apart(self, throttled, clock, written):
+        for kind, description in ((KIND, "one"), (OTHER_KIND, "two"), (OTHER_KIND, "two again")):
+            throttled.note(kind, entry(description))
+        clock.seconds += 1
+        throttled.flush()
+
+        assert written() == [("one", 1), ("two", 1), ("two again", 1)]
+
+    def test_takes_a_crowd_of_kinds_for_one(self, throttled, clock, written, monkeypatch):
+        monkeypatch.setattr(throttle, "_MOST_KINDS", 3)
+
+        for number in range(20):
+            throttled.note(("rejected", f"203.0.113.{number}"), entry(f"number {number}"))
+        at_once = written()
+        clock.seconds += 1
+        throttled.flush()
+
+        assert at_once == [(f"number {number}", 1) for number in range(4)]
+        assert written()[4:] == [("number 19", 16)]
+
+    def test_loses_none_of_what_many_threads_note(self, throttled, clock, query):
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda _: throttled.note(KIND, entry("one of many")), range(200)))
+        clock.seconds += 1
+        throttled.flush()
+
+        assert query("SELECT count(*), sum((metadata->>'count')::int) FROM audit_logs") == [(2, 200)]
+
+
+class TestFlush:
+    def test_writes_the_latest_of_those_that_waited_with_their_count(self, throttled, clock, written):
+        for number in range(100):
+            throttled.note(KIND, entry(f"number {number}"))
+
+        clock.seconds += 1
+        throttled.flush()
+
+        assert written() == [("number 0", 1), ("number 99", 99)]
+
+    def test_writes_nothing_a_second_time(self, throttled, clock, written):
+        throttled.note(KIND, entry("first"))
+        throttled.note(KIND, entry("second"))
+
+        for _ in range(3):
+            clock.seconds += 1
+            throttled.flush()
+
+        assert written() == [("first", 1), ("second", 1)]
+
+    def test_begins_another_second_for_a_kind_that_goes_on(self, throttled, clock, written):
+        for descriptions in (("first", "second"), ("third", "fourth")):
+            for description in descriptions:
+                throttled.note(KIND, entry(description))
+            before_the_flush = written()
+            clock.seconds += 1
+            throttled.flush()
+
+        assert before_the_flush == [("first", 1), ("second", 1)]
+        assert written() == [("first", 1), ("second", 1), ("fourth", 2)]
+
+    def test_lets_a_kind_that_was_quiet_be_written_at_once_again(self, throttled, clock, written):
+        throttled.note(KIND, entry("first"))
+        clock.seconds += 1
+        throttled.flush()
+
+        throttled.note(KIND, entry("long after"))
+
+        assert written() == [("first", 1), ("long after", 1)]
+
+
+class TestClose:
+    def test_writes_what_waits_without_waiting_for_its_second(self, throttled, written):
+        for number in range(5):
+            throttled.note(KIND, entry(f"number {number}"))
+
+        throttled.close()
+        throttled.close()
+
+        assert written() == [("number 0", 1), ("number 4", 4)]
+
+
+class TestDatabaseAway:
+    @pytest.fixture
+    def throttled(self, clock):
+        """Nothing listens at its database's address."""
+        nowhere = "postgresql://caly@127.0.0.1:1/caly"
+        database = engine.database(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": nowhere}))
+        yield ThrottledTrail(database.records, clock)
+        database.close()
+
+    def test_does_not_disturb_whoever_notes_flushes_or_closes(self, throttled, clock, caplog):
+        with caplog.at_level(logging.ERROR, "calyapp.audit.throttle"):
+            for _ in range(3):
+                throttled.note(KIND, entry("lost"))
+            clock.seconds += 1
+            throttled.flush()
+            throttled.note(KIND, entry("lost too"))
+            throttled.close()
+
+        assert caplog.messages == ["an audit entry could not be written"] * 3
+        assert [record.fields for record in caplog.records] == [
+            {"event": "WEBHOOK_REJECTED", "count": 1},
+            {"event": "WEBHOOK_REJECTED", "count": 2},
+            {"event": "WEBHOOK_REJECTED", "count": 1},
+        ]

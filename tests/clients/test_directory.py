@@ -1,0 +1,282 @@
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import event
+
+from calyapp.clients import directory as directory_module
+from calyapp.clients.directory import Directory
+from calyapp.clients.keys import Claim
+from calyapp.db import queries
+from calyapp.errors import DatabaseAway
+
+NUMBER, OTHER_NUMBER = "+918047112345", "+918047112346"
+STRANGER = uuid4()
+NOBODYS = [f"+9180471199{digits:02}" for digits in range(10)]
+
+
+class Clock:
+    def __init__(self):
+        self.seconds = 100.0
+
+    def __call__(self):
+        return self.seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def store(services):
+    """Changes what it is told to, as another process would: the directory hears nothing of it."""
+    return services.clients
+
+
+@pytest.fixture
+def known(store):
+    """A client that was there before the directory was read."""
+    return store.add("Asha Clinics", [NUMBER])
+
+
+@pytest.fixture
+def directory(store, known, clock):
+    """Read once."""
+    directory = Directory(store, clock)
+    directory.refresh()
+    return directory
+
+
+@pytest.fixture
+def take_database_away(services):
+    """`take_database_away()`: from now on nothing listens where the database was."""
+    engine = services.database.records.engine
+
+    def lead_astray(_dialect, _record, _arguments, parameters):
+        parameters |= {"host": "127.0.0.1", "port": "1"}
+
+    def take_away():
+        engine.dispose()
+        event.listen(engine, "do_connect", lead_astray)
+
+    return take_away
+
+
+class TestMemory:
+    def test_answers_for_what_it_knows_without_a_query(self, directory, known):
+        with queries.tallied() as tally:
+            answers = [directory.owner(NUMBER), directory.client(known.id), directory.accepts(Claim(known.id, 1))]
+
+        assert answers == [known] * 3
+        assert tally.count == 0
+
+    def test_is_filled_by_the_first_question(self, store, known, clock):
+        directory = Directory(store, clock)
+        assert directory.owner(NUMBER) == known
+
+        with queries.tallied() as tally:
+            directory.client(known.id)
+
+        assert tally.count == 0
+
+    def test_shows_a_change_after_a_refresh(self, directory, store, known):
+        store.disable(known.id)
+        assert directory.client(known.id) == known
+
+        directory.refresh()
+
+        assert directory.client(known.id) is None
+
+    def test_is_read_again_by_a_reader_who_finds_it_stale(self, directory, store, known, clock):
+        store.disable(known.id)
+
+        clock.seconds += 4.0
+        just_in_time = directory.client(known.id)
+        clock.seconds += 0.1
+        stale = directory.client(known.id)
+
+        assert (just_in_time, stale) == (known, None)
+
+    def test_serves_the_others_while_one_reader_refreshes_it(self, directory, services, known, clock):
+        asking, answering = threading.Event(), threading.Event()
+
+        @event.listens_for(services.database.records.engine, "before_cursor_execute")
+        def hold(*_):
+            asking.set()
+            answering.wait(10)
+
+        clock.seconds += 5
+        with ThreadPoolExecutor(1) as threads:
+            refreshing = threads.submit(directory.owner, NUMBER)
+            assert asking.wait(10)
+
+            with queries.tallied() as tally:
+                served = directory.owner(NUMBER)
+            answering.set()
+
+        assert (served, tally.count) == (known, 0)
+        assert refreshing.result() == known
+
+
+class TestLookUp:
+    def test_knows_a_new_client_at_once(self, directory, store):
+        added = store.add("New", [OTHER_NUMBER])
+
+        answers = [directory.owner(OTHER_NUMBER), directory.client(added.id), directory.accepts(Claim(added.id, 1))]
+
+        assert answers == [added] * 3
+
+    def test_knows_a_new_number_of_a_known_client_at_once(self, directory, store, known):
+        changed = store.add_number(known.id, OTHER_NUMBER)
+
+        assert directory.owner(OTHER_NUMBER) == changed
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda directory, _: directory.owner(OTHER_NUMBER),
+            lambda directory, _: directory.client(STRANGER),
+            lambda directory, known: directory.accepts(Claim(known.id, 2)),
+        ],
+        ids=["number", "client", "version"],
+    )
+    def test_asks_for_each_unknown_thing_once_a_second(self, directory, known, clock, ask):
+        with queries.tallied() as tally:
+            misses = [ask(directory, known) for _ in range(3)]
+            clock.seconds += 0.9
+            misses.append(ask(directory, known))
+            in_the_first_second = tally.count
+            clock.seconds += 0.1
+            misses.append(ask(directory, known))
+
+        assert misses == [None] * 5
+        assert (in_the_first_second, tally.count) == (1, 2)
+
+    def test_finds_a_second_later_what_it_missed(self, directory, store, clock):
+        assert directory.owner(OTHER_NUMBER) is None
+        added = store.add("New", [OTHER_NUMBER])
+        assert directory.owner(OTHER_NUMBER) is None
+
+        clock.seconds += 1
+
+        assert directory.owner(OTHER_NUMBER) == added
+
+    def test_forgets_misses_rather_than_remember_ever_more(self, directory, monkeypatch):
+        monkeypatch.setattr(directory_module, "_MOST_MISSES", 3)
+        first, *others = NOBODYS[:4]
+
+        with queries.tallied() as tally:
+            for number in (first, *others, first):
+                directory.owner(number)
+
+        assert tally.count == 5
+
+
+class TestDisabledClient:
+    @pytest.fixture(autouse=True)
+    def disabled(self, store, known):
+        store.disable(known.id)
+
+    def test_is_not_accepted(self, directory, known):
+        assert directory.accepts(Claim(known.id, 1)) is None
+        assert directory.client(known.id) is None
+
+    def test_owns_no_number(self, directory):
+        assert directory.owner(NUMBER) is None
+
+    def test_costs_no_query(self, directory, known):
+        with queries.tallied() as tally:
+            directory.accepts(Claim(known.id, 1))
+            directory.owner(NUMBER)
+
+        assert tally.count == 0
+
+    def test_is_refused_when_it_must_be_looked_up_too(self, directory, store):
+        added = store.add("New", [OTHER_NUMBER])
+        store.disable(added.id)
+
+        assert directory.accepts(Claim(added.id, 1)) is None
+        assert directory.owner(OTHER_NUMBER) is None
+
+
+class TestAccepts:
+    def test_takes_every_version_that_is_not_retired(self, directory, store, known):
+        rotated = store.rotate_key(known.id)
+        directory.refresh()
+
+        assert [directory.accepts(Claim(known.id, version)) for version in (1, 2)] == [rotated] * 2
+
+    def test_refuses_a_retired_version(self, directory, store, known):
+        store.rotate_key(known.id)
+        retired = store.retire_keys(known.id)
+        directory.refresh()
+
+        assert [directory.accepts(Claim(known.id, version)) for version in (1, 2)] == [None, retired]
+
+    def test_refuses_a_version_that_is_yet_to_come(self, directory, known):
+        assert directory.accepts(Claim(known.id, 2)) is None
+
+    def test_takes_a_version_that_is_newer_than_the_directory(self, directory, store, known):
+        rotated = store.rotate_key(known.id)
+
+        assert directory.accepts(Claim(known.id, 2)) == rotated
+
+    def test_refuses_a_newer_version_that_was_retired_since(self, directory, store, known):
+        for change in (store.rotate_key, store.rotate_key, store.retire_keys):
+            change(known.id)
+
+        assert directory.accepts(Claim(known.id, 2)) is None
+
+    def test_refuses_a_newer_version_of_a_client_that_was_disabled_since(self, directory, store, known):
+        store.rotate_key(known.id)
+        store.disable(known.id)
+
+        assert directory.accepts(Claim(known.id, 2)) is None
+
+    def test_refuses_a_client_that_is_not_there(self, directory):
+        assert directory.accepts(Claim(uuid4(), 1)) is None
+
+
+class TestDatabaseAway:
+    def test_leaves_what_is_known_and_is_logged(self, directory, known, clock, take_database_away, caplog):
+        take_database_away()
+        clock.seconds += 5
+
+        with caplog.at_level(logging.WARNING, "calyapp.clients.directory"):
+            answers = [directory.owner(NUMBER), directory.accepts(Claim(known.id, 1))]
+
+        assert answers == [known] * 2
+        assert caplog.messages == ["the directory of clients could not be refreshed"]
+
+    def test_is_not_tried_again_by_every_reader(self, directory, clock, take_database_away, caplog):
+        take_database_away()
+
+        with caplog.at_level(logging.WARNING, "calyapp.clients.directory"):
+            for _ in range(10):
+                clock.seconds += 1
+                directory.owner(NUMBER)
+
+        assert len(caplog.messages) == 2
+
+    def test_is_told_to_the_timer_that_refreshes(self, directory, known, take_database_away):
+        take_database_away()
+
+        with pytest.raises(DatabaseAway):
+            directory.refresh()
+
+        assert directory.owner(NUMBER) == known
+
+    def test_is_told_to_those_who_ask_before_anything_is_known(self, store, clock, take_database_away):
+        take_database_away()
+
+        with pytest.raises(DatabaseAway):
+            Directory(store, clock).owner(NUMBER)
+
+    def test_is_told_to_those_who_ask_for_something_unknown(self, directory, take_database_away):
+        take_database_away()
+
+        with pytest.raises(DatabaseAway):
+            directory.owner(OTHER_NUMBER)

@@ -1,0 +1,283 @@
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from calyapp.errors import ConflictError, NotFoundError
+
+ONE, TWO, THREE = "+918047112345", "+918047112346", "+918047112347"
+
+
+@pytest.fixture
+def store(services):
+    return services.clients
+
+
+@pytest.fixture
+def audited(query):
+    """The trail: (type, description, changes) of each entry in order."""
+    return lambda: query("SELECT event_type, description, changes FROM audit_logs ORDER BY created_at, id")
+
+
+@pytest.fixture
+def stored(query):
+    """All that the tables hold of clients."""
+    return lambda: (
+        query("SELECT * FROM clients ORDER BY id"),
+        query("SELECT * FROM client_numbers ORDER BY number"),
+        query("SELECT * FROM audit_logs ORDER BY id"),
+    )
+
+
+def shown(name, *numbers, newest=1, oldest=1, disabled_at=None):
+    """What the trail keeps of a client."""
+    return {
+        "name": name,
+        "numbers": list(numbers),
+        "keyVersion": newest,
+        "oldestKeyVersion": oldest,
+        "disabledAt": disabled_at,
+    }
+
+
+def outcome(action, *arguments):
+    """The exception that the action ends in, or what it returns."""
+    try:
+        return action(*arguments)
+    except ConflictError as error:
+        return error
+
+
+class TestReading:
+    def test_finds_a_client_as_it_was_added(self, store):
+        added = store.add("Asha Clinics", [TWO, ONE])
+
+        assert store.get(added.id) == added
+        assert (added.name, added.numbers) == ("Asha Clinics", (ONE, TWO))
+        assert (added.key_version, added.oldest_key_version, added.disabled_at) == (1, 1, None)
+
+    def test_lists_all_clients_by_name_disabled_ones_too(self, store):
+        second, first = store.add("B", [ONE]), store.add("A", [])
+        second = store.disable(second.id)
+
+        assert store.all() == [first, second]
+
+    def test_finds_the_owner_of_a_number_with_all_its_numbers(self, store):
+        store.add("Other", [THREE])
+        owner = store.add("Owner", [ONE, TWO])
+
+        assert store.owner(TWO) == owner
+        assert store.owner("+918047112399") is None
+
+    def test_does_not_find_a_client_that_is_not_there(self, store):
+        with pytest.raises(NotFoundError, match="There is no client with this id"):
+            store.get(uuid4())
+
+
+class TestAdd:
+    def test_is_audited_with_what_was_added(self, store, query):
+        added = store.add("Asha Clinics", [ONE])
+
+        identifier = str(added.id)
+        assert query(
+            "SELECT event_type, severity, status, client_id::text, resource, resource_id, description, metadata, "
+            "changes FROM audit_logs"
+        ) == [
+            (
+                *("DATA_CREATED", "LOW", "success", identifier, "client", identifier, "Client added"),
+                *({"via": "command line"}, {"after": shown("Asha Clinics", ONE)}),
+            )
+        ]
+
+    def test_takes_a_number_given_twice_once(self, store):
+        assert store.add("A", [ONE, TWO, ONE]).numbers == (ONE, TWO)
+
+    def test_refuses_a_name_that_is_taken_and_leaves_nothing(self, store, stored):
+        store.add("Asha Clinics", [ONE])
+        before = stored()
+
+        with pytest.raises(ConflictError, match="There is already a client named 'Asha Clinics'"):
+            store.add("Asha Clinics", [TWO])
+
+        assert stored() == before
+
+    def test_refuses_a_number_that_is_taken_and_leaves_nothing(self, store, stored):
+        store.add("A", [TWO])
+        before = stored()
+
+        with pytest.raises(ConflictError, match="belongs to a client already") as caught:
+            store.add("B", [ONE, TWO])
+
+        assert TWO not in caught.value.message
+        assert stored() == before
+
+    def test_gives_a_name_to_one_of_eight_who_ask_at_once(self, store, audited):
+        with ThreadPoolExecutor(8) as threads:
+            outcomes = list(threads.map(lambda _: outcome(store.add, "A", []), range(8)))
+
+        assert sum(isinstance(one, ConflictError) for one in outcomes) == 7
+        assert len(store.all()) == len(audited()) == 1
+
+    def test_gives_a_number_to_one_of_eight_who_ask_at_once(self, store, audited):
+        with ThreadPoolExecutor(8) as threads:
+            outcomes = list(threads.map(lambda name: outcome(store.add, name, [ONE]), "ABCDEFGH"))
+
+        assert sum(isinstance(one, ConflictError) for one in outcomes) == 7
+        assert store.all() == [store.owner(ONE)]
+        assert len(audited()) == 1
+
+
+class TestAddNumber:
+    def test_gives_the_number_and_is_audited(self, store, audited):
+        client = store.add("A", [TWO])
+
+        changed = store.add_number(client.id, ONE)
+
+        assert changed.numbers == (ONE, TWO)
+        assert store.owner(ONE) == changed
+        assert audited()[1:] == [
+            ("DATA_UPDATED", "Number added", {"before": shown("A", TWO), "after": shown("A", ONE, TWO)})
+        ]
+
+    @pytest.mark.parametrize("whose", ["A", "B"])
+    def test_refuses_a_number_that_is_taken_be_it_by_the_same_client(self, store, stored, whose):
+        clients = {"A": store.add("A", [ONE]), "B": store.add("B", [TWO])}
+        before = stored()
+
+        with pytest.raises(ConflictError, match="belongs to a client already"):
+            store.add_number(clients[whose].id, ONE)
+
+        assert stored() == before
+
+
+class TestRemoveNumber:
+    def test_takes_the_number_and_is_audited(self, store, audited):
+        client = store.add("A", [ONE, TWO])
+
+        changed = store.remove_number(client.id, ONE)
+
+        assert changed.numbers == (TWO,)
+        assert store.owner(ONE) is None
+        assert audited()[1:] == [
+            ("DATA_UPDATED", "Number removed", {"before": shown("A", ONE, TWO), "after": shown("A", TWO)})
+        ]
+
+    def test_sets_the_number_free_for_another_client(self, store):
+        client, other = store.add("A", [ONE]), store.add("B", [])
+        store.remove_number(client.id, ONE)
+
+        assert store.add_number(other.id, ONE).numbers == (ONE,)
+
+    def test_does_not_find_a_number_of_another_client(self, store, stored):
+        client, _other = store.add("A", [ONE]), store.add("B", [TWO])
+        before = stored()
+
+        with pytest.raises(NotFoundError, match="'A' does not have this number"):
+            store.remove_number(client.id, TWO)
+
+        assert stored() == before
+
+
+class TestDisable:
+    def test_is_dated_and_audited_and_keeps_the_numbers(self, store, audited):
+        client = store.add("A", [ONE])
+
+        disabled = store.disable(client.id)
+
+        assert disabled.disabled_at is not None
+        assert disabled.numbers == (ONE,)
+        ((type_, description, changes),) = audited()[1:]
+        assert (type_, description) == ("DATA_UPDATED", "Client disabled")
+        assert changes["before"] == shown("A", ONE)
+        assert changes["after"] == shown("A", ONE, disabled_at=changes["after"]["disabledAt"])
+        assert changes["after"]["disabledAt"].startswith(f"{disabled.disabled_at:%Y-%m-%dT%H:%M:%S}")
+
+    def test_refuses_to_do_it_twice(self, store, stored):
+        client = store.add("A", [])
+        store.disable(client.id)
+        before = stored()
+
+        with pytest.raises(ConflictError, match="'A' is disabled already"):
+            store.disable(client.id)
+
+        assert stored() == before
+
+
+class TestKeyVersions:
+    def test_rotation_makes_the_next_version_valid_beside_those_that_are(self, store, audited):
+        client = store.add("A", [])
+
+        rotated = store.rotate_key(client.id)
+
+        assert (rotated.oldest_key_version, rotated.key_version) == (1, 2)
+        assert audited()[1:] == [
+            ("WEBHOOK_KEY_ROTATED", "Webhook key rotated", {"before": shown("A"), "after": shown("A", newest=2)})
+        ]
+
+    def test_retirement_ends_all_versions_but_the_newest(self, store, audited):
+        client = store.add("A", [])
+        store.rotate_key(client.id)
+        store.rotate_key(client.id)
+
+        retired = store.retire_keys(client.id)
+
+        assert (retired.oldest_key_version, retired.key_version) == (3, 3)
+        assert audited()[3:] == [
+            (
+                "WEBHOOK_KEY_ROTATED",
+                "Older webhook keys retired",
+                {"before": shown("A", newest=3), "after": shown("A", newest=3, oldest=3)},
+            )
+        ]
+
+    def test_retirement_without_an_older_key_is_refused(self, store, stored):
+        client = store.add("A", [])
+        before = stored()
+
+        with pytest.raises(ConflictError, match="'A' has no older key to retire"):
+            store.retire_keys(client.id)
+
+        assert stored() == before
+
+    def test_eight_rotations_at_once_are_eight_versions_each_audited(self, store, audited):
+        client = store.add("A", [])
+
+        with ThreadPoolExecutor(8) as threads:
+            rotated = list(threads.map(store.rotate_key, [client.id] * 8))
+
+        assert sorted(one.key_version for one in rotated) == list(range(2, 10))
+        assert store.get(client.id).key_version == 9
+        steps = [(changes["before"]["keyVersion"], changes["after"]["keyVersion"]) for *_, changes in audited()[1:]]
+        assert sorted(steps) == [(version, version + 1) for version in range(1, 9)]
+
+    def test_leave_no_key_in_the_trail(self, services, store, query):
+        client = store.add("A", [ONE])
+        store.rotate_key(client.id)
+        store.retire_keys(client.id)
+
+        trail = str(query("SELECT audit_logs::text FROM audit_logs"))
+
+        assert "cwk_" not in trail
+        # The part of a key that is secret: its last 24 bytes.
+        assert not [version for version in (1, 2) if services.webhook_keys.mint(client.id, version)[-32:] in trail]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store, stranger: store.add_number(stranger, ONE),
+        lambda store, stranger: store.remove_number(stranger, ONE),
+        lambda store, stranger: store.disable(stranger),
+        lambda store, stranger: store.rotate_key(stranger),
+        lambda store, stranger: store.retire_keys(stranger),
+    ],
+    ids=["add_number", "remove_number", "disable", "rotate_key", "retire_keys"],
+)
+def test_no_change_finds_a_client_that_is_not_there(store, stored, change):
+    store.add("A", [TWO])
+    before = stored()
+
+    with pytest.raises(NotFoundError, match="There is no client with this id"):
+        change(store, uuid4())
+
+    assert stored() == before

@@ -1,0 +1,131 @@
+"""A PostgreSQL server for the run, and a database of its own, with all tables, for every test that asks for one."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from sqlalchemy import make_url
+
+from calyapp import services as wiring
+from calyapp.app import create_app
+from calyapp.config import Settings
+from calyapp.db import embedded
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "server_url" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.postgres)
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory) -> Iterator[str]:
+    """The server's own database."""
+    data = tmp_path_factory.mktemp("postgres") / "data"
+    with embedded.running(data, durable=False, max_connections=200) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def run_alembic():
+    """`run_alembic(url, *arguments)`: what it prints. In a process of its own, as operators run it."""
+
+    def run(url: str, *arguments: str) -> str:
+        environment = {**os.environ, "APP_ENV": "testing", "DATABASE_URL": url}
+        command = [sys.executable, "-m", "alembic", "-c", "setup.cfg", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def template(server_url, run_alembic) -> str:
+    """The name of a database with all tables, to copy from."""
+    _execute(server_url, "CREATE DATABASE migrated")
+    run_alembic(_renamed(server_url, "migrated"), "upgrade", "head")
+    return "migrated"
+
+
+@pytest.fixture
+def empty_database_url(server_url) -> Iterator[str]:
+    """A database without tables."""
+    yield from _database(server_url, "template1")
+
+
+@pytest.fixture
+def database_url(server_url, template) -> Iterator[str]:
+    """A database with all tables and no rows, gone after the test."""
+    yield from _database(server_url, template)
+
+
+def _database(server_url: str, template: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    yield _renamed(server_url, name)
+    _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _renamed(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _execute(url: str, statement: str) -> None:
+    connection = _connect(url)
+    connection.cursor().execute(statement)
+    connection.close()
+
+
+def _connect(url: str):
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = psycopg2.connect(plain)
+    connection.autocommit = True
+    return connection
+
+
+@pytest.fixture
+def settings(database_url) -> Settings:
+    return Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": database_url})
+
+
+@pytest.fixture
+def services(settings) -> Iterator[wiring.Services]:
+    """Wired as in production; the chores rest."""
+    parts = wiring.build(settings)
+    yield parts
+    parts.close()
+
+
+@pytest.fixture
+def app(settings):
+    application = create_app(settings)
+    yield application
+    application.extensions["caly"].close()
+
+
+@pytest.fixture
+def client(app):
+    """An HTTP client in this process."""
+    return app.test_client()
+
+
+@pytest.fixture
+def query(database_url):
+    """`query(sql, *values)`: the rows, as a stranger to the application reads them."""
+    connection = _connect(database_url)
+
+    def run(sql: str, *values: object) -> list[tuple]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    yield run
+    connection.close()

@@ -1,0 +1,220 @@
+"""The two pools against a real server, and what the driver's errors turn into."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from calyapp.config import Secret, Settings
+from calyapp.db import embedded, engine
+from calyapp.db.engine import Database
+from calyapp.errors import DatabaseAway, DatabaseError
+
+INSERT = text("INSERT INTO clients (id, name, created_at, updated_at) VALUES (gen_random_uuid(), :name, now(), now())")
+NOWHERE = Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": "postgresql+psycopg2://caly@nowhere.invalid/caly"})
+
+
+@pytest.fixture
+def opened(settings) -> Iterator:
+    """`opened(db_pool_max=2, …)`: the pools that the settings ask for, except these."""
+    with ExitStack() as closing:
+
+        def make(**changes: object) -> Database:
+            database = engine.database(replace(settings, **changes))
+            closing.callback(database.close)
+            return database
+
+        yield make
+
+
+class TestUrl:
+    def test_is_the_one_that_the_settings_give(self):
+        assert engine.url(NOWHERE) == "postgresql+psycopg2://caly@nowhere.invalid/caly"
+
+    def test_is_the_embedded_servers_where_they_give_none(self):
+        assert engine.url(replace(NOWHERE, database_url=None)) == embedded.url(Path("var/postgres"))
+
+
+class TestDatabase:
+    @given(st.integers(2, 1000), st.integers(1, 1000))
+    def test_shares_out_exactly_the_connections_it_is_allowed(self, most, keep):
+        database = engine.database(replace(NOWHERE, db_pool_max=most, db_pool_min=keep))
+
+        limits = [database.ingest.limits, database.records.limits]
+        assert sum(pool.most for pool in limits) == most
+        assert all(1 <= pool.keep <= pool.most for pool in limits)
+
+    @given(st.integers(1, 86_400_000))
+    def test_never_lets_a_delivery_wait_longer_than_its_caller_does(self, wait_ms):
+        database = engine.database(replace(NOWHERE, db_connection_timeout_ms=wait_ms))
+
+        assert database.ingest.limits.wait_ms == min(500, wait_ms)
+        assert database.records.limits.wait_ms == wait_ms
+
+    @pytest.mark.parametrize(("pool", "timeout"), [("ingest", "1s"), ("records", "30s")])
+    def test_opens_sessions_with_limits_in_utc(self, opened, pool, timeout):
+        names = ["statement_timeout", "lock_timeout", "timezone", "application_name"]
+
+        with getattr(opened(), pool).connection() as connection:
+            promised = {name: connection.scalar(text(f"SHOW {name}")) for name in names}
+
+        assert promised == {
+            "statement_timeout": timeout,
+            "lock_timeout": timeout,
+            "timezone": "UTC",
+            "application_name": "caly",
+        }
+
+    def test_tells_what_a_pool_holds(self, opened):
+        pool = opened(db_pool_max=8).ingest
+
+        with pool.connection():
+            statistics = pool.statistics()
+
+        assert (statistics.most, statistics.open, statistics.in_use) == (6, 1, 1)
+
+
+class TestIngest:
+    def test_commits_each_statement_at_once(self, opened, query):
+        with opened().ingest.connection() as connection:
+            connection.execute(INSERT, {"name": "Asha Dental"})
+            seen = query("SELECT name FROM clients")
+
+        assert seen == [("Asha Dental",)]
+
+
+class TestRecords:
+    def test_commits_a_transaction_at_its_end(self, opened, query):
+        with opened().records.transaction() as connection:
+            connection.execute(INSERT, {"name": "Asha Dental"})
+            seen = query("SELECT name FROM clients")
+
+        assert seen == []
+        assert query("SELECT name FROM clients") == [("Asha Dental",)]
+
+    def test_keeps_nothing_of_a_transaction_that_raised(self, opened, query):
+        pool = opened().records
+
+        with pytest.raises(DatabaseError), pool.transaction() as connection:  # noqa: PT012 (two, of which one is undone)
+            connection.execute(INSERT, {"name": "Asha Dental"})
+            connection.execute(text("SELECT 1 / 0"))
+
+        assert query("SELECT name FROM clients") == []
+
+
+class TestAway:
+    """What may succeed later."""
+
+    def test_is_a_server_that_refuses_the_connection(self, opened):
+        with socket.socket() as bound:  # without listening, so that nobody else can
+            bound.bind(("127.0.0.1", 0))
+            address = f"postgresql+psycopg2://caly@127.0.0.1:{bound.getsockname()[1]}/caly"
+            pool = opened(database_url=Secret(address)).ingest
+
+            with pytest.raises(DatabaseAway) as raised, pool.connection():
+                pass
+
+        assert not raised.value.connection_lost
+
+    def test_is_a_statement_that_takes_too_long(self, opened):
+        pool = opened(db_statement_timeout_ms=20).ingest
+
+        with pool.connection() as connection:
+            with pytest.raises(DatabaseAway) as raised:
+                connection.execute(text("SELECT pg_sleep(60)"))
+
+            assert not raised.value.connection_lost
+            assert connection.scalar(text("SELECT 1")) == 1
+
+    def test_is_a_lock_that_is_held_too_long(self, opened, query):
+        query("BEGIN")
+        query("LOCK TABLE clients")
+
+        with opened(db_statement_timeout_ms=20).ingest.connection() as connection, pytest.raises(DatabaseAway):
+            connection.execute(INSERT, {"name": "Asha Dental"})
+
+        query("ROLLBACK")
+
+    def test_is_a_pool_whose_connections_are_all_in_use(self, opened):
+        pool = opened(db_pool_max=2, db_connection_timeout_ms=1).ingest
+
+        with pool.connection(), pytest.raises(DatabaseAway, match="busy") as raised, pool.connection():
+            pass
+
+        assert not raised.value.connection_lost
+
+    def test_is_not_the_other_pool_running_dry(self, opened):
+        database = opened(db_pool_max=2, db_connection_timeout_ms=1)
+
+        with database.records.connection(), database.ingest.connection() as connection:
+            assert connection.scalar(text("SELECT 1")) == 1
+
+    def test_is_a_server_that_only_reads(self, opened, query):
+        ((database,),) = query("SELECT current_database()")
+        query(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+
+        with opened().ingest.connection() as connection, pytest.raises(DatabaseAway) as raised:
+            connection.execute(INSERT, {"name": "Asha Dental"})
+
+        assert not raised.value.connection_lost
+
+    def test_is_a_connection_that_broke_and_the_next_one_works(self, opened, query):
+        pool = opened().ingest
+        with pool.connection() as connection:
+            query("SELECT pg_terminate_backend(%s)", connection.scalar(text("SELECT pg_backend_pid()")))
+            with pytest.raises(DatabaseAway) as raised:
+                connection.execute(INSERT, {"name": "lost"})
+
+        with pool.connection() as connection:
+            connection.execute(INSERT, {"name": "kept"})
+
+        assert raised.value.connection_lost
+        assert query("SELECT name FROM clients") == [("kept",)]
+
+
+class _Interrupts:
+    """A parameter during whose adaptation somebody presses Ctrl-C."""
+
+    def __conform__(self, _protocol: object) -> None:
+        raise KeyboardInterrupt
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "SELECT nothing_of_the_kind, :name FROM clients",
+            "INSERT INTO client_numbers (number, client_id, created_at) VALUES (:name, gen_random_uuid(), now())",
+            "INSERT INTO clients (name) VALUES (:name)",
+            "SELECT :name, :not_given",
+        ],
+    )
+    def test_of_ours_are_told_without_statement_and_parameters(self, opened, statement):
+        with opened().ingest.connection() as connection, pytest.raises(DatabaseError) as raised:
+            connection.execute(text(statement), {"name": "+91987654321O"})
+
+        error = raised.value
+        assert not isinstance(error, DatabaseAway)
+        assert (str(error), error.args, error.details) == ("The database could not answer", (str(error),), None)
+        assert error.__cause__ is not None
+
+    def test_of_availability_are_told_without_statement_and_parameters(self, opened):
+        with (
+            opened(db_statement_timeout_ms=20).ingest.connection() as connection,
+            pytest.raises(DatabaseAway) as raised,
+        ):
+            connection.execute(text("SELECT pg_sleep(60), :name"), {"name": "+919876543210"})
+
+        assert str(raised.value) == "The database could not be reached"
+        assert isinstance(raised.value.__cause__, psycopg2.Error)
+
+    def test_leave_an_interruption_what_it_is(self, opened):
+        with opened().ingest.connection() as connection, pytest.raises(KeyboardInterrupt):
+            connection.execute(text("SELECT :value"), {"value": _Interrupts()})

@@ -1,0 +1,195 @@
+"""The migrations as operators run them: in processes of their own, on databases of their own."""
+
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import make_url
+
+from calyapp import clock
+from calyapp.config import Secret
+from calyapp.db import embedded, engine, migrations, partitions
+from calyapp.db.tables import metadata
+from calyapp.errors import DatabaseError
+
+ROOT = Path(__file__).parents[2]
+ADVISORY_LOCK = 0x63616C79_0000  # the one that alembic/env.py takes
+
+
+def schema(url: str, *tables: str) -> list[str]:
+    """The lines of SQL that make the database's objects, or those of these tables, as pg_dump tells them."""
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    chosen = [f"--table={table}" for table in tables]
+    pg_dump = [embedded.binaries() / "pg_dump", "--schema-only", "--no-owner", *chosen, f"--dbname={plain}"]
+    dump = subprocess.run(pg_dump, capture_output=True, text=True, check=True).stdout
+    # Comments name the version; commands of psql, which start with a backslash, hold a random word.
+    return [line for line in dump.splitlines() if line and not line.startswith(("--", "\\"))]
+
+
+def created(lines: list[str]) -> list[str]:
+    """The lines that begin a new object."""
+    return [line for line in lines if line.startswith("CREATE")]
+
+
+@pytest.fixture
+def scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(Config(ROOT / "setup.cfg"))
+
+
+class TestRevisions:
+    def test_are_one_line_numbered_without_gaps(self, scripts):
+        newest_first = list(scripts.walk_revisions())
+
+        assert len(scripts.get_heads()) == 1
+        numbers = [revision.revision for revision in reversed(newest_first)]
+        assert numbers == [f"{number:04d}" for number in range(1, len(numbers) + 1)]
+        assert [revision.down_revision for revision in reversed(newest_first)] == [None, *numbers[:-1]]
+
+    def test_are_in_files_named_after_their_number(self, scripts):
+        files = {revision.revision: Path(revision.path).name for revision in scripts.walk_revisions()}
+
+        assert {
+            number: name for number, name in files.items() if not re.fullmatch(rf"{number}_[a-z0-9_]+\.py", name)
+        } == {}
+        assert sorted(files.values()) == sorted(path.name for path in Path(scripts.versions).glob("*.py"))
+
+    def test_lie_in_no_package_that_would_hide_the_library(self):
+        assert list((ROOT / "alembic").rglob("__init__.py")) == []
+
+
+class TestHead:
+    def test_is_the_newest_revision(self, scripts):
+        assert migrations.head() == scripts.as_revision_number("head")
+
+
+class TestCurrent:
+    def test_is_the_head_after_an_upgrade(self, services):
+        with services.database.records.connection() as connection:
+            assert migrations.current(connection) == migrations.head()
+
+    def test_fails_for_a_database_that_was_never_migrated(self, settings, empty_database_url):
+        database = engine.database(replace(settings, database_url=Secret(empty_database_url)))
+
+        with pytest.raises(DatabaseError), database.records.connection() as connection:
+            migrations.current(connection)
+
+        database.close()
+
+
+class TestModels:
+    def test_are_what_the_migrations_end_in(self, database_url, run_alembic):
+        output = run_alembic(database_url, "check")
+
+        assert "No new upgrade operations detected" in output
+
+    def test_agree_with_the_migrations_where_alembic_does_not_look(self, database_url, empty_database_url):
+        # Checks, storage parameters and the partition key, besides all the rest.
+        models = sqlalchemy.create_engine(empty_database_url, poolclass=sqlalchemy.NullPool)
+        metadata.create_all(models)
+
+        migrated = [line for line in schema(database_url, *metadata.tables) if not line.startswith("CREATE TRIGGER")]
+
+        assert _unordered(migrated) == _unordered(schema(empty_database_url, *metadata.tables))
+
+
+def _unordered(lines: list[str]) -> list[str]:
+    """The order of a table's columns means nothing."""
+    return sorted(line.rstrip(",") for line in lines)
+
+
+class TestUpgrade:
+    def test_makes_the_partitions_of_this_month_and_three_more(self, query):
+        expected = [partitions.name(month) for month in partitions.months(clock.now(), 3)]
+
+        attached = query("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass")
+
+        assert sorted(name for (name,) in attached) == expected
+
+    def test_makes_the_partitions_that_are_missing_when_there_is_nothing_to_migrate(
+        self, database_url, query, run_alembic
+    ):
+        month = partitions.name(clock.now())
+        query(f"DROP TABLE {month}")
+
+        run_alembic(database_url, "upgrade", "head")
+
+        assert query("SELECT to_regclass(%s)::text", month) == [(month,)]
+
+    def test_after_a_downgrade_makes_the_same_again(self, database_url, run_alembic):
+        before = schema(database_url)
+
+        run_alembic(database_url, "downgrade", "base")
+        at_base = schema(database_url)
+        run_alembic(database_url, "upgrade", "head")
+
+        assert created(at_base) == ["CREATE TABLE public.alembic_version ("]
+        assert schema(database_url) == before
+
+    def test_waits_for_the_one_that_is_running(self, empty_database_url, run_alembic):
+        ours = sqlalchemy.create_engine(empty_database_url, isolation_level="AUTOCOMMIT")
+        with ours.connect() as connection, ThreadPoolExecutor(2) as pool:
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
+
+            upgrades = [pool.submit(run_alembic, empty_database_url, "upgrade", "head") for _ in range(2)]
+            while _waiting(connection) < 2:
+                assert not any(upgrade.done() for upgrade in upgrades)
+            meanwhile = created(schema(empty_database_url))
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({ADVISORY_LOCK})")
+            for upgrade in upgrades:
+                upgrade.result()
+
+            revision = migrations.current(connection)
+        ours.dispose()
+        assert meanwhile == []
+        assert revision == migrations.head()
+
+
+def _waiting(connection: sqlalchemy.Connection) -> int:
+    return connection.exec_driver_sql(
+        "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database, pg_sleep(0.01) "
+        "WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+    ).scalar_one()
+
+
+NEXT = f"{int(migrations.head() or 0) + 1:04d}"
+LOOKS_AROUND = f"""
+from alembic import op
+revision, down_revision = "{NEXT}", "{migrations.head()}"
+
+
+def upgrade():
+    op.execute("CREATE TABLE limits AS SELECT name, setting FROM pg_settings")
+"""
+
+
+@pytest.fixture
+def copied(tmp_path, database_url, monkeypatch) -> Config:
+    """A copy of the migrations, to add to, for a database that is at their head."""
+    monkeypatch.setenv("APP_ENV", "testing")
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    shutil.copytree(ROOT / "alembic", tmp_path / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
+    return Config(shutil.copy(ROOT / "setup.cfg", tmp_path))
+
+
+class TestMigration:
+    def test_gives_up_on_a_lock_long_before_it_gives_up_on_its_work(self, copied, tmp_path, query):
+        (tmp_path / "alembic" / "versions" / f"{NEXT}_looks_around.py").write_text(LOOKS_AROUND)
+
+        command.upgrade(copied, "head")
+
+        limits = query("SELECT name, setting FROM limits WHERE name IN ('lock_timeout', 'statement_timeout')")
+        assert dict(limits) == {"lock_timeout": "5000", "statement_timeout": "900000"}
+
+    def test_gets_the_next_number_when_it_is_written(self, copied, tmp_path):
+        command.revision(copied, "Adds nothing", autogenerate=True)
+
+        script = (tmp_path / "alembic" / "versions" / f"{NEXT}_adds_nothing.py").read_text()
+        assert f"down_revision = {migrations.head()!r}" in script.replace('"', "'")

@@ -1,0 +1,203 @@
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calyapp.calls.event import Arrival, CallEvent, Route
+from calyapp.calls.state import Direction, Evidence, Phase, Source, Sourced
+from calyapp.errors import ValidationError
+from calyapp.exotel import payload
+
+ARRIVAL = Arrival(at=datetime(2026, 11, 22, 9, tzinfo=UTC), audit_id=UUID(int=1))
+OF_CALLS = [route for route in Route if route is not Route.HEARTBEAT]
+IDENTITY = {"CallSid": "s1", "From": "09876543210", "To": "08047112345", "CallStatus": "ringing"}
+
+
+def load(route: Route, *pairs: tuple[str, str], **fields: str) -> CallEvent:
+    return payload.load(route, [*fields.items(), *pairs], ARRIVAL, None)
+
+
+def refusal(route: Route, *pairs: tuple[str, str], **fields: str) -> ValidationError:
+    with pytest.raises(ValidationError) as raised:
+        load(route, *pairs, **fields)
+    return raised.value
+
+
+class TestIdentity:
+    @pytest.mark.parametrize("route", OF_CALLS)
+    def test_of_a_call_is_its_call_sid(self, route):
+        missing = {name: value for name, value in IDENTITY.items() if name != "CallSid"}
+
+        assert set(refusal(route, **missing).details) == {"CallSid"}
+
+    @pytest.mark.parametrize("call_sid", ["", "a" * 65, "a b", "ä", "a\0", "a\n", "{{CallSid}}", "a/b"])
+    def test_refuses_a_malformed_call_sid(self, call_sid):
+        assert set(refusal(Route.CALL_START, **{**IDENTITY, "CallSid": call_sid}).details) == {"CallSid"}
+
+    @given(st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True))
+    def test_takes_every_well_formed_call_sid(self, call_sid):
+        assert load(Route.CALL_END, CallSid=call_sid).call_sid == call_sid
+
+    def test_of_a_start_needs_both_numbers_present(self):
+        error = refusal(Route.CALL_START, CallSid="s1")
+
+        assert error.details == {"From": ["is missing."], "To": ["is missing."]}
+        assert error.message == "From is missing. To is missing."
+
+    @pytest.mark.parametrize("withheld", ["", "anonymous", "Unknown", "Restricted", " "])
+    def test_takes_a_caller_who_withholds_the_number(self, withheld):
+        event = load(Route.CALL_START, **{**IDENTITY, "From": withheld})
+
+        assert event.view.phone_from is None
+
+    @pytest.mark.parametrize("status", [{}, {"CallStatus": ""}])
+    def test_of_a_status_needs_a_status(self, status):
+        assert set(refusal(Route.CALL_STATUS, CallSid="s1", **status).details) == {"CallStatus"}
+
+    def test_names_every_wrong_field_at_once(self):
+        assert set(refusal(Route.CALL_STATUS).details) == {"CallSid", "CallStatus"}
+
+    @pytest.mark.parametrize("name", ["CallSid", "From", "To", "CallStatus", "RecordingUrl", "CallDuration"])
+    @pytest.mark.parametrize("suffix", ["[0]", "[]", "[a][b]"])
+    def test_refuses_a_list_or_an_object_where_a_text_belongs(self, name, suffix):
+        rest = {known: value for known, value in IDENTITY.items() if known != name}
+
+        error = refusal(Route.CALL_START, (name + suffix, "x"), **rest)
+
+        assert error.details == {name: ["must be a text, not a list or an object."]}
+
+    @pytest.mark.parametrize("name", ["From", "To"])
+    def test_refuses_nul_in_a_number(self, name):
+        assert set(refusal(Route.CALL_START, **{**IDENTITY, name: "09\0"}).details) == {name}
+
+    def test_of_a_heartbeat_is_nothing(self):
+        event = load(Route.HEARTBEAT, status_type="OK")
+
+        assert (event.call_sid, event.view.start_ts) == (None, None)
+
+    @given(st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=20), max_size=5))
+    def test_is_all_that_is_ever_refused(self, others):
+        others = {name: text for name, text in others.items() if name.partition("[")[0] not in IDENTITY}
+
+        assert load(Route.CALL_START, **{**others, **IDENTITY}).call_sid == "s1"
+
+
+class TestProgress:
+    @pytest.mark.parametrize(
+        ("word", "phase", "evidence"),
+        [
+            ("queued", "initiated", "none"),
+            ("ringing", "ringing", "none"),
+            ("in-progress", "in-progress", "none"),
+            ("completed", "over", "completed"),
+            ("COMPLETED", "over", "completed"),
+            ("busy", "over", "busy"),
+            ("no-answer", "over", "no-answer"),
+            ("failed", "over", "failed"),
+            ("canceled", "over", "canceled"),
+            ("a", "initiated", "none"),
+            ("null", "initiated", "none"),
+        ],
+    )
+    def test_follows_the_word_of_a_status(self, word, phase, evidence):
+        view = load(Route.CALL_STATUS, CallSid="s1", CallStatus=word).view
+
+        assert (view.phase, view.evidence) == (Phase(phase), Evidence(evidence))
+
+    @pytest.mark.parametrize("word", ["completed", "in-progress", "nonsense", ""])
+    def test_is_over_at_a_call_end_whatever_the_word(self, word):
+        assert load(Route.CALL_END, CallSid="s1", CallStatus=word).view.phase is Phase.OVER
+
+    @pytest.mark.parametrize("route", [Route.CALL_START, Route.PASSTHRU, Route.RECORDING])
+    def test_is_never_over_by_what_a_running_flow_says(self, route):
+        view = load(route, **{**IDENTITY, "CallStatus": "no-answer"}).view
+
+        assert (view.phase, view.evidence) == (Phase.IN_PROGRESS, Evidence.NO_ANSWER)
+
+
+class TestView:
+    def test_holds_numbers_as_e164_with_their_source(self):
+        view = load(Route.CALL_START, **IDENTITY).view
+
+        assert view.phone_from == Sourced(Source.PASSTHRU, "+919876543210")
+        assert view.phone_to == Sourced(Source.PASSTHRU, "+918047112345")
+
+    def test_trusts_a_callback_more_than_a_flow(self):
+        assert load(Route.CALL_STATUS, **IDENTITY).view.phone_from.source is Source.STATUS_CALLBACK
+
+    @pytest.mark.parametrize("raw", ["sip:agent7", "55x55"])
+    def test_holds_what_is_no_number_as_it_came(self, raw):
+        assert load(Route.CALL_START, **{**IDENTITY, "From": raw}).view.phone_from.value == raw
+
+    @pytest.mark.parametrize("raw", ["1" * 500, "12\x07"])
+    def test_leaves_nonsense_in_the_ledger(self, raw):
+        assert load(Route.CALL_START, **{**IDENTITY, "From": raw}).view.phone_from is None
+
+    @pytest.mark.parametrize(
+        ("word", "direction"),
+        [
+            ("incoming", Direction.INBOUND),
+            ("inbound", Direction.INBOUND),
+            ("Outbound-API", Direction.OUTBOUND),
+            ("outbound-dial", Direction.OUTBOUND),
+            ("sideways", None),
+            ("", None),
+        ],
+    )
+    def test_knows_the_words_for_a_direction(self, word, direction):
+        known = load(Route.CALL_START, Direction=word, **IDENTITY).view.direction
+
+        assert (known and known.value) is direction
+
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [
+            ("0", 0),
+            (" 61 ", 61),
+            ("86400", 86400),
+            ("86401", None),
+            ("-1", None),
+            ("1e3", None),
+            ("", None),
+            ("६", None),
+        ],
+    )
+    def test_takes_a_duration_of_a_day_at_most(self, text, seconds):
+        known = load(Route.CALL_END, CallSid="s1", CallDuration=text).view.call_seconds
+
+        assert (known.value if known else None) == seconds
+
+    @pytest.mark.parametrize(
+        ("link", "kept"),
+        [
+            ("https://recordings.exotel.com/a/1.mp3", True),
+            ("HTTP://recordings.exotel.com/1.mp3", True),
+            ("javascript:alert(1)", False),
+            ("ftp://host/1.mp3", False),
+            ("null", False),
+            ("https://host/a b", False),
+            ("https://host/" + "a" * 2048, False),
+            ("", False),
+        ],
+    )
+    def test_holds_a_recording_only_if_it_is_a_web_link(self, link, kept):
+        known = load(Route.RECORDING, CallSid="s1", RecordingUrl=link).view.recording_url
+
+        assert (known.value if known else None) == (link if kept else None)
+
+    def test_starts_and_ends_with_the_arrival_where_nothing_better_is_known(self):
+        view = load(Route.CALL_END, CallSid="s1").view
+
+        assert view.start_ts == view.end_ts == Sourced(Source.ARRIVAL, ARRIVAL.at)
+
+    def test_has_no_end_while_the_call_is_open(self):
+        assert load(Route.CALL_STATUS, CallSid="s1", CallStatus="ringing").view.end_ts is None
+
+
+def test_the_first_of_a_repeated_name_counts():
+    event = load(Route.CALL_END, ("CallSid", "s1"), ("CallSid", "s2"))
+
+    assert event.call_sid == "s1"
+    assert event.parameters == [("CallSid", "s1"), ("CallSid", "s2")]

@@ -1,0 +1,57 @@
+"""A running Caly, seen from outside. Imports nothing of calyapp."""
+
+import json
+import signal
+import subprocess
+import sys
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+ROOT = Path(__file__).parents[1]
+
+
+class Server:
+    """A Gunicorn with Caly in it; `pid` is the master's."""
+
+    def __init__(self, process: subprocess.Popen, port: int, environment: dict[str, str]) -> None:
+        self.pid = process.pid
+        self.process = process
+        self.port = port
+        self.environment = environment
+
+    def connect(self) -> HTTPConnection:
+        return HTTPConnection("127.0.0.1", self.port, timeout=30)
+
+    def ask(self, method: str, path: str, fields: dict | None = None) -> tuple[int, dict]:
+        """Status and JSON of one request on a connection of its own; `fields` go as a form."""
+        connection = self.connect()
+        try:
+            return ask(connection, method, path, fields)
+        finally:
+            connection.close()
+
+    def cli(self, *arguments: str) -> dict:
+        """`flask caly …  --json`, as an operator runs it beside the server."""
+        command = [sys.executable, "-m", "flask", "caly", *arguments, "--json"]
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=40)
+
+
+def ask(connection: HTTPConnection, method: str, path: str, fields: dict | None = None) -> tuple[int, dict]:
+    """As `Server.ask`, on a connection that stays open."""
+    body = urlencode(fields) if fields else None
+    headers = {"Content-Type": "application/x-www-form-urlencoded"} if fields else {}
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read() or "{}")
+
+
+def webhook(tenant: dict, route: str) -> str:
+    """The path and query under which the tenant's deliveries of this kind go."""
+    query = urlsplit(tenant["webhookUrl"]).query
+    return f"/webhooks/exotel/{route}?{query}"

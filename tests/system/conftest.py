@@ -1,0 +1,72 @@
+"""Servers that run for one test, as operators run them."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from running_server import ROOT, Server
+
+
+@pytest.fixture
+def serve(database_url, tmp_path) -> Iterator:
+    """`serve(*gunicorn_options, **environment)`: a server that listens; stopped and cleaned up after the test."""
+    servers: list[Server] = []
+
+    def start(*options: str, **overrides: str) -> Server:
+        port = _free_port()
+        environment = {
+            **os.environ,
+            "APP_ENV": "testing",
+            "FLASK_APP": "wsgi",
+            "DATABASE_URL": database_url,
+            "PORT": str(port),
+            "TMPDIR": str(tmp_path),
+            "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),
+            **overrides,
+        }
+        command = [sys.executable, "-m", "gunicorn", *options, "wsgi:app"]
+        with (tmp_path / "server.log").open("ab") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        server = Server(process, port, environment)
+        servers.append(server)
+        _wait(server, tmp_path / "server.log")
+        return server
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.stop()
+
+
+@pytest.fixture
+def tenant():
+    """`tenant(server)`: a client added from the command line, with its number and webhook key."""
+
+    def add(server: Server, number: str = "+918047112345") -> dict:
+        return server.cli("clients", "add", "--name", f"Tenant {number}", "--number", number)
+
+    return add
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait(server: Server, log: Path) -> None:
+    for _ in range(300):
+        if server.process.poll() is not None:
+            break
+        try:
+            if server.ask("GET", "/health/ready")[0] == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    pytest.fail("the server does not answer:\n" + log.read_text())

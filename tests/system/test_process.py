@@ -1,0 +1,35 @@
+import os
+import subprocess
+import sys
+
+import pytest
+from running_server import ROOT
+
+
+def test_stops_at_sigterm_and_leaves_nothing_behind(serve, tmp_path):
+    server = serve("--workers", "2")
+    listed = subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True, check=True)
+    workers = listed.stdout.split()
+
+    assert server.stop() == 0
+
+    assert len(workers) == 2
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
+    assert not (tmp_path / "metrics").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("DB_POOL_MAX", "many"), ("APP_ENV", "prod"), ("WEBHOOK_ROOT_KEY", "short"), ("DATABASE_URL", "mysql://x/y")],
+)
+@pytest.mark.parametrize("command", [["gunicorn", "wsgi:app"], ["flask", "caly", "clients", "list"]])
+def test_refuses_to_start_unclear_with_a_sentence_and_no_traceback(command, variable, value):
+    environment = {**os.environ, "APP_ENV": "testing", "FLASK_APP": "wsgi", variable: value}
+
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode != 0
+    assert variable in done.stderr
+    assert "Traceback" not in done.stderr

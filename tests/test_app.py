@@ -1,0 +1,91 @@
+import logging
+
+import pytest
+
+from calyapp import logs
+from calyapp.app import create_app
+from calyapp.config import Settings
+from calyapp.web import health
+from calyapp.web.pipeline import guard
+from calyapp.web.pipeline.guard import Access
+
+NOWHERE = Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly"})
+
+
+@pytest.fixture
+def app():
+    """It needs no database to stand here."""
+    return create_app(NOWHERE)
+
+
+class TestRoutes:
+    def test_are_those_of_the_contract(self, app):
+        webhooks = ["call-end", "call-start", "call-status", "heartbeat", "passthru", "recording"]
+        health = ["detailed", "live", "metrics", "ready"]
+
+        assert sorted(rule.rule for rule in app.url_map.iter_rules()) == [
+            *(f"/health/{name}" for name in health),
+            *(f"/webhooks/exotel/{name}{slash}" for name in webhooks for slash in ("", "/")),
+        ]
+
+    def test_each_declare_who_may_use_them(self, app):
+        assert {type(rule.access) for rule in app.url_map.iter_rules()} == {Access}
+
+    def test_without_access_are_refused_by_name(self, app):
+        app.add_url_rule("/open", "open", lambda: "")
+        app.add_url_rule("/ajar", "ajar", lambda: "")
+
+        with pytest.raises(LookupError, match=r"^These routes declare no access: /ajar, /open$"):
+            guard.verify(app)
+
+    def test_without_access_keep_the_application_from_starting(self, monkeypatch):
+        with_access = health.blueprint
+
+        def with_an_open_route(parts):
+            routes = with_access(parts)
+            routes.add_url_rule("/open", "open", lambda: "")
+            return routes
+
+        monkeypatch.setattr(health, "blueprint", with_an_open_route)
+
+        with pytest.raises(LookupError, match="/health/open"):
+            create_app(NOWHERE)
+
+    def test_leave_a_doubled_slash_a_wrong_address(self, app):
+        answer = app.test_client().get("//health//live")
+
+        assert answer.status_code == 404
+
+
+class TestPipeline:
+    def test_is_met_in_the_order_in_which_it_is_written_down(self, app):
+        layers = [function.__module__.rpartition(".")[2] for function in app.before_request_funcs[None]]
+
+        assert layers == ["request_id", "access_log", "body_limit", "guard"]
+
+    def test_begins_with_the_proxy_before_flask_can_read_a_header(self, app):
+        assert type(app.wsgi_app).__module__ == "calyapp.web.pipeline.proxy"
+
+
+class TestJson:
+    def test_keeps_the_order_of_members_and_hindi_readable(self, app):
+        with app.app_context():
+            text = app.json.response({"zeta": "नमस्ते", "alpha": {"b": 1, "a": 2}}).get_data(as_text=True)
+
+        assert text.strip() == '{"zeta":"नमस्ते","alpha":{"b":1,"a":2}}'
+
+
+def test_the_log_is_json_at_the_level_of_the_settings():
+    app_settings = {"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly", "LOG_LEVEL": "warn"}
+    root = logging.getLogger()
+    level = root.level
+
+    try:
+        create_app(Settings.from_env(app_settings))
+
+        assert root.level == logging.WARNING
+        assert [type(handler.formatter) for handler in root.handlers if isinstance(handler, logs.StderrHandler)] == [
+            logs.JsonFormatter
+        ]
+    finally:
+        root.setLevel(level)

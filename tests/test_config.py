@@ -1,0 +1,222 @@
+"""Settings: their defaults, what production demands, and how a wrong environment is refused."""
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calyapp.config import AppEnv, ConfigurationError, LogLevel, Secret, Setting, Settings, WebhookAuth
+
+EXAMPLE = Path(__file__).parent.parent / "deploy" / "caly.env.example"
+
+DECLARED = list(Settings.declared().values())
+KEYS = ["SECRET_KEY", "WEBHOOK_ROOT_KEY", "STREAM_TOKEN_KEY", "ENCRYPTION_KEY"]
+PREVIOUS = ["WEBHOOK_ROOT_KEY_PREVIOUS", "ENCRYPTION_KEY_PREVIOUS"]
+
+PRODUCTION = {
+    "DATABASE_URL": "postgresql://caly:s3cret@db/caly",
+    "STREAM_BASE_URL": "wss://media.example",
+    **{name: f"{index}a" * 32 for index, name in enumerate(KEYS)},
+}
+
+
+def production(**changes: str) -> dict[str, str]:
+    return PRODUCTION | changes
+
+
+def problems(environ: Mapping[str, str]) -> list[str]:
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.from_env(environ)
+    return str(refused.value).splitlines()
+
+
+class TestDevelopment:
+    def test_needs_nothing(self) -> None:
+        settings = Settings.from_env({"APP_ENV": "development"})
+
+        assert settings.app_env is AppEnv.DEVELOPMENT
+        assert settings.database_url is None
+        assert settings.webhook_auth is WebhookAuth.OPTIONAL
+        assert settings.stream_base_url == "ws://localhost:9000"
+
+    def test_has_keys_that_say_what_they_are(self) -> None:
+        settings = Settings.from_env({"APP_ENV": "development"})
+
+        keys = [settings.secret_key, settings.webhook_root_key, settings.stream_token_key, settings.encryption_key]
+        assert all(key.reveal().startswith(b"development only, never in prod") for key in keys)
+        assert len(set(keys)) == 4
+
+    def test_is_like_testing(self) -> None:
+        development = Settings.from_env({"APP_ENV": "development"})
+        testing = Settings.from_env({"APP_ENV": "testing"})
+
+        assert dataclasses.replace(development, app_env=AppEnv.TESTING) == testing
+
+    def test_may_have_several_workers_that_count_apart(self) -> None:
+        assert Settings.from_env({"APP_ENV": "development", "WEB_CONCURRENCY": "4"}).workers == 4
+
+
+class TestProduction:
+    def test_is_the_default(self) -> None:
+        assert Settings.from_env(PRODUCTION).app_env is AppEnv.PRODUCTION
+
+    def test_demands_webhook_keys_unless_told_otherwise(self) -> None:
+        assert Settings.from_env(PRODUCTION).webhook_auth is WebhookAuth.REQUIRED
+        assert Settings.from_env(production(WEBHOOK_AUTH="optional")).webhook_auth is WebhookAuth.OPTIONAL
+
+    @pytest.mark.parametrize("name", [*KEYS, "DATABASE_URL"])
+    @pytest.mark.parametrize("value", [None, ""])
+    def test_does_not_start_without(self, name: str, value: str | None) -> None:
+        environ = {key: text for key, text in PRODUCTION.items() if key != name}
+        if value is not None:
+            environ[name] = value
+
+        (problem,) = problems(environ)
+
+        assert problem.startswith(f"{name} must be set in production")
+
+    @pytest.mark.parametrize(
+        "setting", [s for s in DECLARED if s.variable in KEYS], ids=lambda setting: setting.variable
+    )
+    def test_refuses_the_key_that_everybody_knows(self, setting: Setting) -> None:
+        (problem,) = problems(production(**{setting.variable: setting.development}))
+
+        assert problem == f"{setting.variable} must be your own key in production: this one is public."
+
+    @pytest.mark.parametrize("url", ["", "ws://media.example"])
+    def test_sends_no_call_in_clear(self, url: str) -> None:
+        (problem,) = problems(production(STREAM_BASE_URL=url))
+
+        assert problem.startswith("STREAM_BASE_URL must begin with wss:// in production")
+
+    def test_refuses_several_workers_that_count_apart(self) -> None:
+        (problem,) = problems(production(WEB_CONCURRENCY="2"))
+
+        assert "RATELIMIT_STORAGE_URI" in problem
+        assert "WEB_CONCURRENCY" in problem
+
+    def test_lets_several_workers_count_together(self) -> None:
+        settings = Settings.from_env(production(WEB_CONCURRENCY="2", RATELIMIT_STORAGE_URI="redis://cache:6379/0"))
+
+        assert settings.ratelimit_storage_uri.reveal() == "redis://cache:6379/0"
+
+
+class TestEveryEnvironment:
+    @pytest.mark.parametrize("name", KEYS + PREVIOUS)
+    @pytest.mark.parametrize("app_env", list(AppEnv))
+    def test_refuses_a_short_key(self, app_env: AppEnv, name: str) -> None:
+        (problem,) = problems(production(APP_ENV=app_env, **{name: "abcdef0123456789"}))
+
+        assert problem.startswith(f"{name} must be ")
+        assert "abcdef" not in problem
+
+    def test_reads_values_into_their_types(self) -> None:
+        settings = Settings.from_env(
+            production(
+                LOG_LEVEL="debug",
+                DB_POOL_MAX="8",
+                DB_POOL_MIN="8",
+                STREAM_BASE_URL="wss://media.example/live/",
+                TRUSTED_PROXIES="10.0.0.0/8, ::1/128",
+                SPOOL_DIR="/var/lib/caly/spool",
+                ENCRYPTION_KEY_PREVIOUS="ab" * 32,
+            )
+        )
+
+        assert settings.log_level is LogLevel.DEBUG
+        assert (settings.db_pool_min, settings.db_pool_max) == (8, 8)
+        assert settings.stream_base_url == "wss://media.example/live"
+        assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
+        assert settings.spool_dir == Path("/var/lib/caly/spool")
+        assert settings.encryption_key_previous == Secret(b"\xab" * 32)
+        assert settings.webhook_root_key_previous is None
+
+    @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+    def test_normalises_the_database_url(self, scheme: str) -> None:
+        settings = Settings.from_env(production(DATABASE_URL=f"{scheme}://caly:s3cret@db/caly"))
+
+        assert settings.database_url == Secret("postgresql+psycopg2://caly:s3cret@db/caly")
+
+    def test_refuses_to_keep_more_connections_than_it_may_have(self) -> None:
+        assert problems(production(DB_POOL_MAX="4", DB_POOL_MIN="5")) == ["DB_POOL_MIN must be at most DB_POOL_MAX."]
+
+    def test_says_everything_that_is_wrong_at_once(self) -> None:
+        environ = production(SECRET_KEY="", DB_POOL_MAX="1e3", LOG_LEVEL="loud", WEB_CONCURRENCY="3")
+
+        sentences = problems(environ)
+
+        assert [sentence.split()[0] for sentence in sentences] == [
+            "LOG_LEVEL",
+            "DB_POOL_MAX",
+            "SECRET_KEY",
+            "RATELIMIT_STORAGE_URI",
+        ]
+
+    def test_judges_an_unclear_environment_as_production(self) -> None:
+        sentences = problems({"APP_ENV": "Development"})
+
+        assert sentences[0] == "APP_ENV must be one of development, testing, production."
+        assert {f"{name} must be set in production" for name in KEYS} <= {s.partition(":")[0] for s in sentences}
+
+    @pytest.mark.parametrize("setting", DECLARED, ids=lambda setting: setting.variable)
+    def test_names_the_variable_but_never_its_value(self, setting: Setting) -> None:
+        problem, *_ = problems(production(**{setting.variable: " s3cr\0et \n"}))
+
+        assert problem.startswith(f"{setting.variable} must be ")
+        assert problem.endswith(".")
+        assert "s3cr" not in problem
+
+    def test_ignores_what_it_does_not_know(self) -> None:
+        assert Settings.from_env(production(PATH="/bin", DB_POOL="x")) == Settings.from_env(PRODUCTION)
+
+    @given(st.dictionaries(st.sampled_from([s.variable for s in DECLARED]), st.text()))
+    def test_reads_or_refuses_any_environment(self, environ: dict[str, str]) -> None:
+        try:
+            Settings.from_env(environ)
+            sentences = []
+        except ConfigurationError as refused:
+            sentences = str(refused).splitlines()
+
+        assert all(re.match(r"[A-Z_]+ must .*\.$", sentence) for sentence in sentences)
+
+    def test_shows_no_secret(self) -> None:
+        shown = repr(
+            Settings.from_env(
+                production(RATELIMIT_STORAGE_URI="redis://:s3cret@cache", **dict.fromkeys(PREVIOUS, "9b" * 32))
+            )
+        )
+
+        assert "s3cret" not in shown
+        assert not re.search(r"(?:[0-9][ab]){8}", shown)
+        assert "secret_key=***" in shown
+
+
+class TestTheExample:
+    """deploy/caly.env.example, from which an operator starts."""
+
+    def test_holds_every_setting_in_order_with_its_default(self) -> None:
+        assert list(variables().items()) == [(setting.variable, setting.default) for setting in DECLARED]
+
+    @pytest.mark.parametrize("setting", DECLARED, ids=lambda setting: setting.variable)
+    def test_says_what_each_setting_means(self, setting: Setting) -> None:
+        assert f"\n# {setting.meaning}\n{setting.variable}=" in EXAMPLE.read_text()
+
+    def test_tells_how_a_good_key_is_made(self) -> None:
+        assert 'python3 -c "import secrets; print(secrets.token_hex(32))"' in EXAMPLE.read_text()
+
+    def test_is_accepted_in_production_once_it_is_filled_in(self) -> None:
+        settings = Settings.from_env(variables() | PRODUCTION)
+
+        assert settings == Settings.from_env(PRODUCTION)
+
+
+def variables() -> dict[str, str]:
+    """The example's variables as a shell and systemd read them."""
+    lines = shlex.split(EXAMPLE.read_text(), comments=True)
+    return dict(line.split("=", 1) for line in lines)

@@ -1,0 +1,191 @@
+"""Log lines: their shape, what they carry, and what never gets into them."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from io import StringIO
+from threading import Thread
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calyapp import logs
+
+REQUEST_ID = "1760000000000-abc123def"
+CALL_ID = "0a1b2c3d-1111-5222-8333-444455556666"
+
+logger = logging.getLogger("calyapp.somewhere")
+
+
+class Lines:
+    """What has been written to stderr since it was last read, line by line."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def read(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._capsys.readouterr().err.split("\n")[:-1]]
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    logs.configure("info")
+    yield Lines(capsys)
+    logs.unbind()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+class TestALine:
+    def test_has_time_level_logger_and_message(self, lines: Lines) -> None:
+        logger.info("the spool holds %d deliveries", 3)
+
+        (line,) = lines.read()
+        assert line.pop("time").endswith("Z")
+        assert line == {
+            "level": "info",
+            "logger": "calyapp.somewhere",
+            "message": "the spool holds 3 deliveries",
+        }
+
+    def test_carries_the_fields_that_are_known_and_no_others(self, lines: Lines) -> None:
+        logger.info("done", extra={"fields": {"status": 200, "slow": False, "reason": None, "payload": "From=…"}})
+
+        (line,) = lines.read()
+        assert (line["status"], line["slow"], line["reason"]) == (200, False, None)
+        assert "payload" not in line
+
+    def test_holds_no_number_and_no_key(self, lines: Lines) -> None:
+        logger.warning("from %s with cwk_%s", "09000000001", "a" * 56, extra={"fields": {"reason": "key=s3cret"}})
+
+        (line,) = lines.read()
+        assert line["message"] == "from *********01 with cwk_***"
+        assert line["reason"] == "key=***"
+
+    def test_leaves_identifiers_whole(self, lines: Lines) -> None:
+        logger.info("%s %s", REQUEST_ID, CALL_ID, extra={"fields": {"requestId": REQUEST_ID, "callId": CALL_ID}})
+
+        (line,) = lines.read()
+        assert line["message"] == f"{REQUEST_ID} {CALL_ID}"
+        assert (line["requestId"], line["callId"]) == (REQUEST_ID, CALL_ID)
+
+    def test_tells_an_exception_by_type_and_redacted_traceback(self, lines: Lines) -> None:
+        try:
+            raise json.JSONDecodeError("no call from 09000000001", "", 0)
+        except ValueError:
+            logger.exception("it failed")
+
+        (line,) = lines.read()
+        assert line["exception"]["type"] == "json.decoder.JSONDecodeError"
+        assert "test_logs.py" in line["exception"]["traceback"]
+        assert "no call from *********01" in line["exception"]["traceback"]
+        assert "09000000001" not in json.dumps(line)
+
+    def test_cannot_be_split_by_what_it_says(self, lines: Lines) -> None:
+        logger.info("first\nsecond\u2028third\r")
+
+        (line,) = lines.read()
+        assert line["message"] == "first\nsecond\u2028third\r"
+
+    @pytest.mark.parametrize(
+        ("message", "arguments", "fields"),
+        [
+            ("%d", ("three",), {}),
+            ("%s %s", ("one",), {}),
+            ("big", (), {"count": 2**70}),
+            ("not a mapping", (), 7),
+        ],
+    )
+    def test_that_cannot_be_told_says_where_it_came_from(
+        self, message: str, arguments: tuple[str, ...], fields: object
+    ) -> None:
+        record = logging.LogRecord("calyapp.somewhere", logging.INFO, __file__, 7, message, arguments, None)
+        record.fields = fields
+
+        line = json.loads(logs.JsonFormatter().format(record))
+
+        assert line["message"] == "the line of test_logs:7 could not be written"
+        assert line["error"] == "TypeError"
+
+    @given(
+        st.text(),
+        st.dictionaries(st.sampled_from(sorted(logs.FIELDS)), st.one_of(st.none(), st.text(), st.floats(), st.uuids())),
+    )
+    def test_is_json_whatever_it_says(self, message: str, fields: dict[str, object]) -> None:
+        record = logging.makeLogRecord({"msg": message + "\udc80", "fields": fields})
+
+        line = json.loads(logs.JsonFormatter().format(record))
+
+        assert "could not be written" not in line["message"]
+        assert set(fields) <= set(line)
+
+
+class TestLevels:
+    @pytest.mark.parametrize(
+        ("level", "written"),
+        [
+            ("error", ["error"]),
+            ("warn", ["warn", "error"]),
+            ("info", ["info", "warn", "error"]),
+            ("debug", ["debug", "info", "warn", "error"]),
+        ],
+    )
+    def test_are_written_from_the_one_configured_upwards(self, lines: Lines, level: str, written: list[str]) -> None:
+        logs.configure(level)
+
+        for severity in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+            logger.log(severity, "hello")
+
+        assert [line["level"] for line in lines.read()] == written
+
+    def test_configured_twice_write_each_line_once(self, lines: Lines) -> None:
+        logs.configure("info")
+        logs.configure("info")
+
+        logger.info("hello")
+
+        assert len(lines.read()) == 1
+
+
+class TestBoundFields:
+    def test_are_in_every_line_until_they_are_unbound(self, lines: Lines) -> None:
+        logs.bind(requestId=REQUEST_ID)
+        logs.bind(clientId=None)
+        logger.info("one")
+        logging.getLogger("sqlalchemy").warning("two")
+        logs.unbind()
+        logger.info("three")
+
+        one, two, three = lines.read()
+        assert one["requestId"] == two["requestId"] == REQUEST_ID
+        assert one["clientId"] is None
+        assert "requestId" not in three
+
+    def test_yield_to_the_line_s_own(self, lines: Lines) -> None:
+        logs.bind(status=200)
+
+        logger.info("one", extra={"fields": {"status": 500}})
+
+        assert lines.read()[0]["status"] == 500
+
+    def test_are_not_shared_between_threads(self, lines: Lines) -> None:
+        logs.bind(requestId=REQUEST_ID)
+
+        thread = Thread(target=logger.info, args=("elsewhere",))
+        thread.start()
+        thread.join()
+
+        assert "requestId" not in lines.read()[0]
+
+
+def test_a_stderr_that_is_gone_disturbs_nobody(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = StringIO()
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+
+    logger.info("nobody hears this")

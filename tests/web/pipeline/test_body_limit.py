@@ -1,0 +1,37 @@
+from io import BytesIO
+
+import pytest
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def post(client, tenant):
+    """Post a body of so many bytes, all of it one valid form, by length or in chunks as Gunicorn hands them over."""
+
+    def send(size: int, *, chunked: bool):
+        body = b"CallSid=s1&pad=".ljust(size, b"x")
+        environ = {"wsgi.input": BytesIO(body), "wsgi.input_terminated": True}
+        environ |= {"HTTP_TRANSFER_ENCODING": "chunked"} if chunked else {"CONTENT_LENGTH": str(size)}
+        return client.post(
+            "/webhooks/exotel/call-end",
+            query_string={"key": tenant.key},
+            content_type="application/x-www-form-urlencoded",
+            environ_overrides=environ,
+        )
+
+    return send
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_of_one_mebibyte_is_taken_whole(post, query, chunked):
+    assert post(MIB, chunked=chunked).status_code == 200
+    assert query("SELECT length(payload->>'pad') FROM deliveries") == [(MIB - len("CallSid=s1&pad="),)]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_one_byte_more_is_refused(post, query, chunked):
+    answer = post(MIB + 1, chunked=chunked)
+
+    assert (answer.status_code, answer.json["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
+    assert query("SELECT count(*) FROM deliveries") == [(0,)]

@@ -1,0 +1,108 @@
+from base64 import b64encode
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+
+from calyapp.app import create_app
+from calyapp.config import Settings
+from calyapp.web.pipeline import guard
+from calyapp.web.pipeline.guard import Access, GuardedRule
+
+URL = "/webhooks/exotel/call-end"
+
+
+@pytest.fixture
+def settings(database_url):
+    environment = {"APP_ENV": "testing", "DATABASE_URL": database_url, "WEBHOOK_AUTH": "required"}
+    return Settings.from_env(environment)
+
+
+@pytest.fixture
+def ask(client):
+    """The status of a delivery with this query and this Basic login."""
+
+    def send(query: str = "", login: str | None = None) -> int:
+        headers = {"Authorization": "Basic " + b64encode(login.encode()).decode()} if login else {}
+        return client.post(f"{URL}?{query}", data={"CallSid": "s1"}, headers=headers).status_code
+
+    return send
+
+
+class TestWebhookKey:
+    def test_lets_its_client_in_from_the_url(self, ask, tenant):
+        assert ask(f"key={tenant.key}") == 200
+
+    def test_lets_its_client_in_as_the_password_of_basic(self, ask, tenant):
+        assert ask(login=f"exotel:{tenant.key}") == 200
+
+    def test_twice_the_same_in_both_places_is_one_key(self, ask, tenant):
+        assert ask(f"key={tenant.key}", login=f"x:{tenant.key}") == 200
+
+    def test_is_demanded(self, ask, tenant):
+        assert ask() == 401
+
+    @pytest.mark.parametrize("spoil", [lambda k: k[:-1], lambda k: k + "A", lambda k: "", lambda k: "ключ", str.lower])
+    def test_is_refused_if_wrong(self, ask, tenant, spoil):
+        assert ask(f"key={spoil(tenant.key)}") == 401
+        assert ask(login=f"x:{spoil(tenant.key)}") == 401
+
+    def test_is_refused_if_it_stands_twice_in_the_url(self, ask, tenant):
+        assert ask(f"key={tenant.key}&key={tenant.key}") == 401
+
+    def test_is_refused_if_url_and_login_differ(self, ask, app, tenant):
+        other = app.extensions["caly"].webhook_keys.mint(uuid4(), 1)
+
+        assert ask(f"key={tenant.key}", login=f"x:{other}") == 401
+        assert ask("key=", login=f"x:{tenant.key}") == 401
+
+    def test_of_an_unknown_client_is_refused(self, ask, app, tenant):
+        assert ask("key=" + app.extensions["caly"].webhook_keys.mint(uuid4(), 1)) == 401
+
+    def test_of_the_next_version_works_beside_the_old_one_until_that_is_retired(self, ask, app, tenant):
+        parts = app.extensions["caly"]
+        assert ask(f"key={tenant.key}") == 200
+        parts.clients.rotate_key(tenant.id)
+        renewed = parts.webhook_keys.mint(tenant.id, 2)
+
+        beside = ask(f"key={renewed}"), ask(f"key={tenant.key}")
+        parts.clients.retire_keys(tenant.id)
+        parts.directory.refresh()
+        retired = ask(f"key={renewed}"), ask(f"key={tenant.key}")
+
+        assert (beside, retired) == ((200, 200), (200, 401))
+
+    def test_of_a_disabled_client_is_refused(self, ask, app, tenant):
+        app.extensions["caly"].clients.disable(tenant.id)
+
+        assert ask(f"key={tenant.key}") == 401
+
+    def test_never_shows_in_an_answer(self, client, tenant):
+        answer = client.post(f"{URL}?key={tenant.key}x", data={"CallSid": "s1"})
+
+        assert answer.status_code == 401
+        assert tenant.key not in answer.text + str(answer.headers)
+
+
+class TestTrustedNetwork:
+    @pytest.mark.parametrize("path", ["/health/detailed", "/health/metrics"])
+    @pytest.mark.parametrize(("address", "status"), [("127.0.0.1", 200), ("203.0.113.9", 401)])
+    def test_may_see_details(self, client, path, address, status):
+        assert client.get(path, environ_base={"REMOTE_ADDR": address}).status_code == status
+
+
+class TestVerify:
+    def test_finds_a_route_that_says_nothing(self):
+        app = Flask("careless")
+        app.url_rule_class = GuardedRule
+        app.add_url_rule("/closed", "closed", lambda: "", access=Access.PUBLIC)
+        app.add_url_rule("/open", "open", lambda: "")
+
+        with pytest.raises(LookupError, match=r"/open, /static"):
+            guard.verify(app)
+
+    def test_is_content_with_the_whole_application(self, settings):
+        application = create_app(settings)
+
+        assert {rule.access for rule in application.url_map.iter_rules()} == set(Access)
+        application.extensions["caly"].close()

@@ -1,0 +1,54 @@
+from ipaddress import ip_network
+
+import pytest
+from flask import Flask, request
+
+from calyapp.web.pipeline import proxy
+
+TRUSTED = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
+FORWARDED = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil"}
+
+
+@pytest.fixture
+def seen():
+    """What a view sees of a request from a peer with these headers."""
+    app = Flask("seen")
+    proxy.install(app, TRUSTED)
+
+    @app.get("/")
+    def view():
+        headers = sorted(name for name, _ in request.headers if name.startswith("X-"))
+        return {"address": request.remote_addr, "scheme": request.scheme, "headers": headers}
+
+    def ask(peer: str, headers: dict[str, str]) -> dict:
+        return app.test_client().get("/", headers=headers, environ_base={"REMOTE_ADDR": peer}).json
+
+    return ask
+
+
+@pytest.mark.parametrize("peer", ["10.1.2.3", "::1"])
+def test_a_trusted_proxy_is_believed(seen, peer):
+    answer = seen(peer, FORWARDED)
+
+    assert (answer["address"], answer["scheme"]) == ("203.0.113.9", "https")
+
+
+def test_a_peer_on_a_unix_socket_is_believed(seen):
+    assert seen("", FORWARDED)["address"] == "203.0.113.9"
+
+
+@pytest.mark.parametrize("peer", ["203.0.113.50", "11.0.0.1", "::2", "nonsense"])
+def test_of_a_stranger_nothing_is_believed_or_left(seen, peer):
+    headers = {**FORWARDED, "X-Forwarded-Prefix": "/x", "X-Request-ID": "1795330293874-abcdef123"}
+
+    assert seen(peer, headers) == {"address": peer, "scheme": "http", "headers": []}
+
+
+@pytest.mark.parametrize("client", ["unknown", "203.0.113.9:1234", "evil'", ""])
+def test_an_address_that_is_none_changes_nothing(seen, client):
+    assert seen("10.1.2.3", {"X-Forwarded-For": client})["address"] == "10.1.2.3"
+
+
+@pytest.mark.parametrize("scheme", ["javascript", "", "HTTPS;", "https,gopher"])
+def test_a_scheme_that_is_none_changes_nothing(seen, scheme):
+    assert seen("10.1.2.3", {"X-Forwarded-Proto": scheme})["scheme"] == "http"

@@ -1,0 +1,99 @@
+import json
+
+import pytest
+
+from calyapp.app import create_app
+from calyapp.config import Settings
+from calyapp.db import queries
+
+NOBODY = "postgresql://caly@127.0.0.1:1/caly"
+
+
+@pytest.fixture
+def lonely():
+    """A client of a service whose database is away."""
+    environment = {"APP_ENV": "testing", "DATABASE_URL": NOBODY}
+    application = create_app(Settings.from_env(environment))
+    yield application.test_client()
+    application.extensions["caly"].close()
+
+
+class TestLive:
+    def test_touches_nothing(self, client):
+        with queries.tallied() as tally:
+            answer = client.get("/health/live")
+
+        assert (answer.status_code, answer.json["status"], tally.count) == (200, "alive", 0)
+
+    def test_answers_while_the_database_is_away(self, lonely):
+        assert lonely.get("/health/live").status_code == 200
+
+
+class TestReady:
+    def test_is_healthy(self, client):
+        answer = client.get("/health/ready")
+
+        assert answer.status_code == 200
+        assert answer.json["status"] == "healthy"
+        assert answer.json["checks"] == {"database": {"status": "healthy"}, "environment": {"status": "healthy"}}
+
+    def test_is_unhealthy_while_the_database_is_away_and_tells_strangers_no_reason(self, lonely):
+        answer = lonely.get("/health/ready")
+
+        assert (answer.status_code, answer.json["status"]) == (503, "unhealthy")
+        assert answer.json["checks"]["database"] == {"status": "unhealthy"}
+        assert "127.0.0.1" not in answer.text
+
+    def test_warns_of_a_missing_month_and_goes_on(self, client, query):
+        ((partition,),) = query("SELECT to_char(now() + interval '1 month', '\"audit_logs_\"YYYY_MM')")
+        query(f"DROP TABLE {partition}")
+
+        answer = client.get("/health/ready")
+
+        assert (answer.status_code, answer.json["checks"]["database"]) == (200, {"status": "degraded"})
+
+
+class TestDetailed:
+    def test_tells_each_check_with_its_time(self, client):
+        answer = client.get("/health/detailed").json
+
+        assert set(answer["checks"]) == {"database", "environment", "migrations", "memory", "pool"}
+        assert all(check["responseTime"] >= 0 for check in answer["checks"].values())
+        assert answer["checks"]["migrations"]["current"] == answer["checks"]["migrations"]["head"]
+        assert answer["version"]
+        assert answer["uptimeSeconds"] >= 0
+
+
+class TestMetrics:
+    def test_count_requests_and_deliveries(self, client, deliver, start):
+        before = client.get("/health/metrics").json
+        deliver("call-start", **start)
+        deliver("call-start", **start)
+        deliver("call-start")
+
+        after = client.get("/health/metrics").json
+
+        def counted(route: str, result: str) -> int:
+            return after["deliveries"][route].get(result, 0) - before["deliveries"].get(route, {}).get(result, 0)
+
+        assert [counted("call-start", result) for result in ("new", "repeat", "rejected")] == [1, 1, 1]
+        assert after["requests"]["total"] - before["requests"]["total"] == 4
+        assert after["requests"]["byStatus"]["4xx"] - before["requests"]["byStatus"]["4xx"] == 1
+
+    @pytest.mark.parametrize(
+        ("options", "is_text"),
+        [
+            ({}, False),
+            ({"headers": {"Accept": "*/*"}}, False),
+            ({"query_string": {"format": "prometheus"}}, True),
+            ({"headers": {"Accept": "text/plain;version=0.0.4"}}, True),
+            ({"headers": {"Accept": "application/openmetrics-text;q=0.9,text/plain;q=0.5,*/*;q=0.1"}}, True),
+        ],
+    )
+    def test_are_text_for_prometheus_and_json_for_others(self, client, options, is_text):
+        answer = client.get("/health/metrics", **options)
+
+        assert answer.content_type.startswith("text/plain" if is_text else "application/json")
+        assert ("# TYPE caly_http_requests_total counter" in answer.text) == is_text
+        if not is_text:
+            json.loads(answer.text)
