@@ -60,6 +60,18 @@ def explains_errors(command: Command) -> Command:
     return explained  # type: ignore[return-value]  # the same signature, by wraps
 
 
+class ClientName(click.ParamType[str]):
+    """A name that people can read and tell from another."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = " ".join(value.split())
+        return (
+            text if 0 < len(text) <= 200 and text.isprintable() else self.fail("must be 1 to 200 letters.", param, ctx)
+        )
+
+
 class PhoneNumber(click.ParamType[str]):
     """A telephone number in any of its shapes, taken as E.164."""
 
@@ -70,7 +82,7 @@ class PhoneNumber(click.ParamType[str]):
 
 
 @clients.command()
-@click.option("--name", required=True, help="A name that no other client has.")
+@click.option("--name", type=ClientName(), required=True, help="A name that no other client has.")
 @click.option("--number", "given", type=PhoneNumber(), multiple=True, help="A number of theirs; repeatable.")
 @base_url
 @as_json

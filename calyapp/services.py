@@ -57,7 +57,7 @@ def build(settings: Settings) -> Services:
     database = engine.database(settings)
     clients = ClientStore(database.records)
     directory = Directory(clients, time.monotonic)
-    throttled_trail = ThrottledTrail(database.records)
+    throttled_trail = ThrottledTrail(database.ingest)  # for its short time-outs: a refused caller waits for this
     return Services(
         settings=settings,
         database=database,

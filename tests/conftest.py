@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import psycopg2
@@ -26,10 +27,13 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory) -> Iterator[str]:
-    """The server's own database."""
-    data = tmp_path_factory.mktemp("postgres") / "data"
-    with embedded.running(data, durable=False, max_connections=200) as url:
+def server_url() -> Iterator[str]:
+    """The server's own database. In memory where the machine has a place for it: ten times faster to copy."""
+    memory = Path("/dev/shm")  # noqa: S108 — in a folder of its own there
+    with (
+        TemporaryDirectory(prefix="caly-", dir=memory if memory.is_dir() else None) as folder,
+        embedded.running(Path(folder) / "data", durable=False, max_connections=200) as url,
+    ):
         yield url
 
 

@@ -52,7 +52,7 @@ class TestRoutes:
             create_app(NOWHERE)
 
     def test_leave_a_doubled_slash_a_wrong_address(self, app):
-        answer = app.test_client().get("//health//live")
+        answer = app.test_client().get("/health//live")
 
         assert answer.status_code == 404
 

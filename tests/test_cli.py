@@ -132,6 +132,10 @@ class TestWithoutDatabase:
         assert result.exit_code == 2
         assert "'12 34' is not a telephone number." in result.stderr
 
+    @pytest.mark.parametrize("name", ["", "   ", "a\x1bb", "x" * 201])
+    def test_a_name_that_nobody_can_read_ends_with_2(self, caly, name):
+        assert caly("clients", "add", "--name", name).exit_code == 2
+
     @pytest.mark.parametrize("command", ["clients add", "clients show", f"clients numbers add {CLIENT_ID}", "nonsense"])
     def test_a_wrong_call_ends_with_2_and_the_usage(self, caly, command):
         result = caly(*command.split())

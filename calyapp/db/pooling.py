@@ -90,4 +90,4 @@ def _forget_parents_connections() -> None:
         engine.dispose(close=False)
 
 
-
+os.register_at_fork(after_in_child=_forget_parents_connections)

