@@ -30,9 +30,13 @@ check: .venv/dev  ## Formatter, linter, types, import contracts, dead code, migr
 	ruff check .
 	mypy
 	lint-imports
+	bandit --quiet --ini setup.cfg --recursive calyapp wsgi.py gunicorn.conf.py alembic bench
 	vulture calyapp wsgi.py gunicorn.conf.py tests/contracts/used_elsewhere.py
 	alembic -c setup.cfg upgrade head --sql 2>/dev/null | squawk --config deploy/squawk.toml
 	@! grep -nE '://|^--|find-links' requirements*.txt || { echo "requirements name an index"; exit 1; }
+
+bench: .venv/dev  ## Measure what things cost; tables go to bench/results/
+	@exec python bench/rate_limits.py
 
 format: .venv/dev  ## Format the code and mend what the linter can
 	ruff format .
@@ -74,4 +78,4 @@ clean:  ## Remove the virtual environment and caches; the database under var/ st
 	@pip install --quiet --disable-pip-version-check pip-tools==7.6.2
 	@touch $@
 
-.PHONY: help run test check format migrate migration psql requirements clean
+.PHONY: help run test check bench format migrate migration psql requirements clean

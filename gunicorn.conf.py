@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from calyapp.config import ConfigurationError, Settings
@@ -15,7 +16,7 @@ except ConfigurationError as error:
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 workers = settings.workers
-worker_class = "gthread"
+worker_class = "calyapp.web.gunicorn_worker.Worker"
 threads = 8  # a thread waits for PostgreSQL most of its time
 timeout = 30
 graceful_timeout = 25
@@ -23,12 +24,15 @@ max_requests = 100_000  # a slow leak never grows old …
 max_requests_jitter = 10_000  # … and the workers do not go all at once
 limit_request_line = 8190  # Exotel nests a whole URL, percent-encoded twice, into the query
 accesslog = None  # the application logs each request itself, without numbers and keys
-forwarded_allow_ips = ""  # whom to believe is decided in one place, calyapp/web/pipeline/proxy.py
+forwarded_allow_ips = ""  # whom to believe is decided in one place, calyapp/web/pipeline/proxy.py …
+secure_scheme_headers: dict[str, str] = {}  # … for a peer on a unix socket too, which Gunicorn always believes
+forwarder_headers = ""
 control_socket_disable = True
 
 # Before prometheus-client is imported for the first time, and the same for all workers; kept over a reload.
+OWN_METRICS = "caly-metrics-"
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="caly-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=OWN_METRICS)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -43,6 +47,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 
 def on_exit(server: Any) -> None:
-    """The last process of the service is gone, unless another took over by USR2."""
-    if not server.reexec_pid:
-        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    """The last process of the service is gone, unless another took over by USR2. Removes only what was made here."""
+    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    if folder.name.startswith(OWN_METRICS) and not server.reexec_pid:
+        shutil.rmtree(folder, ignore_errors=True)

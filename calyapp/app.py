@@ -8,7 +8,17 @@ from flask.json.provider import DefaultJSONProvider
 from calyapp import cli, logs, services
 from calyapp.config import Settings
 from calyapp.web import health, webhooks
-from calyapp.web.pipeline import access_log, body_limit, error_responses, guard, proxy, request_id
+from calyapp.web.pipeline import (
+    access_log,
+    body_limit,
+    error_responses,
+    guard,
+    https_only,
+    proxy,
+    rate_limits,
+    request_id,
+    security_headers,
+)
 
 
 class _Json(DefaultJSONProvider):
@@ -31,9 +41,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     # The pipeline, in the order in which a request meets it.
     proxy.install(app, settings.trusted_proxies)
     request_id.install(app)
+    security_headers.install(app)
     access_log.install(app)
+    https_only.install(app, settings)
     body_limit.install(app)
     guard.install(app, parts)
+    rate_limits.install(app, parts)
+    guard.enforce(app)
     error_responses.install(app, parts)
 
     app.register_blueprint(webhooks.blueprint(parts))

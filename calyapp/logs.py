@@ -27,6 +27,9 @@ FIELDS = IDENTIFIERS | {
     *("statement", "check", "task", "event", "severity", "code", "count", "reason", "error"),
 }
 
+# Libraries whose errors repeat statements and values: what a caller said must not end up in a log that way.
+_QUOTING = frozenset({"psycopg2", "sqlalchemy", "marshmallow"})
+
 _NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 _bound: ContextVar[Mapping[str, Any]] = ContextVar("fields of the request", default=_NO_FIELDS)
 
@@ -111,5 +114,21 @@ def _exception(raised: Any) -> dict[str, str]:
     kind = raised[0]
     return {
         "type": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."),
-        "traceback": _text("".join(traceback.format_exception(*raised))),
+        "traceback": story(raised[1]),
     }
+
+
+def story(error: BaseException) -> str:
+    """Where the error and those behind it came from, the first one first, without numbers and keys."""
+    parts: list[str] = []
+    link: BaseException | None = error
+    while link is not None:
+        parts.append("".join(traceback.format_tb(link.__traceback__)) + _last_line(link))
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return _text("\nwhich led to:\n".join(reversed(parts)))
+
+
+def _last_line(error: BaseException) -> str:
+    if type(error).__module__.partition(".")[0] in _QUOTING:
+        return f"{type(error).__name__} (its message quotes what was sent, and is left out)"
+    return "".join(traceback.format_exception_only(error)).rstrip()

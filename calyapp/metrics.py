@@ -52,6 +52,17 @@ HTTP_SLOW_REQUESTS = Counter(
     "HTTP requests that took longer than one second.",
     registry=_REGISTRY,
 )
+RATE_LIMIT_EXCEEDED = Counter(
+    "caly_rate_limit_exceeded_total",
+    "Requests refused because their profile's limit was used up.",
+    ["profile"],
+    registry=_REGISTRY,
+)
+RATE_LIMIT_FALLBACKS = Counter(
+    "caly_rate_limit_fallbacks_total",
+    "Requests that a worker counted for itself, because the limits' storage was away or slow.",
+    registry=_REGISTRY,
+)
 DELIVERIES = Counter(
     "caly_deliveries_total",
     "Webhook deliveries by what became of them: new, repeat or rejected.",

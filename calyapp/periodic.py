@@ -4,6 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from calyapp.errors import DatabaseAway
+
 logger = logging.getLogger("calyapp.periodic")
 
 _JOIN_SECONDS = 1.0
@@ -52,5 +54,7 @@ class Periodic:
     def _run(self) -> None:
         try:
             self._action()
-        except Exception:
-            logger.warning("periodic task %s failed", self._name, exc_info=True)
+        except Exception as failure:
+            # That the database is away says all, and every task would say it again and again.
+            told = not isinstance(failure, DatabaseAway)
+            logger.warning("periodic task %s failed: %s", self._name, type(failure).__name__, exc_info=told)

@@ -18,7 +18,7 @@ from calyapp.health.checks import Checks
 from calyapp.health.probes import all_probes
 from calyapp.periodic import Periodic
 
-DAY_SECONDS = 86_400.0
+PARTITIONS_SECONDS = 600.0  # far more often than they are needed, so that one failure does not matter
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +56,8 @@ def build(settings: Settings) -> Services:
     """Wire the parts. Opens no connection and starts no thread, so it may run before a fork."""
     database = engine.database(settings)
     clients = ClientStore(database.records)
-    directory = Directory(clients, time.monotonic)
+    # Over the pool with the short time-outs: deliveries wait for what the directory does not know.
+    directory = Directory(ClientStore(database.ingest), time.monotonic)
     throttled_trail = ThrottledTrail(database.ingest)  # for its short time-outs: a refused caller waits for this
     return Services(
         settings=settings,
@@ -71,7 +72,7 @@ def build(settings: Settings) -> Services:
         chores=(
             Periodic("refresh directory", REFRESH_SECONDS, directory.refresh),
             Periodic("write counted audit entries", INTERVAL_SECONDS, throttled_trail.flush),
-            Periodic("make audit partitions", DAY_SECONDS, lambda: _make_partitions(database)),
+            Periodic("make audit partitions", PARTITIONS_SECONDS, lambda: _make_partitions(database)),
         ),
     )
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from redis_server import RedisServer
 from sqlalchemy import make_url
 
 from calyapp import services as wiring
@@ -93,6 +94,16 @@ def _connect(url: str):
     connection = psycopg2.connect(plain)
     connection.autocommit = True
     return connection
+
+
+@pytest.fixture
+def redis_server(tmp_path) -> Iterator[RedisServer]:
+    """A Redis of its own, running."""
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.wake()
+    server.stop()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from io import StringIO
 from threading import Thread
 from typing import Any
 
+import psycopg2.errors
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,6 +86,22 @@ class TestALine:
         assert "test_logs.py" in line["exception"]["traceback"]
         assert "no call from *********01" in line["exception"]["traceback"]
         assert "09000000001" not in json.dumps(line)
+
+    def test_leaves_out_what_the_driver_quotes_and_tells_what_came_of_it(self, lines: Lines) -> None:
+        quoted = f"LINE 1: INSERT … VALUES ('a {'private'} note')"
+        try:
+            try:
+                raise psycopg2.errors.UndefinedColumn(quoted)
+            except psycopg2.Error as cause:
+                raise RuntimeError("could not be stored") from cause
+        except RuntimeError:
+            logger.exception("it failed")
+
+        (line,) = lines.read()
+        first, then = line["exception"]["traceback"].split("which led to:")
+        assert "UndefinedColumn" in first
+        assert "could not be stored" in then
+        assert "private" not in json.dumps(line)
 
     def test_cannot_be_split_by_what_it_says(self, lines: Lines) -> None:
         logger.info("first\nsecond\u2028third\r")

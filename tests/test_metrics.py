@@ -145,6 +145,7 @@ class TestPrometheusText:
             worker.answer_requests(2)
             worker.observe("webhooks.call_start", 0.02, 0.3)
             worker.ask("metrics.DELIVERIES.labels('call-end', 'new').inc()")
+            worker.ask("metrics.RATE_LIMIT_EXCEEDED.labels('webhook').inc()")
             worker.ask("metrics.DB_CONNECTIONS.labels('open').set(4)")
             worker.ask("metrics.HTTP_SLOW_REQUESTS.inc()")
             texts.append(worker.ask("metrics.prometheus_text().decode()"))

@@ -98,7 +98,7 @@ class TestPeriodic:
             periodic.stop()
 
         first = caplog.records[0]
-        assert (first.levelname, first.getMessage()) == ("WARNING", "periodic task sweeping failed")
+        assert (first.levelname, first.getMessage()) == ("WARNING", "periodic task sweeping failed: OSError")
         assert "the broom is broken" in caplog.text
 
     def test_may_be_stopped_before_it_was_started(self) -> None:

@@ -178,6 +178,21 @@ class TestSecrets:
         assert key not in redact.text(before + key + after)
 
 
+class TestWebhookKeys:
+    def test_are_masked_alike_wherever_they_stand(self) -> None:
+        one, other = ("https://h.example/p?key=cwk_" + letter * 56 + "&From=09000000001" for letter in "ab")
+
+        assert (
+            redact.webhook_keys(one) == redact.webhook_keys(other) == "https://h.example/p?key=cwk_***&From=09000000001"
+        )
+
+    @given(st.text())
+    def test_are_all_that_is_masked(self, raw: str) -> None:
+        plain = raw.replace("cwk_", "")
+
+        assert redact.webhook_keys(plain) == plain
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "piece",

@@ -78,7 +78,7 @@ class TestStart:
     def test_fills_the_directory_before_anybody_asks(self, services):
         read = threading.Event()
 
-        @event.listens_for(services.database.records.engine, "after_cursor_execute")
+        @event.listens_for(services.database.ingest.engine, "after_cursor_execute")
         def note(_connection, _cursor, _sql, _parameters, context, _many):
             if context.execution_options.get("name") == "list_clients":
                 read.set()

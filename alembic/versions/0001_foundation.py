@@ -139,7 +139,7 @@ def upgrade() -> None:
         sa.Column("call_id", sa.Uuid(), nullable=True),
         sa.Column("route", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("payload", postgresql.JSON(astext_type=sa.Text()), nullable=False),
+        sa.Column("payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("repeats", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
             "route IN ('call-start', 'call-status', 'call-end', 'recording', 'passthru', 'heartbeat')",

@@ -6,7 +6,7 @@ Counted in each process; what waits for its second is written by `flush`, which 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from calyapp.audit import trail
@@ -27,6 +27,10 @@ class _Window:
     waiting: int = 0
     latest: Entry | None = None
 
+    def add(self, entry: Entry, count: int = 1) -> None:
+        self.waiting += count
+        self.latest = entry
+
 
 class ThrottledTrail:
     """Appends to the trail, at most one entry a second for each kind."""
@@ -37,19 +41,20 @@ class ThrottledTrail:
         self._windows: dict[Kind, _Window] = {}
         self._lock = threading.Lock()
 
-    def note(self, kind: Kind, entry: Entry) -> None:
-        """Write the entry now, or count it towards the next one of its kind. Never raises for the database."""
+    def note(self, kind: Kind, entry: Entry, *, later: bool = False) -> None:
+        """Write the entry now, or count it towards the next one of its kind. Never raises for the database.
+
+        `later` is for those who know that the database is away: they do not wait for it a second time.
+        """
         with self._lock:
             if kind not in self._windows and len(self._windows) >= _MOST_KINDS:
                 kind = (kind[0], "many sources")
-            window = self._windows.get(kind)
-            if window is None:
-                self._windows[kind] = _Window(self._clock())
-            else:
-                window.waiting += 1
-                window.latest = entry
-        if window is None:
-            self._write(entry, 1)
+            is_first = kind not in self._windows
+            window = self._windows.setdefault(kind, _Window(self._clock()))
+            if later or not is_first:
+                window.add(entry)
+        if is_first and not later:
+            self._write(kind, entry, 1)
 
     def flush(self) -> None:
         """Write what waited out its second, and forget the kinds that have been quiet."""
@@ -61,23 +66,25 @@ class ThrottledTrail:
                     self._windows[kind] = _Window(now)
                 else:
                     del self._windows[kind]
-        self._write_waiting(due.values())
+        self._write_waiting(due)
 
     def close(self) -> None:
         """Write all that waits, its second over or not."""
         with self._lock:
             windows, self._windows = self._windows, {}
-        self._write_waiting(windows.values())
+        self._write_waiting(windows)
 
-    def _write_waiting(self, windows: Iterable[_Window]) -> None:
-        for window in windows:
+    def _write_waiting(self, windows: Mapping[Kind, _Window]) -> None:
+        for kind, window in windows.items():
             if window.latest:
-                self._write(window.latest, window.waiting)
+                self._write(kind, window.latest, window.waiting)
 
-    def _write(self, entry: Entry, count: int) -> None:
+    def _write(self, kind: Kind, entry: Entry, count: int) -> None:
         try:
             with self._pool.transaction() as connection:
                 trail.append(connection, replace(entry, metadata={**entry.metadata, "count": count}))
         except DatabaseError:
+            with self._lock:
+                self._windows.setdefault(kind, _Window(self._clock())).add(entry, count)
             fields = {"event": entry.event_type.value, "count": count}
-            _log.exception("an audit entry could not be written", extra={"fields": fields})
+            _log.warning("an audit entry could not be written and is kept for later", extra={"fields": fields})

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,8 @@ from uuid import UUID, uuid5
 from calyapp.calls.state import CallView
 
 _CALLS = UUID("5b0c4c2e-9f0e-5c57-8b2c-7f2f0a6c9d11")
+
+_UNSTORABLE = re.compile("[\\0\ud800-\udfff]")
 
 Pairs = Sequence[tuple[str, str]]
 """A delivery's parameters: names and texts, the ones that count first where a name comes twice."""
@@ -57,14 +60,25 @@ class CallEvent:
 
 
 def digest(route: Route, parameters: Pairs) -> bytes:
-    """What makes two deliveries the same: route, names and texts, whatever their order and encoding (32 bytes)."""
-    canonical = json.dumps([route.value, sorted(parameters)], separators=(",", ":"))
+    """What makes two deliveries the same: route, names and texts, whatever the encoding (32 bytes).
+
+    The order of names says nothing. The order of texts under one name does: the first of them counts.
+    """
+    by_name = sorted(parameters, key=lambda pair: pair[0])
+    canonical = json.dumps([route.value, by_name], separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).digest()
 
 
 def payload(parameters: Pairs) -> dict[str, str | list[str]]:
-    """The parameters as the ledger keeps them: a text for each name, or a list of texts where it came repeatedly."""
+    """The parameters as the ledger keeps them: a text for each name, or a list of texts where it came repeatedly.
+
+    NUL and halves of surrogate pairs, which PostgreSQL cannot hold as text, are spelt out: six characters, `\\u0000`.
+    """
     gathered: dict[str, list[str]] = {}
     for name, text in parameters:
-        gathered.setdefault(name, []).append(text)
+        gathered.setdefault(_UNSTORABLE.sub(_spelt_out, name), []).append(_UNSTORABLE.sub(_spelt_out, text))
     return {name: texts[0] if len(texts) == 1 else texts for name, texts in gathered.items()}
+
+
+def _spelt_out(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from calyapp.clients.keys import Claim
 from calyapp.clients.store import Client, ClientStore
-from calyapp.errors import DatabaseError, NotFoundError
+from calyapp.errors import DatabaseAway, DatabaseError, NotFoundError
 
 REFRESH_SECONDS = 2.0
 _STALE_SECONDS = 4.0
@@ -45,6 +45,7 @@ class Directory:
         self._misses: dict[object, float] = {}
         self._refreshing = threading.Lock()
         self._tried_at = clock()
+        self._failed_at = -_MISS_SECONDS
 
     def refresh(self) -> _Snapshot:
         """Read all clients. Raises `DatabaseAway`; what was known then stays known."""
@@ -72,8 +73,7 @@ class Directory:
 
     def _current(self) -> _Snapshot:
         if self._snapshot is None:
-            with self._refreshing:
-                return self._snapshot or self.refresh()
+            return self._first()
         if self._clock() - self._tried_at > _STALE_SECONDS and self._refreshing.acquire(blocking=False):
             # One reader pays for the refresh; the others go on with what is known.
             try:
@@ -83,6 +83,19 @@ class Directory:
             finally:
                 self._refreshing.release()
         return self._snapshot
+
+    def _first(self) -> _Snapshot:
+        with self._refreshing:
+            if self._snapshot:
+                return self._snapshot
+            if self._clock() - self._failed_at < _MISS_SECONDS:
+                # Those who waited meanwhile must not try one after the other.
+                raise DatabaseAway
+            try:
+                return self.refresh()
+            except DatabaseError:
+                self._failed_at = self._clock()
+                raise
 
     def _find(self, client_id: UUID) -> Client | None:
         try:

@@ -176,7 +176,7 @@ _ONE = _named("read_client", f"{_SELECT} WHERE id = :id")
 _LOCK = _named("lock_client", "SELECT FROM clients WHERE id = :id FOR UPDATE")
 _OWNER = _named(
     "find_number_owner",
-    f"{_SELECT} WHERE id = (SELECT client_id FROM client_numbers WHERE number = :number)",
+    f"{_SELECT} WHERE id = (SELECT client_id FROM client_numbers WHERE number = :number)",  # nosec B608 # constant
 )
 _ADD = _named(
     "add_client",

@@ -141,7 +141,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     data, *command = arguments
     if os.environ.get("DATABASE_URL"):
-        os.execvp(command[0], command)  # noqa: S606 (the caller's own)
+        os.execvp(command[0], command)  # noqa: S606  # nosec B606 # the command is our caller's
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     try:

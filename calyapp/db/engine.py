@@ -75,9 +75,10 @@ def database(settings: Settings) -> Database:
     return Database(
         ingest=_pool(
             settings,
-            keep=min(settings.db_pool_min, for_ingest),
+            keep=max(1, min(settings.db_pool_min - 1, for_ingest)),
             most=for_ingest,
             wait_ms=min(INGEST_WAIT_MS, settings.db_connection_timeout_ms),
+            connect_ms=min(INGEST_STATEMENT_MS, settings.db_connection_timeout_ms),
             statement_ms=min(INGEST_STATEMENT_MS, settings.db_statement_timeout_ms),
             isolation_level="AUTOCOMMIT",
         ),
@@ -86,6 +87,7 @@ def database(settings: Settings) -> Database:
             keep=1,
             most=for_records,
             wait_ms=settings.db_connection_timeout_ms,
+            connect_ms=settings.db_connection_timeout_ms,
             statement_ms=settings.db_statement_timeout_ms,
             isolation_level="READ COMMITTED",
         ),
@@ -97,12 +99,14 @@ def url(settings: Settings) -> str:
     return settings.database_url.reveal() if settings.database_url else embedded.url(EMBEDDED_DATA)
 
 
-def _pool(settings: Settings, *, keep: int, most: int, wait_ms: int, statement_ms: int, isolation_level: Any) -> Pool:
+def _pool(
+    settings: Settings, *, keep: int, most: int, wait_ms: int, connect_ms: int, statement_ms: int, isolation_level: Any
+) -> Pool:
     limits = Limits(keep, most, settings.db_idle_timeout_ms, settings.db_max_uses, wait_ms)
     engine = sqlalchemy.create_engine(
         url(settings),
         isolation_level=isolation_level,
-        connect_args=_connect_arguments(settings.db_connection_timeout_ms, statement_ms),
+        connect_args=_connect_arguments(connect_ms, statement_ms),
         **limits.pool_arguments(),
     )
     pooling.enforce(engine, limits)

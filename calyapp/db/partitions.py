@@ -54,11 +54,11 @@ def _spans(now: datetime) -> Iterator[tuple[datetime, datetime]]:
 
 def _create(connection: Connection, month: datetime, following: datetime) -> None:
     table = name(month)
-    connection.execute(text(f"CREATE TABLE {table} (LIKE audit_logs INCLUDING ALL)"))
+    connection.execute(text(f"CREATE TABLE IF NOT EXISTS {table} (LIKE audit_logs INCLUDING ALL)"))
     connection.execute(
         # Row triggers come with the parent's when the table is attached; TRUNCATE is a statement's and does not.
         text(
-            f"CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON {table} "
+            f"CREATE OR REPLACE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON {table} "
             "EXECUTE FUNCTION audit_logs_refuse_change()"
         )
     )

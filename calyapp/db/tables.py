@@ -22,7 +22,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import INET, JSON, JSONB
+from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
@@ -120,8 +120,7 @@ deliveries = Table(
     Column("call_id", Uuid),
     Column("route", Text, nullable=False),
     _moment("received_at"),
-    # json and not jsonb: what arrives is kept to the letter, NUL and lone surrogates included, which jsonb refuses.
-    Column("payload", JSON, nullable=False),
+    Column("payload", JSONB, nullable=False),
     Column("repeats", Integer, nullable=False, server_default=text("0")),
     _one_of("route", "call-start call-status call-end recording passthru heartbeat"),
     CheckConstraint("octet_length(digest) = 32", name="digest"),

@@ -9,12 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from marshmallow import EXCLUDE, Schema, fields, validate
-from marshmallow import ValidationError as Invalid
 
-from calyapp import phone
+from calyapp import phone, validation
 from calyapp.calls.event import Arrival, CallEvent, Pairs, Route, digest
 from calyapp.calls.state import CallView, Direction, Evidence, Phase, Source, Sourced
-from calyapp.errors import ValidationError
 
 LONGEST_CALL_SECONDS = 86_400
 _LONGEST_NUMBER = 64
@@ -117,16 +115,7 @@ def _checked(route: Route, parameters: Pairs) -> Mapping[str, str]:
         plain, bracket, _ = name.partition("[")
         # `CallSid[0]` is how a list or an object under `CallSid` arrives.
         given.setdefault(plain, [] if bracket else text)
-    try:
-        checked: Mapping[str, str] = _SCHEMA[route].load(given)
-    except Invalid as error:
-        raise _refusal(error.messages_dict) from None
-    return checked
-
-
-def _refusal(found: dict[str, Any]) -> ValidationError:
-    sentences = [f"{name} {message}" for name, messages in sorted(found.items()) for message in messages]
-    return ValidationError(" ".join(sentences), found)
+    return validation.load(_SCHEMA[route], given)
 
 
 def _view(route: Route, known: Mapping[str, str], arrival: Arrival) -> CallView:
@@ -162,16 +151,19 @@ def _sourced(source: Source, value: Any) -> Sourced | None:
 
 def _number(raw: str | None) -> str | None:
     """E.164 where it is a number, the text as it came for the rest (`sip:agent`), None for a withheld one."""
+    # Unstripped: a blank at the beginning is a plus that was not escaped.
+    number = phone.e164(raw or "")
     text = (raw or "").strip()
-    if phone.withheld(text):
-        return None
-    return phone.e164(text) or (text if _is_printable(text, _LONGEST_NUMBER) else None)
+    if number or phone.withheld(text):
+        return number
+    return text if _is_printable(text, _LONGEST_NUMBER) else None
 
 
 def _seconds(raw: str | None) -> int | None:
-    if raw is None or not re.fullmatch(r"[0-9]{1,5}", raw.strip()):
+    text = (raw or "").strip()
+    if not re.fullmatch(r"[0-9]{1,5}", text):
         return None
-    seconds = int(raw)
+    seconds = int(text)
     return seconds if seconds <= LONGEST_CALL_SECONDS else None
 
 

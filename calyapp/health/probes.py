@@ -25,12 +25,14 @@ def all_probes(settings: Settings, database: Database) -> Mapping[str, Check]:
 
 
 def probe_database(pool: Pool) -> Finding:
-    """Reachable; and warned of a month that the audit trail has no place for."""
+    """Reachable, and with a place for the audit entries of this month; warned of a next month without one."""
+    now = clock.now()
     with pool.connection() as connection:
-        absent = partitions.missing(connection, clock.now())
-    if absent:
-        return Finding(Health.DEGRADED, f"no partition {', '.join(absent)}", {"missingPartitions": absent})
-    return Finding(Health.HEALTHY)
+        absent = partitions.missing(connection, now)
+    if not absent:
+        return Finding(Health.HEALTHY)
+    status = Health.UNHEALTHY if partitions.name(now) in absent else Health.DEGRADED
+    return Finding(status, f"no partition {', '.join(absent)}", {"missingPartitions": absent})
 
 
 def probe_environment(settings: Settings) -> Finding:

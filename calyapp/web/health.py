@@ -8,7 +8,7 @@ import calyapp
 from calyapp import clock, metrics
 from calyapp.health.checks import Health, Outcome, overall
 from calyapp.services import Services
-from calyapp.web.pipeline.guard import Access
+from calyapp.web.routing import Access
 
 READINESS = ("database", "environment")
 DETAILS = (*READINESS, "migrations", "memory", "pool")

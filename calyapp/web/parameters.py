@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from flask import Request
 
+from calyapp import redact
 from calyapp.errors import ValidationError
 
 KEY = "key"
@@ -24,18 +25,23 @@ _Object = list[tuple[str, Any]]
 def read(request: Request) -> list[tuple[str, str]]:
     """The request's parameters without the webhook key. Raises `ValidationError` for a broken body."""
     query = [(name, text) for name, text in request.args.items(multi=True) if name != KEY]
-    return [*_body(request), *query]
+    # Exotel echoes the address of an earlier Passthru, key and all, in a parameter of later deliveries.
+    return [(redact.webhook_keys(name), redact.webhook_keys(text)) for name, text in (*_body(request), *query)]
 
 
 def _body(request: Request) -> list[tuple[str, str]]:
-    body = request.get_data()
+    try:
+        body = request.get_data()
+    except OSError:
+        raise ValidationError("The connection broke before the whole body came; send the request again.") from None
     if request.content_length and len(body) < request.content_length:
         raise ValidationError("The body is shorter than its Content-Length says; send the request again.")
     if not body.strip():
         return []
     if request.is_json:
-        return _bounded(_flattened("", _object(body)))
-    form = list(request.form.items(multi=True))
+        return _bounded(_flattened(None, _object(body)))
+    # Werkzeug gives a part without a name the name None.
+    form = [(name or "", text) for name, text in request.form.items(multi=True)]
     if not form:
         raise ValidationError(
             "The body holds no field: send JSON, application/x-www-form-urlencoded or multipart/form-data "
@@ -76,7 +82,7 @@ def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
 
 
-def _flattened(prefix: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
+def _flattened(prefix: str | None, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
     if depth > _DEEPEST:
         raise ValidationError(f"The body's JSON is nested deeper than {_DEEPEST} levels.")
     if isinstance(value, _Members):
@@ -84,12 +90,12 @@ def _flattened(prefix: str, value: Any, depth: int = 0) -> Iterator[tuple[str, s
     elif isinstance(value, list):
         members = [(str(index), item) for index, item in enumerate(value)]
     else:
-        yield prefix, _text(value)
+        yield prefix or "", _text(value)
         return
-    if not members and prefix:
+    if not members and prefix is not None:
         yield f"{prefix}[]", ""  # present, and empty
     for name, item in members:
-        yield from _flattened(f"{prefix}[{name}]" if prefix else name, item, depth + 1)
+        yield from _flattened(name if prefix is None else f"{prefix}[{name}]", item, depth + 1)
 
 
 def _text(value: str | bool | None) -> str:

@@ -11,8 +11,8 @@ from calyapp.calls.intake import Recorded
 from calyapp.exotel import payload
 from calyapp.services import Services
 from calyapp.web import parameters
-from calyapp.web.pipeline.guard import Access
 from calyapp.web.pipeline.proxy import client_address
+from calyapp.web.routing import Access, Profile
 
 _LONGEST_USER_AGENT = 512
 
@@ -66,7 +66,13 @@ def blueprint(services: Services) -> Blueprint:
         view = getattr(views, endpoint)
         for path in (f"/{route}", f"/{route}/"):
             routes.add_url_rule(
-                path, endpoint, view, methods=["GET", "POST"], strict_slashes=False, access=Access.WEBHOOK_KEY
+                path,
+                endpoint,
+                view,
+                methods=["GET", "POST"],
+                strict_slashes=False,
+                access=Access.WEBHOOK_KEY,
+                limit=Profile.WEBHOOK,
             )
     routes.before_request(_leave_head_unrecorded)
     return routes

@@ -5,7 +5,7 @@ _.ensure_ascii, _.sort_keys, _.merge_slashes, _.url_rule_class  # Flask
 _.convert  # click: a parameter type's one method
 _.ValueClass  # prometheus-client: where it takes the storage of its metrics from
 _.Meta, _.unknown, _.CallSid, _.From, _.To, _.CallStatus, _.CallDuration  # marshmallow: options and fields
-_.RecordingUrl, _.RecordingDuration
+_.RecordingUrl, _.RecordingDuration, _.error_messages, _._keep_repeated, _._refuse_the_same
 _.refuse_old, _.note_idle, _.count_open, _.count_closed, _.end, _.failed  # SQLAlchemy: listeners, by decorator
 _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.limit_request_line  # Gunicorn
 (
@@ -13,6 +13,8 @@ _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.lim
     _.timeout,
     _.accesslog,
     _.forwarded_allow_ips,
+    _.secure_scheme_headers,
+    _.forwarder_headers,
     _.control_socket_disable,
     _.post_worker_init,
     _.worker_exit,
@@ -36,7 +38,14 @@ _.client_numbers, _.calls, _.audit_logs
 
 # Settings that operators are promised: checked at start, so that an environment file stays good over upgrades.
 _.secret_key, _.encryption_key, _.encryption_key_previous, _.spool_dir, _.spool_max_mb
-_.ratelimit_storage_uri, _.ratelimit_login, _.ratelimit_api, _.ratelimit_webhook, _.ratelimit_upload
 
-# The outside is promised all eight errors; these three are raised by nothing yet.
-_.AuthorizationError, _.RateLimitError, _.ExternalServiceError
+# The outside is promised all eight errors; this one is raised by nothing yet.
+_.ExternalServiceError
+
+# What the routes of the records API and the console will use to check what they are sent.
+_.LoginSchema, _.PasswordChangeSchema, _.ProfileSchema, _.PaginationSchema
+_.current_password, _.new_password, _.time_zone, _.cursor
+_.alphanumeric, _.no_special_characters, _.enum, _.array, _.uuid, _.strip_control_characters
+
+# Gunicorn: the class by its path in gunicorn.conf.py, its method by override.
+_.Worker, _.handle_error, _._keepalive_after

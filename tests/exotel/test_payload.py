@@ -124,6 +124,10 @@ class TestView:
         assert view.phone_from == Sourced(Source.PASSTHRU, "+919876543210")
         assert view.phone_to == Sourced(Source.PASSTHRU, "+918047112345")
 
+    @pytest.mark.parametrize("raw", ["+14155550123", " 14155550123"])
+    def test_reads_a_plus_that_was_not_escaped(self, raw):
+        assert load(Route.CALL_START, **{**IDENTITY, "From": raw}).view.phone_from.value == "+14155550123"
+
     def test_trusts_a_callback_more_than_a_flow(self):
         assert load(Route.CALL_STATUS, **IDENTITY).view.phone_from.source is Source.STATUS_CALLBACK
 
@@ -162,6 +166,7 @@ class TestView:
             ("1e3", None),
             ("", None),
             ("६", None),
+            ("\x1c5", 5),
         ],
     )
     def test_takes_a_duration_of_a_day_at_most(self, text, seconds):

@@ -26,7 +26,6 @@ def serve(database_url, tmp_path) -> Iterator:
             "DATABASE_URL": database_url,
             "PORT": str(port),
             "TMPDIR": str(tmp_path),
-            "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),
             **overrides,
         }
         command = [sys.executable, "-m", "gunicorn", *options, "wsgi:app"]

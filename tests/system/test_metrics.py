@@ -13,7 +13,7 @@ BUCKETS_MS = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
 def test_counts_are_exact_over_workers_that_come_and_go(serve, tenant, tmp_path):
     server = serve("--workers", "4", "--max-requests", "400", "--max-requests-jitter", "200")
     path = webhook(tenant(server), "call-status")
-    metrics = tmp_path / "metrics"
+    (metrics,) = tmp_path.glob("caly-metrics-*")
     before = server.ask("GET", "/health/metrics")[1]
 
     def deliver(number: int) -> tuple[int, float]:

@@ -15,7 +15,17 @@ def test_stops_at_sigterm_and_leaves_nothing_behind(serve, tmp_path):
 
     assert len(workers) == 2
     assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
-    assert not (tmp_path / "metrics").exists()
+    assert not list(tmp_path.glob("caly-*"))
+
+
+def test_leaves_a_folder_that_it_did_not_make(serve, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "other.txt").touch()
+
+    serve(PROMETHEUS_MULTIPROC_DIR=str(folder)).stop()
+
+    assert (folder / "other.txt").exists()
 
 
 @pytest.mark.parametrize(

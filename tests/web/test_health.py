@@ -44,6 +44,12 @@ class TestReady:
         assert answer.json["checks"]["database"] == {"status": "unhealthy"}
         assert "127.0.0.1" not in answer.text
 
+    def test_is_unhealthy_without_a_place_for_this_months_entries(self, client, query):
+        ((partition,),) = query("SELECT to_char(now(), '\"audit_logs_\"YYYY_MM')")
+        query(f"ALTER TABLE audit_logs DETACH PARTITION {partition}")
+
+        assert client.get("/health/ready").status_code == 503
+
     def test_warns_of_a_missing_month_and_goes_on(self, client, query):
         ((partition,),) = query("SELECT to_char(now() + interval '1 month', '\"audit_logs_\"YYYY_MM')")
         query(f"DROP TABLE {partition}")

@@ -1,4 +1,5 @@
 import json
+from io import BytesIO
 
 import pytest
 from flask import Request
@@ -46,6 +47,14 @@ class TestEncodings:
         assert of_json('{"a": "1", "a": "2"}') == [("a", "1"), ("a", "2")]
         assert parameters.read(request(data={"a": ["1", "2"]})) == [("a", "1"), ("a", "2")]
 
+    def test_keep_the_text_of_a_part_without_a_name(self):
+        body = b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--\r\n"
+
+        assert parameters.read(request(data=body, content_type="multipart/form-data; boundary=x")) == [("", "1")]
+
+    def test_of_an_object_without_a_name_are_not_taken_for_the_deliverys_own(self):
+        assert of_json('{"": {"CallSid": "s1"}}') == [("[CallSid]", "s1")]
+
     def test_show_an_empty_list_as_present(self):
         assert of_json('{"Legs": []}') == [("Legs[]", "")]
 
@@ -66,6 +75,14 @@ class TestOrder:
 class TestKey:
     def test_in_the_url_is_no_parameter(self):
         assert parameters.read(request(query_string={"key": "cwk_x", "a": "1"})) == [("a", "1")]
+
+    def test_echoed_in_a_text_is_masked_so_that_a_new_key_makes_no_new_delivery(self):
+        told = [
+            parameters.read(request(data={"passthru": f'"https://h.example/?key=cwk_{letter * 56}&a=1"'}))
+            for letter in "ab"
+        ]
+
+        assert told[0] == told[1] == [("passthru", '"https://h.example/?key=cwk_***&a=1"')]
 
 
 class TestBrokenBody:
@@ -109,6 +126,17 @@ class TestBrokenBody:
         cut["wsgi.input_terminated"] = True  # so says Gunicorn, and hands over what came
 
         with pytest.raises(ValidationError, match="shorter than its Content-Length"):
+            parameters.read(Request(cut))
+
+    def test_is_refused_where_the_connection_breaks_off(self):
+        class BrokenOff(BytesIO):
+            def read(self, _size: int = -1) -> bytes:
+                raise ConnectionResetError
+
+        cut = EnvironBuilder(method="POST", data={"a": "12345"}).get_environ()
+        cut |= {"wsgi.input": BrokenOff(), "wsgi.input_terminated": True}
+
+        with pytest.raises(ValidationError, match="connection broke"):
             parameters.read(Request(cut))
 
     @pytest.mark.parametrize("body", [b"", b"  \r\n"])

@@ -1,20 +1,20 @@
 """Every error in one shape, whatever raised it; and what an error leaves behind in log and audit trail."""
 
 import logging
-import traceback
 from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from calyapp import clock, metrics, redact
+from calyapp import logs, metrics, redact
 from calyapp.audit.events import EventType
 from calyapp.audit.throttle import ThrottledTrail
 from calyapp.audit.trail import Entry
 from calyapp.config import AppEnv
-from calyapp.errors import AppError, NotFoundError, Severity
+from calyapp.errors import AppError, DatabaseAway, NotFoundError, Severity
 from calyapp.services import Services
+from calyapp.web.error_shape import error_shape
 from calyapp.web.pipeline.proxy import client_address
 
 _LEVEL = {
@@ -23,6 +23,8 @@ _LEVEL = {
     Severity.HIGH: logging.ERROR,
     Severity.CRITICAL: logging.CRITICAL,
 }
+# A wrong method is no delivery, and what comes too often is audited once a window, by `rate_limits`.
+_AUDITED_ELSEWHERE = (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.TOO_MANY_REQUESTS)
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +42,9 @@ class _ErrorResponses:
         self._shows_stack = services.settings.app_env is AppEnv.DEVELOPMENT
 
     def of_ours(self, error: AppError) -> Response:
-        _log.log(_LEVEL[error.severity], "%s", error.message, exc_info=error.status >= 500)
+        # That the database is away says all; a traceback for each delivery would fill the disk meanwhile.
+        told = error.status >= 500 and not isinstance(error, DatabaseAway)
+        _log.log(_LEVEL[error.severity], "%s", error.message, exc_info=told)
         return self._answer(error, error)
 
     def of_http(self, error: HTTPException) -> Response:
@@ -59,33 +63,30 @@ class _ErrorResponses:
 
     def _answer(self, shown: AppError, cause: Exception) -> Response:
         self._audit(shown, cause)
-        response = jsonify(error=self._body(shown, cause))
+        response = jsonify(self._body(shown, cause))
         response.status_code = shown.status
         if shown.retry_after is not None:
             response.headers["Retry-After"] = str(shown.retry_after)
         return response
 
     def _body(self, shown: AppError, cause: Exception) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "code": shown.code,
-            "message": shown.message,
-            "timestamp": clock.iso(clock.now()),
-            "requestId": g.request_id,
-        }
-        if shown.details:
-            body["details"] = shown.details
-        if shown.retry_after is not None:
-            body["retryAfter"] = shown.retry_after
-        if self._shows_stack and shown.status >= 500:
-            body["stack"] = redact.text("".join(traceback.format_exception(cause)))
-        return body
+        shows_stack = self._shows_stack and shown.status >= 500
+        return error_shape(
+            shown.code,
+            shown.message,
+            g.request_id,
+            details=shown.details,
+            retry_after=shown.retry_after,
+            stack=logs.story(cause) if shows_stack else None,
+        )
 
     def _audit(self, shown: AppError, cause: Exception) -> None:
         if shown.status >= 500:
             reason = type(cause).__name__
             entry = self._entry(EventType.ERROR_OCCURRED, "A request failed", shown, reason)
-            self._throttled.note(("error", reason, request.endpoint or ""), entry)
-        elif (request.blueprint == "webhooks") and shown.status != HTTPStatus.METHOD_NOT_ALLOWED:
+            is_away = isinstance(cause, DatabaseAway)
+            self._throttled.note(("error", reason, request.endpoint or ""), entry, later=is_away)
+        elif (request.blueprint == "webhooks") and shown.status not in _AUDITED_ELSEWHERE:
             entry = self._entry(EventType.WEBHOOK_REJECTED, "Delivery rejected", shown, shown.message)
             self._throttled.note(("rejected", client_address() or "", shown.code), entry)
             metrics.DELIVERIES.labels(_route(), "rejected").inc()

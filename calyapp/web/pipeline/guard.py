@@ -1,11 +1,8 @@
 """Who may come in. Every route declares its access in its rule; one that does not keeps the service from starting."""
 
-from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from flask import Flask, g, request
-from werkzeug.routing import Rule
 
 from calyapp.clients.keys import Claim
 from calyapp.config import WebhookAuth
@@ -13,28 +10,13 @@ from calyapp.errors import AuthenticationError
 from calyapp.services import Services
 from calyapp.web import parameters
 from calyapp.web.pipeline.proxy import is_within
+from calyapp.web.routing import Access, GuardedRule
 
-_ADVICE = "register with Exotel the webhook URL that `flask caly clients show` prints."
-
-
-class Access(StrEnum):
-    """Who may use a route."""
-
-    PUBLIC = "public"
-    WEBHOOK_KEY = "webhook key"
-    TRUSTED_NETWORK = "trusted network"
-
-
-class GuardedRule(Rule):
-    """A URL rule with its access: `add_url_rule(…, access=Access.PUBLIC)`."""
-
-    def __init__(self, *arguments: Any, access: Access | None = None, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.access = access
+_ADVICE = "register with Exotel the webhook URL that `flask caly clients show ID --with-key` prints."
 
 
 def install(app: Flask, services: Services) -> None:
-    """Before the views are added: their rules take their access from here on."""
+    """Look who it is. Before the views are added: their rules take their access from here on."""
     app.url_rule_class = GuardedRule
     guards = {
         Access.PUBLIC: lambda: None,
@@ -42,12 +24,25 @@ def install(app: Flask, services: Services) -> None:
         Access.TRUSTED_NETWORK: lambda: _require_trusted_network(services),
     }
 
-    def admit() -> None:
-        g.client_id = None
+    def identify() -> None:
+        g.client_id, g.refusal = None, None
         if isinstance(rule := request.url_rule, GuardedRule) and rule.access:
-            guards[rule.access]()
+            try:
+                guards[rule.access]()
+            except AuthenticationError as refusal:
+                g.refusal = refusal
 
-    app.before_request(admit)
+    app.before_request(identify)
+
+
+def enforce(app: Flask) -> None:
+    """Turn away whom `install` did not know; later, so that refusals are counted against their limit first."""
+    app.before_request(_turn_away)
+
+
+def _turn_away() -> None:
+    if g.refusal:
+        raise g.refusal
 
 
 def verify(app: Flask) -> None:
@@ -70,12 +65,18 @@ def _presented_key() -> str | None:
     in_url = request.args.getlist(parameters.KEY)
     if len(in_url) > 1:
         raise AuthenticationError("The webhook key stands more than once in the URL.")
-    presented = set(in_url)
-    if (login := request.authorization) is not None and login.type == "basic":
-        presented.add(login.password or "")
+    presented = {*in_url, *_password()}
     if len(presented) > 1:
         raise AuthenticationError("The webhook keys in the URL and in the Authorization header differ.")
     return presented.pop() if presented else None
+
+
+def _password() -> tuple[str, ...]:
+    """That of HTTP Basic, where it is used; what calls itself so and cannot be read is a wrong one."""
+    if not request.headers.get("Authorization", "").lower().startswith("basic"):
+        return ()
+    login = request.authorization
+    return ((login.password if login else None) or "",)
 
 
 def _owner(services: Services, key: str) -> UUID:

@@ -3,23 +3,23 @@
 Works on the WSGI environment, before Flask or anything else can read a header.
 """
 
-from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 from flask import Flask, request
 
 _BELIEVED_FROM_A_PROXY = ("HTTP_X_REQUEST_ID", "HTTP_FORWARDED")
-Networks = Iterable[IPv4Network | IPv6Network]
+Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 def install(app: Flask, trusted: Networks) -> None:
     """Wrap the application."""
-    app.wsgi_app = _Proxy(app.wsgi_app, tuple(trusted))  # type: ignore[method-assign]  # Flask's documented way
+    app.wsgi_app = _Proxy(app.wsgi_app, trusted)  # type: ignore[method-assign]  # Flask's documented way
 
 
 class _Proxy:
-    def __init__(self, application: Any, trusted: tuple[IPv4Network | IPv6Network, ...]) -> None:
+    def __init__(self, application: Any, trusted: Networks) -> None:
         self._application = application
         self._trusted = trusted
 
@@ -31,6 +31,7 @@ class _Proxy:
         return self._application(environ, start_response)
 
 
+@lru_cache(4096)
 def is_within(address: str, networks: Networks) -> bool:
     """Whether the address lies in one of the networks. A peer without an address is one on a unix socket: ours."""
     if not address:

@@ -23,11 +23,12 @@ def install(app: Flask) -> None:
 def _give() -> None:
     # One from a stranger never comes this far: `proxy` removes it.
     inbound = request.headers.get(HEADER, "")
-    g.request_id = inbound if _FORM.fullmatch(inbound) else _mint()
+    g.request_id = inbound if _FORM.fullmatch(inbound) else mint()
     logs.bind(requestId=g.request_id)
 
 
-def _mint() -> str:
+def mint() -> str:
+    """A fresh id: milliseconds, then random."""
     random = "".join(secrets.choice(_ALPHABET) for _ in range(12))
     return f"{clock.milliseconds(clock.now())}-{random}"
 

@@ -5,6 +5,13 @@ import pytest
 MIB = 1024 * 1024
 
 
+class BrokenChunks(BytesIO):
+    """A body as a server hands it over that finds out while it reads: with an exception of its own."""
+
+    def read(self, _size: int = -1) -> bytes:
+        raise RuntimeError("SELECT secret FROM /srv/server")
+
+
 @pytest.fixture
 def post(client, tenant):
     """Post a body of so many bytes, all of it one valid form, by length or in chunks as Gunicorn hands them over."""
@@ -34,4 +41,17 @@ def test_one_byte_more_is_refused(post, query, chunked):
     answer = post(MIB + 1, chunked=chunked)
 
     assert (answer.status_code, answer.json["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
+    assert query("SELECT count(*) FROM deliveries") == [(0,)]
+
+
+@pytest.mark.parametrize("path", ["/webhooks/exotel/call-end", "/health/live"])
+def test_chunks_that_the_server_cannot_read_are_the_senders_fault(client, tenant, query, path):
+    answer = client.post(
+        path,
+        query_string={"key": tenant.key, "CallSid": "s1"},
+        environ_overrides={"wsgi.input": BrokenChunks(), "wsgi.input_terminated": True},
+    )
+
+    assert (answer.status_code, answer.json["error"]["code"]) == (400, "VALIDATION_ERROR")
+    assert "secret" not in answer.text
     assert query("SELECT count(*) FROM deliveries") == [(0,)]

@@ -1,11 +1,12 @@
 from base64 import b64encode
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 from flask import Flask
 
 from calyapp.app import create_app
-from calyapp.config import Settings
+from calyapp.config import Settings, WebhookAuth
 from calyapp.web.pipeline import guard
 from calyapp.web.pipeline.guard import Access, GuardedRule
 
@@ -76,6 +77,14 @@ class TestWebhookKey:
         app.extensions["caly"].clients.disable(tenant.id)
 
         assert ask(f"key={tenant.key}") == 401
+
+    @pytest.mark.parametrize("broken", ["Basic ####", "Basic", "basic dTr/", "Basic dTp4, Basic dTp5"])
+    def test_that_cannot_be_read_is_a_wrong_one_even_where_none_is_demanded(self, settings, query, broken):
+        application = create_app(replace(settings, webhook_auth=WebhookAuth.OPTIONAL))
+        answer = application.test_client().post(URL, data={"CallSid": "s1"}, headers={"Authorization": broken})
+        application.extensions["caly"].close()
+
+        assert answer.status_code == 401
 
     def test_never_shows_in_an_answer(self, client, tenant):
         answer = client.post(f"{URL}?key={tenant.key}x", data={"CallSid": "s1"})

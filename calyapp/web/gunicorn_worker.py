@@ -1,0 +1,60 @@
+"""Gunicorn's threaded worker, but for what it answers and logs where a request cannot even be parsed.
+
+Its own answer is HTML that echoes the request line, and its own log line holds it too: key, numbers and all.
+"""
+
+import logging
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from gunicorn import util  # type: ignore[import-untyped]
+from gunicorn.http import errors as unparsable  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from calyapp.web.error_shape import error_shape
+from calyapp.web.pipeline import request_id
+
+_STATUS = {
+    unparsable.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    unparsable.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    unparsable.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+}
+_OURS = (unparsable.InvalidResponseHeader, unparsable.InvalidResponseHeaderName)
+_log = logging.getLogger(__name__)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # Gunicorn is not annotated
+    """As `gthread`, with one clean answer to what is no HTTP."""
+
+    def handle_error(self, _req: Any, client: Any, _addr: Any, exc: BaseException) -> None:
+        """Answer in our shape, and log what kind of error it was and nothing of the request."""
+        is_theirs = isinstance(exc, unparsable.ParseException) and not isinstance(exc, _OURS)
+        status = _STATUS.get(type(exc), HTTPStatus.BAD_REQUEST) if is_theirs else HTTPStatus.INTERNAL_SERVER_ERROR
+        given_id = request_id.mint()
+        fields = {"requestId": given_id, "status": int(status), "error": type(exc).__name__}
+        level = logging.WARNING if is_theirs else logging.CRITICAL
+        _log.log(level, "refused what is no request", exc_info=None if is_theirs else exc, extra={"fields": fields})
+        with suppress(OSError):  # nobody waits for the answer any more
+            util.write_nonblock(client, _answer(status, given_id))
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        try:
+            return bool(super()._keepalive_after(conn, keepalive))
+        except unparsable.ParseException:
+            return False  # the rest of a body is broken whose request has its answer: a second one would be too much
+
+
+def _answer(status: HTTPStatus, given_id: str) -> bytes:
+    body = orjson.dumps(error_shape(status.name, f"The request cannot be read: {status.phrase}", given_id))
+    head = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "Connection: close",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        f"{request_id.HEADER}: {given_id}",
+        "X-Content-Type-Options: nosniff",
+        "Cache-Control: no-store",
+    ]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body

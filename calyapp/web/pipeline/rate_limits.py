@@ -1,0 +1,101 @@
+"""How often one may come: four profiles. Deliveries are counted by client and route, everybody else by address."""
+
+import math
+
+from flask import Flask, Response, g, request
+from flask_limiter import Limiter
+from limits import RateLimitItem, parse
+
+from calyapp import clock, metrics
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+from calyapp.config import Settings
+from calyapp.errors import RateLimitError
+from calyapp.services import Services
+from calyapp.web.pipeline.hit_counter import REDIS_OPTIONS, HitCounter, Hits
+from calyapp.web.pipeline.proxy import client_address
+from calyapp.web.routing import GuardedRule, Profile
+
+
+def install(app: Flask, services: Services) -> None:
+    """After the guard has looked who it is, and before it turns anybody away: refusals are limited too."""
+    limits = _RateLimits(services, HitCounter(_limiter(app, services.settings)))
+    app.before_request(limits.count)
+    app.after_request(limits.show)
+
+
+def _limiter(app: Flask, settings: Settings) -> Limiter:
+    uri = settings.ratelimit_storage_uri.reveal()
+    limiter = Limiter(
+        key_func=lambda: client_address() or "",
+        storage_uri=uri,
+        storage_options={} if uri.startswith("memory:") else REDIS_OPTIONS,  # type: ignore[arg-type]  # too narrow there
+        strategy="fixed-window",
+        key_prefix="caly",
+    )
+    limiter.init_app(app)
+    return limiter
+
+
+class _RateLimits:
+    def __init__(self, services: Services, counter: HitCounter) -> None:
+        self._throttled_trail = services.throttled_trail
+        self._counter = counter
+        settings = services.settings
+        # Parsed here, so that an unclear limit refuses to start; the library would log it and limit nothing.
+        self._limits: dict[Profile, RateLimitItem] = {
+            Profile.LOGIN: parse(settings.ratelimit_login),
+            Profile.API: parse(settings.ratelimit_api),
+            Profile.WEBHOOK: parse(settings.ratelimit_webhook),
+            Profile.UPLOAD: parse(settings.ratelimit_upload),
+        }
+
+    def count(self) -> None:
+        """Raises `RateLimitError` for one too many."""
+        g.hits = None
+        rule = request.url_rule
+        if not isinstance(rule, GuardedRule) or rule.limit is None:
+            return
+        limit, key = self._limits[rule.limit], (rule.limit, *_whom(rule))
+        g.limit, g.hits = limit, self._counter.hit(limit, *key)
+        if g.hits.count == limit.amount + 1:  # the first too many, of all workers: once a window
+            self._throttled_trail.note(("limit", *key), _entry(rule.limit, limit))
+        if g.hits.count > limit.amount:
+            metrics.RATE_LIMIT_EXCEEDED.labels(rule.limit).inc()
+            raise _refusal(limit, g.hits)
+
+    def show(self, response: Response) -> Response:
+        """Tell the caller how the window stands."""
+        if hits := g.get("hits"):
+            response.headers["X-RateLimit-Limit"] = str(g.limit.amount)
+            response.headers["X-RateLimit-Remaining"] = str(max(0, g.limit.amount - hits.count))
+            response.headers["X-RateLimit-Reset"] = str(math.ceil(hits.resets_at))
+        return response
+
+
+def _refusal(limit: RateLimitItem, hits: Hits) -> RateLimitError:
+    return RateLimitError(
+        f"More than {limit.amount} requests in {limit.get_expiry()} seconds",
+        retry_after=max(1, math.ceil(hits.resets_at - clock.now().timestamp())),
+    )
+
+
+def _whom(rule: GuardedRule) -> tuple[str, ...]:
+    """By whom and where it is counted."""
+    if g.client_id and rule.limit is Profile.WEBHOOK:
+        return "client", str(g.client_id), rule.endpoint
+    return "address", client_address() or ""
+
+
+def _entry(profile: Profile, limit: RateLimitItem) -> Entry:
+    return Entry.now(
+        EventType.RATE_LIMIT_EXCEEDED,
+        "Rate limit exceeded",
+        status="failure",
+        client_id=g.client_id,
+        resource="route",
+        resource_id=request.url_rule.rule if request.url_rule else None,
+        ip_address=client_address(),
+        request_id=g.request_id,
+        metadata={"profile": profile.value, "limit": limit.amount, "seconds": limit.get_expiry()},
+    )

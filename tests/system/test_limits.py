@@ -1,0 +1,61 @@
+import os
+import signal
+import subprocess
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from running_server import webhook
+
+# An hour, so that a slow machine does not see two windows.
+LIMIT = {"RATELIMIT_WEBHOOK": "1000/hour"}
+
+
+@pytest.fixture
+def flood():
+    """`flood(server, path, times)`: how often which status was answered to as many deliveries, each another one."""
+
+    def send(server, path: str, times: int, first: int = 0) -> Counter:
+        def deliver(number: int) -> int:
+            return server.ask("POST", path, {"CallSid": f"s{number}"})[0]
+
+        with ThreadPoolExecutor(16) as callers:
+            return Counter(callers.map(deliver, range(first, first + times)))
+
+    return send
+
+
+def test_3000_deliveries_over_4_workers_against_a_limit_of_1000_let_exactly_1000_pass(
+    serve, tenant, flood, redis_server, query
+):
+    server = serve("--workers", "4", RATELIMIT_STORAGE_URI=redis_server.url, **LIMIT)
+    path = webhook(tenant(server), "call-end")
+
+    assert flood(server, path, 3_000) == {200: 1_000, 429: 2_000}
+    assert query("SELECT count(*) FROM deliveries") == [(1_000,)]
+    assert query("SELECT count(*) FROM audit_logs WHERE event_type = 'RATE_LIMIT_EXCEEDED'") == [(1,)]
+
+
+def test_the_limit_is_as_exact_after_a_worker_was_killed(serve, tenant, flood, redis_server):
+    server = serve("--workers", "4", RATELIMIT_STORAGE_URI=redis_server.url, **LIMIT)
+    path = webhook(tenant(server), "call-end")
+    before = flood(server, path, 400)
+    listed = subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True, check=True)
+
+    os.kill(int(listed.stdout.split()[0]), signal.SIGKILL)
+    after = flood(server, path, 1_200, first=400)
+
+    assert before + after == {200: 1_000, 429: 600}
+
+
+def test_redis_stopped_in_between_costs_no_delivery_and_no_error(serve, tenant, flood, redis_server):
+    server = serve("--workers", "4", RATELIMIT_STORAGE_URI=redis_server.url, **LIMIT)
+    path = webhook(tenant(server), "call-end")
+    before = flood(server, path, 300)
+
+    redis_server.stop()
+    meanwhile = flood(server, path, 300, first=300)
+    redis_server.start()
+    after = flood(server, path, 300, first=600)
+
+    assert before + meanwhile + after == {200: 900}

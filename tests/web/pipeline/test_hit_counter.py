@@ -1,0 +1,108 @@
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from flask import Flask
+from flask_limiter import Limiter
+from limits import parse
+
+from calyapp.web.pipeline.hit_counter import REDIS_OPTIONS, HitCounter
+
+LIMIT = parse("3/minute")
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+class Clock:
+    now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def counter(clock):
+    """`counter(uri)`: a new worker's counter on this storage."""
+
+    def build(uri: str) -> HitCounter:
+        options = {} if uri.startswith("memory") else REDIS_OPTIONS
+        limiter = Limiter(key_func=str, storage_uri=uri, storage_options=options, strategy="fixed-window")
+        limiter.init_app(Flask("counting"))
+        return HitCounter(limiter, clock)
+
+    return build
+
+
+def counts(counter: HitCounter, times: int, *key: str) -> list[int]:
+    return [counter.hit(LIMIT, *(key or ("a",))).count for _ in range(times)]
+
+
+class TestHit:
+    def test_counts_each_key_apart(self, counter):
+        mine = counter("memory://")
+
+        assert counts(mine, 2, "a", "b") == [1, 2]
+        assert counts(mine, 2, "a", "c") == [1, 2]
+
+    def test_is_shared_between_workers_by_redis(self, counter, redis_server):
+        one, other = counter(redis_server.url), counter(redis_server.url)
+
+        assert counts(one, 2) + counts(other, 2) + counts(one, 1) == [1, 2, 3, 4, 5]
+
+    def test_tells_all_workers_the_same_end_of_the_window(self, counter, redis_server, clock):
+        clock.now = time.time()
+        ends = [counter(redis_server.url).hit(LIMIT, "a").resets_at for _ in range(3)]
+
+        assert max(ends) - min(ends) <= 2
+        assert 55 <= ends[0] - clock.now <= 61
+
+    def test_counts_exactly_from_many_threads(self, counter, redis_server):
+        mine = counter(redis_server.url)
+
+        with ThreadPoolExecutor(8) as pool:
+            seen = list(pool.map(lambda _: mine.hit(LIMIT, "a").count, range(200)))
+
+        assert sorted(seen) == list(range(1, 201))
+
+
+class TestFallback:
+    def test_counts_alone_while_redis_is_away(self, counter):
+        assert counts(counter(NOBODY), 3) == [1, 2, 3]
+
+    def test_counts_alone_while_redis_hangs(self, counter, redis_server):
+        mine = counter(redis_server.url)
+        counts(mine, 5)
+
+        redis_server.hang()
+
+        assert counts(mine, 3) == [1, 2, 3]
+
+    def test_asks_redis_again_after_a_pause_that_grows(self, counter, redis_server, clock):
+        mine = counter(redis_server.url)
+        counts(mine, 5)
+        redis_server.stop()
+        assert counts(mine, 1) == [1]
+        redis_server.start()
+
+        assert counts(mine, 1) == [2]
+        clock.now += 1.01
+        assert counts(mine, 2) == [1, 2]
+
+    def test_is_told_once_in_the_log_and_so_is_the_return(self, counter, redis_server, clock, caplog):
+        caplog.set_level(logging.INFO, "calyapp")
+        mine = counter(redis_server.url)
+        redis_server.stop()
+        for _ in range(3):
+            counts(mine, 2)
+            clock.now += 40
+        redis_server.start()
+
+        counts(mine, 2)
+
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+        assert redis_server.url not in caplog.text

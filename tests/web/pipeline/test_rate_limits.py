@@ -1,0 +1,120 @@
+import pytest
+
+from calyapp.app import create_app
+from calyapp.config import Settings
+from calyapp.web.routing import Access, Profile
+
+LIMITS = {"RATELIMIT_WEBHOOK": "3/minute", "RATELIMIT_API": "2/15 minutes"}
+
+
+@pytest.fixture
+def settings(database_url):
+    return Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": database_url, **LIMITS})
+
+
+@pytest.fixture
+def read(app):
+    """The answer of a route under the profile `api`, to a peer."""
+    app.add_url_rule("/read", "read", dict, access=Access.PUBLIC, limit=Profile.API)
+    return lambda peer: app.test_client().get("/read", environ_base={"REMOTE_ADDR": peer})
+
+
+def start(number: int, **overrides: str) -> dict[str, str]:
+    return {"CallSid": f"s{number}", "From": "09876543210", "To": "08047112345", **overrides}
+
+
+class TestProfile:
+    def test_lets_so_many_pass_and_says_how_many_are_left(self, read):
+        answers = [read("203.0.113.9") for _ in range(3)]
+
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["1", "0", "0"]
+        assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"2"}
+
+    def test_says_when_to_come_back(self, read):
+        *_, refused = [read("203.0.113.9") for _ in range(3)]
+
+        body = refused.json["error"]
+        assert body["code"] == "RATE_LIMIT_EXCEEDED"
+        assert int(refused.headers["Retry-After"]) == body["retryAfter"]
+        assert 1 <= body["retryAfter"] <= 900
+
+    def test_counts_each_address_apart(self, read):
+        assert [read(f"203.0.113.{n}").status_code for n in (1, 1, 2, 2, 1, 2)] == [200, 200, 200, 200, 429, 429]
+
+    def test_is_not_escaped_by_forged_headers(self, app, read):
+        for _ in range(2):
+            read("203.0.113.9")
+
+        forged = app.test_client().get(
+            "/read", headers={"X-Forwarded-For": "198.51.100.7"}, environ_base={"REMOTE_ADDR": "203.0.113.9"}
+        )
+
+        assert forged.status_code == 429
+
+    def test_leaves_routes_without_a_limit_alone(self, client):
+        answers = [client.get("/health/live") for _ in range(20)]
+
+        assert {answer.status_code for answer in answers} == {200}
+        assert "X-RateLimit-Limit" not in answers[0].headers
+
+    @pytest.mark.parametrize("profile", ["LOGIN", "API", "WEBHOOK", "UPLOAD"])
+    def test_has_the_numbers_of_its_setting(self, database_url, profile):
+        variables = {"APP_ENV": "testing", "DATABASE_URL": database_url, f"RATELIMIT_{profile}": "1/hour"}
+        application = create_app(Settings.from_env(variables))
+        limit = Profile(profile.lower())
+        application.add_url_rule("/it", "it", dict, access=Access.PUBLIC, limit=limit)
+
+        statuses = [application.test_client().get("/it").status_code for _ in range(2)]
+
+        application.extensions["caly"].close()
+        assert statuses == [200, 429]
+
+
+class TestDeliveries:
+    def test_are_counted_by_client_and_route(self, deliver):
+        starts = [deliver("call-start", **start(n)).status_code for n in range(4)]
+        ends = [deliver("call-end", CallSid=f"s{n}").status_code for n in range(4)]
+
+        assert starts == ends == [200, 200, 200, 429]
+
+    def test_of_one_client_do_not_use_up_anothers(self, deliver, app):
+        parts = app.extensions["caly"]
+        other = parts.webhook_keys.mint(parts.clients.add("Other", []).id, 1)
+        for n in range(4):
+            deliver("call-start", **start(n))
+
+        assert deliver("call-start", key=other, **start(9)).status_code == 200
+
+    def test_without_a_valid_key_are_counted_by_address(self, deliver):
+        statuses = [deliver("call-end", key="cwk_wrong", CallSid="s").status_code for _ in range(4)]
+
+        assert statuses == [401, 401, 401, 429]
+
+    def test_with_a_valid_key_are_not_stopped_by_a_strangers_flood_from_the_same_address(self, deliver):
+        for _ in range(5):
+            deliver("call-end", key="cwk_wrong", CallSid="s")
+
+        assert deliver("call-end", CallSid="s").status_code == 200
+
+    def test_too_many_store_nothing_of_the_surplus(self, deliver, query):
+        for n in range(5):
+            deliver("call-end", CallSid=f"s{n}")
+
+        assert query("SELECT count(*) FROM deliveries") == [(3,)]
+
+    def test_too_many_are_audited_once_a_window(self, deliver, query, tenant):
+        for n in range(10):
+            deliver("call-end", CallSid=f"s{n}")
+
+        assert query(
+            "SELECT client_id::text, severity, status, metadata FROM audit_logs WHERE event_type LIKE %s", "RATE%"
+        ) == [
+            (
+                str(tenant.id),
+                "MEDIUM",
+                "failure",
+                {"profile": "webhook", "limit": 3, "seconds": 60, "count": 1},
+            )
+        ]
+        assert query("SELECT count(*) FROM audit_logs WHERE event_type = 'WEBHOOK_REJECTED'") == [(0,)]

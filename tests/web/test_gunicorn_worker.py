@@ -1,0 +1,57 @@
+"""Only Gunicorn makes such a worker, so it is tested through a running one, as everything about it shows there."""
+
+import json
+import socket
+
+import pytest
+from gunicorn.http import errors
+from gunicorn.workers.gthread import ThreadWorker
+
+from calyapp.web.gunicorn_worker import Worker
+
+
+@pytest.fixture
+def refuse(caplog):
+    """What the caller reads, as status and JSON, when a request broke with this error."""
+
+    def answer(error: Exception) -> tuple[int, dict]:
+        ours, theirs = socket.socketpair()
+        Worker.handle_error(object.__new__(Worker), None, theirs, None, error)
+        theirs.close()
+        head, _, body = ours.makefile("rb").read().partition(b"\r\n\r\n")
+        ours.close()
+        return int(head.split()[1]), json.loads(body)["error"]
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (errors.InvalidRequestLine("GET /?key=secret"), 400, "BAD_REQUEST"),
+        (errors.InvalidHeader("X: secret"), 400, "BAD_REQUEST"),
+        (errors.UnsupportedTransferCoding("secret"), 400, "BAD_REQUEST"),
+        (errors.LimitRequestLine(9000, 8190), 414, "REQUEST_URI_TOO_LONG"),
+        (errors.LimitRequestHeaders("secret"), 431, "REQUEST_HEADER_FIELDS_TOO_LARGE"),
+        (errors.ExpectationFailed("secret"), 417, "EXPECTATION_FAILED"),
+        (errors.InvalidResponseHeader("ours"), 500, "INTERNAL_SERVER_ERROR"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_our_shape_without_a_word_of_it(refuse, caplog, error, status, code):
+    told = refuse(error)
+
+    assert (told[0], told[1]["code"]) == (status, code)
+    assert "secret" not in str(told) + caplog.text
+    assert type(error).__name__ in str([record.fields for record in caplog.records])
+
+
+def test_a_caller_who_is_gone_is_no_error():
+    ours, theirs = socket.socketpair()
+    ours.close()
+    theirs.close()
+
+    Worker.handle_error(object.__new__(Worker), None, theirs, None, errors.InvalidHeader("x"))
+
+
+def test_it_is_gunicorns_threaded_worker():
+    assert issubclass(Worker, ThreadWorker)
