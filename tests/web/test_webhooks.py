@@ -109,6 +109,17 @@ class TestAuditEntry:
         assert client_id == str(tenant.id)
         assert metadata == {"route": "call-start", "callSid": "sid-1", "digest": digest}
 
+    def test_keeps_the_peers_address_whatever_a_stranger_forges(self, client, tenant, start, query):
+        client.post(
+            "/webhooks/exotel/call-start",
+            query_string={"key": tenant.key},
+            data=start,
+            headers={"X-Forwarded-For": "198.51.100.7", "Forwarded": "for=198.51.100.7", "X-Real-IP": "198.51.100.7"},
+            environ_base={"REMOTE_ADDR": "203.0.113.9"},
+        )
+
+        assert query("SELECT host(ip_address) FROM audit_logs WHERE call_id IS NOT NULL") == [("203.0.113.9",)]
+
     @pytest.mark.parametrize(
         ("peer", "kept"), [("", None), ("fe80::1%eth0", "fe80::1"), ("::ffff:10.0.0.1", "::ffff:10.0.0.1")]
     )
