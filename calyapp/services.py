@@ -1,13 +1,13 @@
 """What one process needs, built once and closed once. Knows no HTTP."""
 
 import logging
-import time
 from dataclasses import dataclass
 
 from calyapp import clock
 from calyapp.audit.throttle import INTERVAL_SECONDS, ThrottledTrail
 from calyapp.calls.intake import Intake
 from calyapp.clients.directory import REFRESH_SECONDS, Directory
+from calyapp.clients.directory_copy import DirectoryCopy
 from calyapp.clients.keys import WebhookKeys
 from calyapp.clients.store import ClientStore
 from calyapp.config import AppEnv, Settings, WebhookAuth
@@ -57,7 +57,7 @@ def build(settings: Settings) -> Services:
     database = engine.database(settings)
     clients = ClientStore(database.records)
     # Over the pool with the short time-outs: deliveries wait for what the directory does not know.
-    directory = Directory(ClientStore(database.ingest), time.monotonic)
+    directory = Directory(ClientStore(database.ingest), DirectoryCopy(settings.spool_dir / "directory"))
     throttled_trail = ThrottledTrail(database.ingest)  # for its short time-outs: a refused caller waits for this
     return Services(
         settings=settings,

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
+import hypothesis
 import psycopg2
 import pytest
 from redis_server import RedisServer
@@ -19,6 +20,15 @@ from calyapp.config import Settings
 from calyapp.db import embedded
 
 ROOT = Path(__file__).parents[1]
+
+# A busy machine is no defect: no test asserts how long something took. In CI the same examples every time.
+hypothesis.settings.register_profile(
+    "caly",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("caly")
 
 
 def pytest_collection_modifyitems(items):
@@ -94,6 +104,12 @@ def _connect(url: str):
     connection = psycopg2.connect(plain)
     connection.autocommit = True
     return connection
+
+
+@pytest.fixture(autouse=True)
+def folder_of_its_own(tmp_path, monkeypatch):
+    """What a test leaves under a relative path is nobody else's."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

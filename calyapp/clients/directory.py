@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+from calyapp.clients.directory_copy import DirectoryCopy
 from calyapp.clients.keys import Claim
 from calyapp.clients.store import Client, ClientStore
 from calyapp.errors import DatabaseAway, DatabaseError, NotFoundError
@@ -38,8 +39,9 @@ class _Snapshot:
 class Directory:
     """Answers for one process; `refresh` is called by a timer there, and by a reader who finds it stale."""
 
-    def __init__(self, store: ClientStore, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: ClientStore, copy: DirectoryCopy, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
+        self._copy = copy
         self._clock = clock
         self._snapshot: _Snapshot | None = None
         self._misses: dict[object, float] = {}
@@ -50,7 +52,9 @@ class Directory:
     def refresh(self) -> _Snapshot:
         """Read all clients. Raises `DatabaseAway`; what was known then stays known."""
         self._tried_at = self._clock()
-        self._snapshot = _Snapshot.of(self._store.all())
+        clients = self._store.all()
+        self._snapshot = _Snapshot.of(clients)
+        self._copy.write(clients)
         return self._snapshot
 
     def accepts(self, claim: Claim) -> Client | None:
@@ -95,7 +99,11 @@ class Directory:
                 return self.refresh()
             except DatabaseError:
                 self._failed_at = self._clock()
-                raise
+                if (copied := self._copy.read()) is None:
+                    raise
+                _log.warning("started without the database, on the directory's copy on disk")
+                self._snapshot = _Snapshot.of(copied)
+                return self._snapshot
 
     def _find(self, client_id: UUID) -> Client | None:
         try:

@@ -80,7 +80,7 @@ def told(view: CallView) -> tuple:
 
 
 class TestJoinInSql:
-    @hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(views, min_size=1, max_size=5))
     def test_ends_in_what_the_join_in_python_ends_in(self, write, recorded, seen):
         call_sid = uuid4().hex

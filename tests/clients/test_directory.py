@@ -8,6 +8,7 @@ from sqlalchemy import event
 
 from calyapp.clients import directory as directory_module
 from calyapp.clients.directory import Directory
+from calyapp.clients.directory_copy import DirectoryCopy
 from calyapp.clients.keys import Claim
 from calyapp.db import queries
 from calyapp.errors import DatabaseAway
@@ -43,9 +44,14 @@ def known(store):
 
 
 @pytest.fixture
-def directory(store, known, clock):
+def copy(tmp_path):
+    return DirectoryCopy(tmp_path / "directory")
+
+
+@pytest.fixture
+def directory(store, known, copy, clock):
     """Read once."""
-    directory = Directory(store, clock)
+    directory = Directory(store, copy, clock)
     directory.refresh()
     return directory
 
@@ -73,8 +79,8 @@ class TestMemory:
         assert answers == [known] * 3
         assert tally.count == 0
 
-    def test_is_filled_by_the_first_question(self, store, known, clock):
-        directory = Directory(store, clock)
+    def test_is_filled_by_the_first_question(self, copy, store, known, clock):
+        directory = Directory(store, copy, clock)
         assert directory.owner(NUMBER) == known
 
         with queries.tallied() as tally:
@@ -269,14 +275,40 @@ class TestDatabaseAway:
 
         assert directory.owner(NUMBER) == known
 
-    def test_is_told_to_those_who_ask_before_anything_is_known(self, store, clock, take_database_away):
+    def test_is_told_to_those_who_ask_before_anything_is_known(self, copy, store, clock, take_database_away):
         take_database_away()
 
         with pytest.raises(DatabaseAway):
-            Directory(store, clock).owner(NUMBER)
+            Directory(store, copy, clock).owner(NUMBER)
 
     def test_is_told_to_those_who_ask_for_something_unknown(self, directory, take_database_away):
         take_database_away()
 
         with pytest.raises(DatabaseAway):
             directory.owner(OTHER_NUMBER)
+
+
+class TestStartWithoutDatabase:
+    def test_answers_from_the_copy_and_says_so(self, directory, store, known, copy, clock, take_database_away, caplog):
+        take_database_away()
+
+        started = Directory(store, copy, clock)
+
+        assert [started.owner(NUMBER), started.accepts(Claim(known.id, 1))] == [known, known]
+        assert "on the directory's copy on disk" in caplog.text
+
+    def test_has_no_answer_without_a_copy(self, store, known, copy, clock, take_database_away):
+        take_database_away()
+
+        with pytest.raises(DatabaseAway):
+            Directory(store, copy, clock).owner(NUMBER)
+
+    def test_reads_the_database_as_soon_as_it_is_back(self, directory, store, copy, clock):
+        copy.write([])
+        started = Directory(store, copy, clock)
+        newer = store.add("Newer", [OTHER_NUMBER])
+
+        started.refresh()
+
+        assert started.owner(OTHER_NUMBER) == newer
+        assert newer in copy.read()

@@ -3,8 +3,11 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 PARENT = "import os, sys; from calyapp.db.child_process import run; sys.exit(run(sys.argv[1:], os.environ))"
 
@@ -21,7 +24,7 @@ sys.exit(number)
 
 
 def parent_of(*command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", PARENT, *command], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", PARENT, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
 def parent_of_listener() -> subprocess.Popen[str]:

@@ -15,6 +15,8 @@ from sqlalchemy.pool import NullPool
 
 from calyapp.db.embedded import EmbeddedUnavailable, running, url
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -156,6 +158,7 @@ def start_module(data: Path, *command: str, **environment: str) -> subprocess.Po
     without = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     return subprocess.Popen(
         [sys.executable, "-m", "calyapp.db.embedded", str(data), *command],
+        cwd=ROOT,
         env={**without, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

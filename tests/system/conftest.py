@@ -26,6 +26,7 @@ def serve(database_url, tmp_path) -> Iterator:
             "DATABASE_URL": database_url,
             "PORT": str(port),
             "TMPDIR": str(tmp_path),
+            "SPOOL_DIR": str(tmp_path / "spool"),
             **overrides,
         }
         command = [sys.executable, "-m", "gunicorn", *options, "wsgi:app"]

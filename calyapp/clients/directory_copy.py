@@ -1,0 +1,81 @@
+"""The directory on disk, so that a service can start and answer the telephone while the database is away.
+
+It holds telephone numbers and no key; only its owner may read it. A damaged copy is none.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from calyapp.clients.store import Client
+
+_log = logging.getLogger(__name__)
+
+
+class DirectoryCopy:
+    """One file, replaced as a whole: the checksum, a line break, the clients as JSON."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._written: bytes | None = None
+
+    def write(self, clients: Sequence[Client]) -> None:
+        """Keep the clients, if they are others than last time. A disk that refuses is logged, no more."""
+        content = orjson.dumps([asdict(client) for client in clients])
+        if content == self._written:
+            return
+        try:
+            self._replace(_checksum(content) + b"\n" + content)
+            self._written = content
+        except OSError as error:
+            fields = {"error": type(error).__name__}
+            _log.warning("the copy of the directory could not be written", extra={"fields": fields})
+
+    def read(self) -> list[Client] | None:
+        """The clients as last written, or None if there is no copy or it is damaged."""
+        try:
+            checksum, _, content = self._path.read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _log.error("the copy of the directory cannot be read", extra={"fields": {"error": type(error).__name__}})
+            return None
+        if checksum != _checksum(content):
+            _log.error("the copy of the directory is damaged and is not used")
+            return None
+        return [_client(fields) for fields in orjson.loads(content)]
+
+    def _replace(self, content: bytes) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # A name of its own, for several workers write at the same time; whoever comes last has the newest.
+        new = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        new.replace(self._path)
+
+
+def _checksum(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def _client(fields: dict[str, Any]) -> Client:
+    moment = fields["disabled_at"]
+    return Client(
+        **fields
+        | {
+            "id": UUID(fields["id"]),
+            "numbers": tuple(fields["numbers"]),
+            "disabled_at": datetime.fromisoformat(moment) if moment else None,
+        }
+    )
