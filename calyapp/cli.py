@@ -1,7 +1,9 @@
 """`flask caly …`: the operators' commands. Exit code 0 fine, 1 finding, 2 usage."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, TypeVar
 from uuid import UUID
@@ -15,6 +17,7 @@ from calyapp import phone
 from calyapp.clients.store import Client
 from calyapp.config import AppEnv
 from calyapp.errors import AppError
+from calyapp.exotel import rebuild
 from calyapp.services import Services
 
 DEMO_NAME = "Demo"
@@ -32,7 +35,9 @@ base_url = click.option(
 caly = AppGroup("caly", help="Operate Caly.")
 clients = AppGroup("clients", help="Who may be called: clients, their numbers and their webhook keys.")
 numbers = AppGroup("numbers", help="The numbers of a client.")
+calls = AppGroup("calls", help="The record of calls.")
 caly.add_command(clients)
+caly.add_command(calls)
 clients.add_command(numbers)
 
 
@@ -156,6 +161,23 @@ def remove_number(client_id: UUID, number: str, as_json: bool) -> None:
     _print_record(_summary(services().clients.remove_number(client_id, number)), as_json)
 
 
+@calls.command("rebuild")
+@click.option("--client", "client_id", type=click.UUID, help="Of this client only.")
+@click.option("--since", type=click.DateTime(), help="Changed since this moment (UTC) only.")
+@click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
+@as_json
+@explains_errors
+def rebuild_calls(client_id: UUID | None, since: datetime | None, dry_run: bool, as_json: bool) -> None:
+    """Fold calls again from the ledger of their deliveries. Exit code 1 if a dry run finds a difference."""
+    moment = since.replace(tzinfo=UTC) if since else None
+    folded = rebuild.rebuild(services().database.records, client_id=client_id, since=moment, dry_run=dry_run)
+    with click.progressbar(folded, label="calls", file=sys.stderr, show_pos=True) as calls_in_turn:
+        differences = [difference for difference in calls_in_turn if difference]
+    _print_rows([_difference(difference) for difference in differences], as_json)
+    if dry_run and differences:
+        raise SystemExit(1)
+
+
 @caly.command()
 @base_url
 @explains_errors
@@ -172,6 +194,11 @@ def demo(base_url: str) -> None:
         f"\nDemo number:  {number}\nWebhook URL:  {url}\n\nOnce it listens, try a call:\n\n"
         f"  curl '{url}' -d CallSid=demo-1 -d From=09876543210 -d To={number.removeprefix('+')}\n"
     )
+
+
+def _difference(difference: rebuild.Difference) -> dict[str, Any]:
+    changes = [f"{name}: {before} → {after}" for name, (before, after) in difference.fields.items()]
+    return {"clientId": str(difference.client_id), "callSid": difference.call_sid, "changes": changes}
 
 
 def _summary(client: Client) -> dict[str, Any]:

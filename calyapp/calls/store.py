@@ -5,9 +5,9 @@ The statement joins a delivery's view into the call's row by the rules of `state
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +16,9 @@ from sqlalchemy.dialects import postgresql
 
 from calyapp.audit import trail
 from calyapp.audit.trail import Entry
-from calyapp.calls.event import CallEvent, payload
-from calyapp.calls.state import ENDINGS, LEAST_WINS, SOURCED, Evidence, Phase, Source
+from calyapp.calls.event import CallEvent, Route, payload
+from calyapp.calls.join_sql import joined_columns
+from calyapp.calls.state import SOURCED, CallView, Evidence, Phase, Source, Sourced
 from calyapp.db.tables import SOURCED as SOURCED_TYPES
 
 
@@ -48,13 +49,53 @@ def owners(connection: Connection, call_sid: str) -> list[UUID]:
     return [row.client_id for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A delivery as the ledger keeps it."""
+
+    route: Route
+    received_at: datetime
+    payload: Mapping[str, str | list[str]]
+
+
+def keys(
+    connection: Connection, client_id: UUID | None, since: datetime | None, after: tuple[UUID, str] | None
+) -> list[tuple[UUID, str]]:
+    """A page of calls, by client and CallSid: of one client or all, seen since a moment or ever."""
+    after_client, after_sid = after or (UUID(int=0), "")
+    given = {"client_id": client_id, "since": since, "after_client": after_client, "after_sid": after_sid}
+    return [(row.client_id, row.call_sid) for row in connection.execute(_KEYS, given)]
+
+
+def locked_view(connection: Connection, client_id: UUID, call_sid: str) -> CallView:
+    """What the call's row holds. Until the transaction ends, no delivery changes it."""
+    row = connection.execute(_LOCKED, {"client_id": client_id, "call_sid": call_sid}).one()
+    known = {name: getattr(row, name) for name in SOURCED}
+    sources = {name: getattr(row, f"{name}_source") for name in SOURCED}
+    return CallView(
+        phase=Phase(row.phase),
+        evidence=Evidence(row.evidence),
+        **{name: Sourced(Source(source), known[name]) for name, source in sources.items() if source},
+    )
+
+
+def ledger(connection: Connection, client_id: UUID, call_sid: str) -> list[Kept]:
+    """The call's deliveries, as they came."""
+    rows = connection.execute(_LEDGER, {"client_id": client_id, "call_sid": call_sid})
+    return [Kept(Route(row.route), row.received_at, row.payload) for row in rows]
+
+
+def replace(connection: Connection, client_id: UUID, call_sid: str, view: CallView) -> None:
+    """Put the view in the place of what the call's row holds."""
+    connection.execute(_REPLACE, {"client_id": client_id, "call_sid": call_sid, **_columns(view)})
+
+
 def _status(connection: Connection, client_id: UUID, call_sid: str) -> str | None:
     found: str | None = connection.scalar(_STATUS, {"client_id": client_id, "call_sid": call_sid})
     return found
 
 
 def _given(event: CallEvent, client_id: UUID) -> dict[str, Any]:
-    view = event.view
     call_id = event.call_id(client_id)
     values: dict[str, Any] = {
         "client_id": str(client_id),
@@ -64,6 +105,13 @@ def _given(event: CallEvent, client_id: UUID) -> dict[str, Any]:
         "route": event.route.value,
         "received_at": event.arrival.at,
         "payload": json.dumps(payload(event.parameters)),
+    }
+    return values | _columns(event.view)
+
+
+def _columns(view: CallView) -> dict[str, Any]:
+    """The view as columns of a call's row."""
+    values: dict[str, Any] = {
         "phase": view.phase.value,
         "evidence": view.evidence.value,
         "status": view.status.value,
@@ -100,58 +148,6 @@ for _name in SOURCED:
     _TYPES[f"{_name}_source"] = "text"
 
 
-def _rank(words: type[StrEnum], column: str) -> str:
-    listed = ", ".join(f"'{word}'" for word in words)
-    return f"array_position(ARRAY[{listed}], {column})"
-
-
-def _greater(words: type[StrEnum], column: str) -> str:
-    mine, theirs = _rank(words, f"EXCLUDED.{column}"), _rank(words, f"known.{column}")
-    return f"CASE WHEN {mine} > {theirs} THEN EXCLUDED.{column} ELSE known.{column} END"
-
-
-def _ending(phase: str, evidence: str, position: int) -> str:
-    """Status (position 0) or outcome (1) as a function of phase and evidence."""
-    endings = " ".join(f"WHEN '{word}' THEN {_literal(ending[position])}" for word, ending in ENDINGS.items())
-    while_open = phase if position == 0 else "NULL"
-    return f"CASE WHEN {phase} = '{Phase.OVER}' THEN CASE {evidence} {endings} END ELSE {while_open} END"
-
-
-def _literal(word: StrEnum | None) -> str:
-    return f"'{word}'" if word else "NULL"
-
-
-def _theirs_is_better(name: str) -> str:
-    mine, theirs = f"known.{name}", f"EXCLUDED.{name}"
-    my_rank, their_rank = _rank(Source, f"{mine}_source"), _rank(Source, f"{theirs}_source")
-    # Texts in code-point order, whatever the database's collation.
-    order = ' COLLATE "C"' if _TYPES[name] == "TEXT" else ""
-    wins = f"{theirs}{order} {'<' if name in LEAST_WINS else '>'} {mine}{order}"
-    return (
-        f"({mine} IS NULL AND {theirs} IS NOT NULL OR {their_rank} > {my_rank} OR {their_rank} = {my_rank} AND {wins})"
-    )
-
-
-def _joined(name: str, column: str) -> str:
-    return f"CASE WHEN {_theirs_is_better(name)} THEN EXCLUDED.{column} ELSE known.{column} END"
-
-
-def _join() -> dict[str, str]:
-    """Every column of a call's row as the join of what is known with what the delivery says."""
-    phase, evidence = _greater(Phase, "phase"), _greater(Evidence, "evidence")
-    sourced = {name: _joined(name, name) for name in SOURCED}
-    return {
-        "phase": phase,
-        "evidence": evidence,
-        "status": _ending(f"({phase})", f"({evidence})", 0),
-        "outcome": _ending(f"({phase})", f"({evidence})", 1),
-        "duration_seconds": f"coalesce({sourced['talk_seconds']}, {sourced['call_seconds']})",
-        **sourced,
-        **{f"{name}_source": _joined(name, f"{name}_source") for name in SOURCED},
-        "updated_at": "greatest(known.updated_at, EXCLUDED.updated_at)",
-    }
-
-
 def _listed(items: Iterable[str]) -> str:
     return ", ".join(items)
 
@@ -176,7 +172,7 @@ WITH given AS (
   SELECT {_listed(_OF_CALL)}, call_id, received_at, received_at
   FROM given, delivery WHERE is_new AND call_id IS NOT NULL
   ON CONFLICT (client_id, call_sid) DO UPDATE
-  SET {_listed(f"{column} = {joined}" for column, joined in _join().items())}
+  SET {_listed(f"{column} = {joined}" for column, joined in joined_columns().items())}
   RETURNING status
 ), entry AS (
   {trail.INSERT} SELECT {_ENTRY}
@@ -201,3 +197,21 @@ _OWNERS = text("SELECT client_id FROM calls WHERE call_sid = :call_sid LIMIT 2")
 _STATUS = text("SELECT status FROM calls WHERE client_id = :client_id AND call_sid = :call_sid").execution_options(
     name="read_call_status"
 )
+_KEYS = text(
+    "SELECT client_id, call_sid FROM calls "
+    "WHERE (CAST(:client_id AS uuid) IS NULL OR client_id = :client_id) "
+    "AND (CAST(:since AS timestamptz) IS NULL OR updated_at >= :since) "
+    "AND (client_id, call_sid) > (CAST(:after_client AS uuid), :after_sid) "
+    "ORDER BY client_id, call_sid LIMIT 1000"
+).execution_options(name="list_call_keys")
+_LOCKED = text(
+    "SELECT * FROM calls WHERE client_id = :client_id AND call_sid = :call_sid FOR UPDATE"
+).execution_options(name="lock_call")
+_LEDGER = text(
+    "SELECT route, received_at, payload FROM deliveries WHERE client_id = :client_id "
+    "AND call_id = (SELECT id FROM calls WHERE client_id = :client_id AND call_sid = :call_sid) ORDER BY received_at"
+).execution_options(name="read_ledger")
+_REPLACE = text(
+    f"UPDATE calls SET {_listed(f'{column} = :{column}' for column in _OF_CALL[2:])}, updated_at = now() "
+    "WHERE client_id = :client_id AND call_sid = :call_sid"  # nosec B608 # names from this code only
+).execution_options(name="replace_call")
