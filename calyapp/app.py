@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("calyapp", static_folder=None)
     app.extensions["caly"] = parts
     app.json = _Json(app)
-    app.url_map.merge_slashes = False  # a doubled slash is a wrong address, not a reason to redirect
+    app.url_map.merge_slashes = False  # a slash too many is no reason to redirect
 
     # The pipeline, in the order in which a request meets it.
     proxy.install(app, settings.trusted_proxies)
@@ -44,10 +44,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     security_headers.install(app)
     access_log.install(app)
     https_only.install(app, settings)
-    body_limit.install(app)
     guard.install(app, parts)
     rate_limits.install(app, parts)
     guard.enforce(app)
+    body_limit.install(app)
     error_responses.install(app, parts)
 
     app.register_blueprint(webhooks.blueprint(parts))

@@ -58,7 +58,7 @@ def build(settings: Settings) -> Services:
     clients = ClientStore(database.records)
     # Over the pool with the short time-outs: deliveries wait for what the directory does not know.
     directory = Directory(ClientStore(database.ingest), DirectoryCopy(settings.spool_dir / "directory"))
-    throttled_trail = ThrottledTrail(database.ingest)  # for its short time-outs: a refused caller waits for this
+    throttled_trail = ThrottledTrail(database.ingest)
     return Services(
         settings=settings,
         database=database,

@@ -83,8 +83,9 @@ def _database_url(text: str) -> Secret[str]:
 
 
 def _limits_url(text: str) -> Secret[str]:
-    # A secret, for the URL of a Redis may carry its password.
-    return Secret(_matching(r"memory://|rediss?://[^\s\0]+", text))
+    # A secret, for the URL of a Redis may carry its password. No options behind it: they would beat our time-outs.
+    host = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+    return Secret(_matching(rf"memory://|rediss?://(?:[^\s/?#@]*@)?{host}(?::\d{{1,5}})?(?:/\d{{0,4}})?", text))
 
 
 def _stream_url(text: str) -> str:
@@ -114,7 +115,10 @@ def _demand(fine: bool) -> None:
 KEY = Kind("at least 32 bytes, with no blanks around them", _key)
 HEX_KEY = Kind("exactly 64 hexadecimal digits", _hex_key)
 DATABASE_URL = Kind("a URL that begins with postgresql://", _database_url)
-LIMITS_URL = Kind("memory:// or a URL that begins with redis:// or rediss://", _limits_url)
+LIMITS_URL = Kind(
+    "memory:// or redis://[:password@]host[:port][/number], rediss:// for TLS, the password percent-encoded",
+    _limits_url,
+)
 STREAM_URL = Kind(
     "a URL that begins with wss:// or ws://, with a host and without user, query and fragment", _stream_url
 )

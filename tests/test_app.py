@@ -66,11 +66,11 @@ class TestPipeline:
             "flask_talisman",  # security_headers
             "access_log",
             "https_only",
-            "body_limit",
             "guard",
             "flask_limiter",
             "rate_limits",
             "guard",
+            "body_limit",
         ]
 
     def test_begins_with_the_proxy_before_flask_can_read_a_header(self, app):

@@ -66,7 +66,19 @@ def test_a_clear_text_becomes_its_value(kind: Kind, text: str, value: object) ->
             kinds.DATABASE_URL,
             ["mysql://h/d", "sqlite:///d", "h/d", "postgresql://", "postgresql+asyncpg://h/d", "postgres://h/a b"],
         ),
-        (kinds.LIMITS_URL, ["memory", "memory://x", "redis://", "memcached://h", "redis://h h"]),
+        (
+            kinds.LIMITS_URL,
+            [
+                "memory",
+                "memory://x",
+                "redis://",
+                "memcached://h",
+                "redis://h h",
+                "redis://h/0?foo=x",
+                "redis://:a/b@h:6379/0",
+                "redis://h:port",
+            ],
+        ),
         (
             kinds.STREAM_URL,
             ["http://h", "wss://", "wss://:9000", "wss://h?a=b", "wss://h/?", "wss://h#f", "wss://u:p@h"],

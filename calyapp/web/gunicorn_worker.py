@@ -4,6 +4,8 @@ Its own answer is HTML that echoes the request line, and its own log line holds 
 """
 
 import logging
+import socket
+import struct
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -15,18 +17,25 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 from calyapp.web.error_shape import error_shape
 from calyapp.web.pipeline import request_id
+from calyapp.web.pipeline.security_headers import WITHOUT_FLASK
 
 _STATUS = {
     unparsable.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
     unparsable.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     unparsable.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
 }
+_SILENCE = struct.pack("ll", 10, 0)  # seconds and microseconds, as the kernel takes them
 _OURS = (unparsable.InvalidResponseHeader, unparsable.InvalidResponseHeaderName)
 _log = logging.getLogger(__name__)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # Gunicorn is not annotated
-    """As `gthread`, with one clean answer to what is no HTTP."""
+    """As `gthread`, with one clean answer to what is no HTTP, and without patience for who says nothing."""
+
+    def handle(self, conn: Any) -> Any:
+        """One request. A thread is held by a silent client for ten seconds at most; Gunicorn would wait for ever."""
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _SILENCE)
+        return super().handle(conn)
 
     def handle_error(self, _req: Any, client: Any, _addr: Any, exc: BaseException) -> None:
         """Answer in our shape, and log what kind of error it was and nothing of the request."""
@@ -47,14 +56,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # Gunicorn is not annotated
 
 
 def _answer(status: HTTPStatus, given_id: str) -> bytes:
-    body = orjson.dumps(error_shape(status.name, f"The request cannot be read: {status.phrase}", given_id))
+    is_ours = status is HTTPStatus.INTERNAL_SERVER_ERROR
+    sentence = "Something went wrong on our side" if is_ours else f"The request cannot be read: {status.phrase}"
+    body = orjson.dumps(error_shape(status.name, sentence, given_id))
     head = [
         f"HTTP/1.1 {status.value} {status.phrase}",
         "Connection: close",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
         f"{request_id.HEADER}: {given_id}",
-        "X-Content-Type-Options: nosniff",
-        "Cache-Control: no-store",
+        *(f"{name}: {value}" for name, value in WITHOUT_FLASK.items()),
     ]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body

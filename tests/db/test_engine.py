@@ -55,10 +55,10 @@ class TestDatabase:
     def test_never_lets_a_delivery_wait_longer_than_its_caller_does(self, wait_ms):
         database = engine.database(replace(NOWHERE, db_connection_timeout_ms=wait_ms))
 
-        assert database.ingest.limits.wait_ms == min(500, wait_ms)
+        assert database.ingest.limits.wait_ms == min(1_000, wait_ms)
         assert database.records.limits.wait_ms == wait_ms
 
-    @pytest.mark.parametrize(("pool", "timeout"), [("ingest", "1s"), ("records", "30s")])
+    @pytest.mark.parametrize(("pool", "timeout"), [("ingest", "4s"), ("records", "30s")])
     def test_opens_sessions_with_limits_in_utc(self, opened, pool, timeout):
         names = ["statement_timeout", "lock_timeout", "timezone", "application_name"]
 

@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 
@@ -43,3 +44,16 @@ def test_refuses_to_start_unclear_with_a_sentence_and_no_traceback(command, vari
     assert done.returncode != 0
     assert variable in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_silent_callers_do_not_keep_others_out_for_good(serve):
+    server = serve("--workers", "1", "--threads", "2")
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(4)]
+    for caller in silent:
+        caller.sendall(b"GET /health/live HT")
+
+    status, _ = server.ask("GET", "/health/live")
+
+    assert status == 200
+    for caller in silent:
+        caller.close()

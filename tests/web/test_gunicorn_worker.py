@@ -2,12 +2,14 @@
 
 import json
 import socket
+from http import HTTPStatus
 
 import pytest
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from calyapp.web.gunicorn_worker import Worker
+from calyapp.web.gunicorn_worker import Worker, _answer
+from calyapp.web.pipeline.security_headers import WITHOUT_FLASK
 
 
 @pytest.fixture
@@ -43,6 +45,17 @@ def test_what_cannot_be_read_is_refused_in_our_shape_without_a_word_of_it(refuse
     assert (told[0], told[1]["code"]) == (status, code)
     assert "secret" not in str(told) + caplog.text
     assert type(error).__name__ in str([record.fields for record in caplog.records])
+
+
+def test_a_refusal_has_the_security_headers_of_every_answer(client):
+    usual = client.get("/health/live", base_url="https://caly.example").headers
+
+    head = _answer(HTTPStatus.BAD_REQUEST, "1795330293874-abcdef123").partition(b"\r\n\r\n")[0].decode()
+
+    told = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
+    # HSTS is for secure answers only, and who is no HTTP has not said whether it is one.
+    assert set(usual.keys()) - set(told) == {"Strict-Transport-Security"}
+    assert {name: told[name] for name in WITHOUT_FLASK} == {name: usual[name] for name in WITHOUT_FLASK}
 
 
 def test_a_caller_who_is_gone_is_no_error():

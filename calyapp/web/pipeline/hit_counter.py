@@ -1,6 +1,5 @@
 """Counts what is limited: in Redis for all workers and machines together, here alone while Redis is away or slow."""
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from calyapp import metrics
+from calyapp.web.pipeline.outage import Outage
 
 PATIENCE_SECONDS = 0.05
 REDIS_OPTIONS = {
@@ -19,9 +19,7 @@ REDIS_OPTIONS = {
     "socket_connect_timeout": PATIENCE_SECONDS,
     "retry": Retry(NoBackoff(), 0),  # the library's default waits for seconds
 }
-_LONGEST_PAUSE_SECONDS = 32.0
 _MOST_WINDOWS = 10_000
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +30,19 @@ class Hits:
     resets_at: float
 
 
-class HitCounter:
-    """Fixed windows: the first hit opens one, and it lasts as long as the limit says."""
+class _Windows:
+    """The windows of one storage."""
 
-    def __init__(self, limiter: Limiter, clock: Callable[[], float] = time.time) -> None:
-        self._shared: Storage = limiter.storage
-        self._own = MemoryStorage()
+    def __init__(self, storage: Storage, clock: Callable[[], float]) -> None:
+        self._storage = storage
         self._clock = clock
-        self._away_until = 0.0
-        self._pause = 1.0
         self._ends: dict[str, float] = {}
 
-    def hit(self, limit: RateLimitItem, *key: str) -> Hits:
-        """Count one. Never raises for the storage: what cannot be counted for all is counted for this worker."""
-        name = limit.key_for(*key)
-        if self._clock() >= self._away_until:
-            try:
-                hits = self._count(self._shared, limit, name)
-            except self._shared.base_exceptions:
-                self._give_up()
-            else:
-                self._resume()
-                return hits
-        metrics.RATE_LIMIT_FALLBACKS.inc()
-        return self._count(self._own, limit, name)
+    def hit(self, limit: RateLimitItem, name: str) -> Hits:
+        count = self._storage.incr(name, limit.get_expiry())
+        return Hits(count, self._end(limit, name, count))
 
-    def _count(self, storage: Storage, limit: RateLimitItem, name: str) -> Hits:
-        count = storage.incr(name, limit.get_expiry())
-        return Hits(count, self._end(storage, limit, name, count))
-
-    def _end(self, storage: Storage, limit: RateLimitItem, name: str, count: int) -> float:
+    def _end(self, limit: RateLimitItem, name: str, count: int) -> float:
         """Asked for once a window; the storage is a round trip away."""
         now = self._clock()
         known = self._ends.get(name, 0.0)
@@ -69,17 +50,30 @@ class HitCounter:
             return known
         if len(self._ends) >= _MOST_WINDOWS:
             self._ends.clear()
-        end = now + limit.get_expiry() if count == 1 else storage.get_expiry(name)
+        end = now + limit.get_expiry() if count == 1 else self._storage.get_expiry(name)
         self._ends[name] = end
         return end
 
-    def _give_up(self) -> None:
-        if self._pause == 1.0:
-            _log.warning("the limits' storage is away or slow: each worker counts for itself", exc_info=True)
-        self._away_until = self._clock() + self._pause
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    def _resume(self) -> None:
-        if self._pause > 1.0:
-            _log.info("the limits' storage is back")
-            self._pause = 1.0
+class HitCounter:
+    """Fixed windows: the first hit opens one, and it lasts as long as the limit says."""
+
+    def __init__(self, limiter: Limiter, clock: Callable[[], float] = time.time) -> None:
+        self._shared = _Windows(limiter.storage, clock)
+        self._faults = limiter.storage.base_exceptions
+        self._own = _Windows(MemoryStorage(), clock)
+        self._outage = Outage(clock)
+
+    def hit(self, limit: RateLimitItem, *key: str) -> Hits:
+        """Count one. Never raises for the storage: what cannot be counted for all is counted for this worker."""
+        name = limit.key_for(*key)
+        if attempt := self._outage.may_try():
+            try:
+                hits = self._shared.hit(limit, name)
+            except self._faults:
+                self._outage.failed(attempt)
+            else:
+                self._outage.succeeded(attempt)
+                return hits
+        metrics.RATE_LIMIT_FALLBACKS.inc()
+        return self._own.hit(limit, name)

@@ -27,7 +27,7 @@ def install(app: Flask, settings: Settings) -> None:
 
 
 def _demand_https() -> Response | None:
-    area = request.path.split("/")[1]
+    area = request.path.split("/")[1].lower()
     if request.is_secure or area == _PROBES:
         return None
     host = _named_host()

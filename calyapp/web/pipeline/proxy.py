@@ -3,13 +3,16 @@
 Works on the WSGI environment, before Flask or anything else can read a header.
 """
 
+import re
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from flask import Flask, request
 
 _BELIEVED_FROM_A_PROXY = ("HTTP_X_REQUEST_ID", "HTTP_FORWARDED")
+_WITH_PORT = re.compile(r"^\[([0-9A-Fa-f:.]+)\](?::\d+)?$|^(\d+\.\d+\.\d+\.\d+):\d+$")
+UNKNOWN = "unknown"
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
@@ -36,17 +39,16 @@ def is_within(address: str, networks: Networks) -> bool:
     """Whether the address lies in one of the networks. A peer without an address is one on a unix socket: ours."""
     if not address:
         return True
-    try:
-        return any(ip_address(address) in network for network in networks)
-    except ValueError:
-        return False
+    found = _parsed(address)
+    return found is not None and any(found in network for network in networks)
 
 
 def _believe(environ: dict[str, Any]) -> None:
     """Our proxy overwrites these headers, so the last value of each is its own."""
-    if client := _address(_last(environ.get("HTTP_X_FORWARDED_FOR", ""))):
-        environ["REMOTE_ADDR"] = client
-    if (scheme := _last(environ.get("HTTP_X_FORWARDED_PROTO", ""))) in ("http", "https"):
+    if forwarded := _last(environ.get("HTTP_X_FORWARDED_FOR", "")):
+        # Whoever cannot be read is nobody we know, and least of all the proxy itself.
+        environ["REMOTE_ADDR"] = _address(forwarded) or UNKNOWN
+    if (scheme := _last(environ.get("HTTP_X_FORWARDED_PROTO", "")).lower()) in ("http", "https"):
         environ["wsgi.url_scheme"] = scheme
 
 
@@ -63,11 +65,20 @@ def client_address() -> str | None:
 
 
 def _address(text: str) -> str | None:
+    found = _parsed(text)
+    return str(found) if found else None
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    """An address, alone or with a port, and with or without brackets."""
     # The zone of a link-local address (`fe80::1%eth0`) means something on this machine only.
+    bare = _WITH_PORT.sub(r"\1\2", text).partition("%")[0]
     try:
-        return str(ip_address(text.partition("%")[0]))
+        found = ip_address(bare)
     except ValueError:
         return None
+    # `::ffff:10.0.0.1` is what a dual-stack socket calls 10.0.0.1.
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def _last(values: str) -> str:

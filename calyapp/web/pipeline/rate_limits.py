@@ -1,6 +1,7 @@
 """How often one may come: four profiles. Deliveries are counted by client and route, everybody else by address."""
 
 import math
+from ipaddress import ip_network
 
 from flask import Flask, Response, g, request
 from flask_limiter import Limiter
@@ -84,7 +85,12 @@ def _whom(rule: GuardedRule) -> tuple[str, ...]:
     """By whom and where it is counted."""
     if g.client_id and rule.limit is Profile.WEBHOOK:
         return "client", str(g.client_id), rule.endpoint
-    return "address", client_address() or ""
+    return "address", _neighbourhood(client_address() or "")
+
+
+def _neighbourhood(address: str) -> str:
+    """Of IPv6 the /64, for that is what one subscriber has: 2⁶⁴ addresses to come from."""
+    return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
 def _entry(profile: Profile, limit: RateLimitItem) -> Entry:

@@ -44,9 +44,35 @@ def test_of_a_stranger_nothing_is_believed_or_left(seen, peer):
     assert seen(peer, headers) == {"address": peer, "scheme": "http", "headers": []}
 
 
-@pytest.mark.parametrize("client", ["unknown", "203.0.113.9:1234", "evil'", ""])
-def test_an_address_that_is_none_changes_nothing(seen, client):
-    assert seen("10.1.2.3", {"X-Forwarded-For": client})["address"] == "10.1.2.3"
+@pytest.mark.parametrize(
+    ("client", "address"),
+    [
+        ("203.0.113.9:1234", "203.0.113.9"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("fe80::1%eth0", "fe80::1"),
+    ],
+)
+def test_an_address_is_read_in_every_shape(seen, client, address):
+    assert seen("10.1.2.3", {"X-Forwarded-For": client})["address"] == address
+
+
+@pytest.mark.parametrize("client", ["unknown", "evil'", "203.0.113.9 x", "1.2.3"])
+def test_an_address_that_is_none_is_not_taken_for_the_proxys_own(seen, client):
+    assert seen("10.1.2.3", {"X-Forwarded-For": client})["address"] == "unknown"
+
+
+def test_a_proxy_that_names_nobody_speaks_for_itself(seen):
+    assert seen("10.1.2.3", {"X-Forwarded-For": ""})["address"] == "10.1.2.3"
+
+
+def test_a_trusted_proxy_is_known_on_a_dual_stack_socket_too(seen):
+    assert seen("::ffff:10.1.2.3", {"X-Forwarded-For": "203.0.113.9"})["address"] == "203.0.113.9"
+
+
+def test_a_scheme_is_read_in_either_case(seen):
+    assert seen("10.1.2.3", {"X-Forwarded-Proto": "HTTPS"})["scheme"] == "https"
 
 
 @pytest.mark.parametrize("scheme", ["javascript", "", "HTTPS;", "https,gopher"])

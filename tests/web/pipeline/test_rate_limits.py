@@ -42,6 +42,11 @@ class TestProfile:
     def test_counts_each_address_apart(self, read):
         assert [read(f"203.0.113.{n}").status_code for n in (1, 1, 2, 2, 1, 2)] == [200, 200, 200, 200, 429, 429]
 
+    def test_counts_a_whole_ipv6_network_as_one(self, read):
+        neighbours = [f"2001:db8:0:1::{n}" for n in (1, 2, 3)]
+
+        assert [read(peer).status_code for peer in (*neighbours, "2001:db8:0:2::1")] == [200, 200, 429, 200]
+
     def test_is_not_escaped_by_forged_headers(self, app, read):
         for _ in range(2):
             read("203.0.113.9")
