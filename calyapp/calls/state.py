@@ -7,6 +7,7 @@ the SQL of `store` is generated from them.
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 
@@ -139,6 +140,7 @@ SOURCED = tuple(field.name for field in fields(CallView) if field.name not in ("
 """The fields of a view that carry a source."""
 
 
+@cache
 def rank(word: StrEnum) -> int:
     """The place of a word in its enumeration."""
     return list(type(word)).index(word)

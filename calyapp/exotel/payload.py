@@ -1,10 +1,10 @@
-"""A delivery's parameters → a `CallEvent`. Everything that is known of Exotel's words and fields stands here.
+"""A delivery's parameters → a `CallEvent`: the one door to Exotel's dialects.
 
-Sections refer to Exotel's wire protocol as it was observed (Passthru 3, StatusCallback 4).
+What a delivery must carry stands here, and where numbers, times and links are found in it. What its words say of the
+call's progress is for `dialects`.
 """
 
-import re
-from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,24 +12,26 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from calyapp import phone, validation
 from calyapp.calls.event import Arrival, CallEvent, Pairs, Route, digest
-from calyapp.calls.state import CallView, Direction, Evidence, Phase, Source, Sourced
+from calyapp.calls.state import CallView, Direction, Phase, Source, Sourced
+from calyapp.exotel import dialects, times
+from calyapp.exotel.dialects import CALLER, Dialect, Reading
+from calyapp.exotel.fields import Fields
 
-LONGEST_CALL_SECONDS = 86_400
 _LONGEST_NUMBER = 64
 _LONGEST_URL = 2_048
 
-_STATUS: dict[str, tuple[Phase, Evidence]] = {
-    "queued": (Phase.INITIATED, Evidence.NONE),
-    "initiated": (Phase.INITIATED, Evidence.NONE),
-    "ringing": (Phase.RINGING, Evidence.NONE),
-    "in-progress": (Phase.IN_PROGRESS, Evidence.NONE),
-    "completed": (Phase.OVER, Evidence.COMPLETED),
-    "failed": (Phase.OVER, Evidence.FAILED),
-    "busy": (Phase.OVER, Evidence.BUSY),
-    "no-answer": (Phase.OVER, Evidence.NO_ANSWER),
-    "canceled": (Phase.OVER, Evidence.CANCELED),
-}
-"""The words of `CallStatus` (section 2). Others are met in the wild and say nothing."""
+# Twins, by dialect. The number that was dialled is `CallTo`: on trial accounts `To` can be one that many share.
+_CALLED = ("CallTo", "To", "ToNumber")
+_EXOPHONE = ("PhoneNumberSid", "VirtualNumber", "call_details[virtual_number]")
+_CALL_SIDS = ("CallSid", "call_details[call_sid]", "call_details[sid]")
+_STARTED = ("StartTime", "Created", "DateCreated", "call_details[start_time]")
+_ENDED = ("EndTime", "call_details[end_time]")
+_LASTED = ("CallDuration", "TotalDuration", "call_details[total_duration]")
+_RECORDED = ("RecordingUrl", "CallRecordings")
+_PROGRESS = (
+    *("CallStatus", "Status", "EventType", "CallType", "DialCallStatus", "CallState", "CallDetail", "Stream[Status]"),
+    *("event_details[event_type]", "call_details[status]", "call_details[state]"),
+)
 
 _DIRECTION = {
     "inbound": Direction.INBOUND,
@@ -39,14 +41,6 @@ _DIRECTION = {
     "outbound-dial": Direction.OUTBOUND,
 }
 """The same call is `incoming` in a flow and `inbound` in a callback (section 2)."""
-
-_SOURCE = {
-    Route.CALL_START: Source.PASSTHRU,
-    Route.PASSTHRU: Source.PASSTHRU,
-    Route.CALL_STATUS: Source.STATUS_CALLBACK,
-    Route.CALL_END: Source.STATUS_CALLBACK,
-    Route.RECORDING: Source.STATUS_CALLBACK,
-}
 
 
 _CALL_SID = validate.Regexp(r"\A[A-Za-z0-9_-]{1,64}\Z", error="must be 1 to 64 of A-Z, a-z, 0-9, _ and -.")
@@ -94,9 +88,15 @@ _SCHEMA: dict[Route, Schema] = {
 }
 
 
+_TWINS: dict[str, tuple[str, ...]] = {name: (name,) for name in _About().fields}
+_TWINS |= {"CallSid": _CALL_SIDS, "From": CALLER, "To": _CALLED}
+
+
 def load(route: Route, parameters: Pairs, arrival: Arrival, client_id: UUID | None) -> CallEvent:
     """The event that a delivery is. Raises `ValidationError` naming every field that is missing or malformed."""
-    known = _checked(route, parameters)
+    given = Fields(parameters)
+    known = validation.load(_SCHEMA[route], _judged(given))
+    reading = None if route is Route.HEARTBEAT else dialects.read(route, given)
     return CallEvent(
         route=route,
         parameters=parameters,
@@ -104,71 +104,82 @@ def load(route: Route, parameters: Pairs, arrival: Arrival, client_id: UUID | No
         arrival=arrival,
         client_id=client_id,
         call_sid=known.get("CallSid"),
-        dialled=known.get("To"),
-        view=_view(route, known, arrival),
+        dialled=_dialled(reading, given) if reading else None,
+        view=_view(reading, given, arrival) if reading else CallView(),
     )
 
 
-def _checked(route: Route, parameters: Pairs) -> Mapping[str, str]:
-    given: dict[str, object] = {}
-    for name, text in parameters:
-        plain, bracket, _ = name.partition("[")
-        # `CallSid[0]` is how a list or an object under `CallSid` arrives.
-        given.setdefault(plain, [] if bracket else text)
-    return validation.load(_SCHEMA[route], given)
+def _judged(given: Fields) -> dict[str, object]:
+    """The fields of the schemas by their plain names, whichever twin they came under."""
+    judged = {name: _shape(given, names) for name, names in _TWINS.items() if given.has(*names)}
+    if not given.is_group("CallStatus") and (progress := given.text(*_PROGRESS, "Stream")):
+        judged["CallStatus"] = progress
+    return judged
 
 
-def _view(route: Route, known: Mapping[str, str], arrival: Arrival) -> CallView:
+def _shape(given: Fields, names: tuple[str, ...]) -> object:
+    """A text; or a list, which no schema takes, where one of the twins is a list or an object."""
+    return [] if any(given.is_group(name) for name in names) else given.raw(*names)
+
+
+def _dialled(reading: Reading, given: Fields) -> str | None:
+    """The client's number. Of a call that a callback reports as outbound, `To` is the customer's."""
+    number = given.text(*_EXOPHONE)
+    of_flow = reading.dialect in (Dialect.FLOW, Dialect.POPUP)
+    if not number and (of_flow or _direction(given) is not Direction.OUTBOUND):
+        number = given.text(*_CALLED)
+    return number or None
+
+
+def _view(reading: Reading, given: Fields, arrival: Arrival) -> CallView:
     """What the delivery says of the call; what makes no sense says nothing."""
-    if route is Route.HEARTBEAT:
-        return CallView()
-    source = _SOURCE[route]
-    phase, evidence = _progress(route, known.get("CallStatus", ""))
+    source, arrived = reading.source, Sourced(Source.ARRIVAL, arrival.at)
+    started, ended = (_first(given, names, arrival) for names in (_STARTED, _ENDED))
     return CallView(
-        phase=phase,
-        evidence=evidence,
-        phone_from=_sourced(source, _number(known.get("From"))),
-        phone_to=_sourced(source, _number(known.get("To"))),
-        direction=_sourced(source, _DIRECTION.get(known.get("Direction", "").lower())),
-        start_ts=Sourced(Source.ARRIVAL, arrival.at),
-        end_ts=Sourced(Source.ARRIVAL, arrival.at) if phase is Phase.OVER else None,
-        call_seconds=_sourced(source, _seconds(known.get("CallDuration"))),
-        recording_url=_sourced(source, _link(known.get("RecordingUrl"))),
+        phase=reading.phase,
+        evidence=reading.evidence,
+        phone_from=_sourced(source, _number(given.text(*CALLER))),
+        phone_to=_sourced(source, _number(given.text(*_CALLED))),
+        direction=_sourced(source, _direction(given)),
+        start_ts=_sourced(source, started) or arrived,
+        end_ts=(_sourced(source, ended) or arrived) if reading.phase is Phase.OVER else None,
+        talk_seconds=_sourced(source, reading.talk_seconds),
+        call_seconds=_sourced(source, times.seconds(given.text(*_LASTED))),
+        recording_url=_sourced(source, _recording(given)),
     )
 
 
-def _progress(route: Route, status: str) -> tuple[Phase, Evidence]:
-    phase, evidence = _STATUS.get(status.lower(), (Phase.INITIATED, Evidence.NONE))
-    if route in (Route.CALL_START, Route.PASSTHRU, Route.RECORDING):
-        # These come out of a flow that is still running, or speak of something else: evidence, never the end.
-        return (Phase.IN_PROGRESS if phase is Phase.OVER else phase), evidence
-    return (Phase.OVER if route is Route.CALL_END else phase), evidence
+def _direction(given: Fields) -> Direction | None:
+    return _DIRECTION.get(given.word("Direction", "call_details[direction]"))
+
+
+def _first(given: Fields, names: tuple[str, ...], arrival: Arrival) -> datetime | None:
+    """The first of the times that makes sense: a placeholder in one leaves the next its say."""
+    moments = (times.instant(given.text(name), arrival.at) for name in names)
+    return next(filter(None, moments), None)
+
+
+def _recording(given: Fields) -> str | None:
+    links = (*(given.text(name) for name in _RECORDED), given.group("Stream").text("RecordingUrl"))
+    return next(filter(None, map(_link, links)), None)
 
 
 def _sourced(source: Source, value: Any) -> Sourced | None:
     return None if value is None else Sourced(source, value)
 
 
-def _number(raw: str | None) -> str | None:
+def _number(raw: str) -> str | None:
     """E.164 where it is a number, the text as it came for the rest (`sip:agent`), None for a withheld one."""
     # Unstripped: a blank at the beginning is a plus that was not escaped.
-    number = phone.e164(raw or "")
-    text = (raw or "").strip()
+    number = phone.e164(raw)
+    text = raw.strip()
     if number or phone.withheld(text):
         return number
     return text if _is_printable(text, _LONGEST_NUMBER) else None
 
 
-def _seconds(raw: str | None) -> int | None:
-    text = (raw or "").strip()
-    if not re.fullmatch(r"[0-9]{1,5}", text):
-        return None
-    seconds = int(text)
-    return seconds if seconds <= LONGEST_CALL_SECONDS else None
-
-
-def _link(raw: str | None) -> str | None:
-    text = (raw or "").strip()
+def _link(raw: str) -> str | None:
+    text = raw.strip()
     web = text.lower().startswith(("https://", "http://"))
     return text if web and _is_printable(text, _LONGEST_URL) and " " not in text else None
 

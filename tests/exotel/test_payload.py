@@ -1,3 +1,4 @@
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -13,6 +14,25 @@ from calyapp.exotel import payload
 ARRIVAL = Arrival(at=datetime(2026, 11, 22, 9, tzinfo=UTC), audit_id=UUID(int=1))
 OF_CALLS = [route for route in Route if route is not Route.HEARTBEAT]
 IDENTITY = {"CallSid": "s1", "From": "09876543210", "To": "08047112345", "CallStatus": "ringing"}
+
+NAMES = [
+    *("CallStatus", "Status", "EventType", "CallType", "DialCallStatus", "CallState", "CallDetail", "Stream", "Legs"),
+    *("Stream[Status]", "Stream[Duration]", "Stream[Error]", "Legs[0][OnCallDuration]", "Legs[1][Status]", "Legs[x"),
+    *(
+        "From",
+        "CallTo",
+        "Direction",
+        "StartTime",
+        "EndTime",
+        "RecordingUrl",
+        "call_details[sid]",
+        "call_details[state]",
+    ),
+]
+WORDS = [
+    *("completed", "busy", "free", "terminal", "active", "answered", "to_leg_no_dial", "null", "[", '{"Status": "x"}'),
+    *("09876543210", "2026-11-22 14:30:00", "0001-01-01T00:00:00+05:30", "86401", "https://a/\ud800", "[[[]]]"),
+]
 
 
 def load(route: Route, *pairs: tuple[str, str], **fields: str) -> CallEvent:
@@ -76,6 +96,50 @@ class TestIdentity:
         event = load(Route.HEARTBEAT, status_type="OK")
 
         assert (event.call_sid, event.view.start_ts) == (None, None)
+
+    @pytest.mark.parametrize("name", ["CallSid", "call_details[sid]", "call_details[call_sid]"])
+    def test_may_come_under_the_name_of_any_dialect(self, name):
+        assert load(Route.CALL_END, (name, "s1")).call_sid == "s1"
+
+    @pytest.mark.parametrize("twins", [("CallFrom", "CallTo"), ("FromNumber", "ToNumber"), ("From", "CallTo")])
+    def test_of_a_start_takes_twins_for_the_numbers(self, twins):
+        event = load(Route.CALL_START, ("CallSid", "s1"), (twins[0], "09876543210"), (twins[1], ""))
+
+        assert event.view.phone_from.value == "+919876543210"
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("Status", "CallType", "DialCallStatus", "CallState", "CallDetail", "EventType", "Stream"),
+            *("Stream[Status]", "event_details[event_type]", "call_details[status]", "call_details[state]"),
+        ],
+    )
+    def test_of_a_status_is_a_status_a_state_or_an_event_of_any_dialect(self, name):
+        event = load(Route.CALL_STATUS, ("CallSid", "s1"), ("CallStatus", ""), (name, "brand-new"))
+
+        assert event.view.phase is Phase.INITIATED
+
+    @pytest.mark.parametrize("name", ["CallFrom", "FromNumber"])
+    @pytest.mark.parametrize("number", [("", "a\0"), ("[0]", "1")])
+    def test_refuses_a_malformed_twin_under_the_plain_name(self, name, number):
+        suffix, text = number
+
+        assert set(refusal(Route.CALL_START, (name + suffix, text), CallSid="s1", To="1").details) == {"From"}
+
+    @given(
+        st.sampled_from(Route),
+        st.lists(
+            st.tuples(
+                st.sampled_from([*NAMES, "CallSid"]) | st.text(max_size=8),
+                st.sampled_from(WORDS) | st.text(max_size=20),
+            )
+        ),
+    )
+    def test_may_be_wrong_but_nothing_else_goes_wrong(self, route, pairs):
+        with suppress(ValidationError):
+            view = load(route, *pairs).view
+
+            assert view.join(view) == view
 
     @given(st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=20), max_size=5))
     def test_is_all_that_is_ever_refused(self, others):
@@ -197,8 +261,78 @@ class TestView:
 
         assert view.start_ts == view.end_ts == Sourced(Source.ARRIVAL, ARRIVAL.at)
 
+    @pytest.mark.parametrize(
+        ("names", "called"),
+        [
+            ({"CallTo": "08047112345", "To": "09876543210"}, "+918047112345"),
+            ({"CallTo": "", "To": "08047112345"}, "+918047112345"),
+            ({"ToNumber": "08047112345", "VirtualNumber": "08000000010"}, "+918047112345"),
+        ],
+    )
+    def test_knows_the_number_called_by_its_twins(self, names, called):
+        assert load(Route.CALL_END, CallSid="s1", **names).view.phone_to.value == called
+
+    @pytest.mark.parametrize(
+        ("source", "fields"),
+        [
+            (Source.PASSTHRU, {"StartTime": "2026-11-22 14:25:00", "CallType": "call-attempt"}),
+            (Source.PASSTHRU, {"Created": "Sun, 22 Nov 2026 14:25:00"}),
+            (Source.STATUS_CALLBACK, {"DateCreated": "2026-11-22 14:25:00", "StartTime": "1970-01-01 05:30:00"}),
+            (Source.STATUS_CALLBACK, {"StartTime": "2026-11-22T08:55:00Z", "CallState": "active"}),
+            (Source.STATUS_CALLBACK, {"call_details[start_time]": "2026-11-22 14:25:00+05:30"}),
+        ],
+    )
+    def test_starts_when_its_dialect_says(self, source, fields):
+        view = load(Route.CALL_STATUS, *fields.items(), CallSid="s1", Status="ringing").view
+
+        assert view.start_ts == Sourced(source, datetime(2026, 11, 22, 8, 55, tzinfo=UTC))
+
+    def test_ends_when_its_callback_says(self):
+        view = load(Route.CALL_STATUS, CallSid="s1", Status="completed", EndTime="2026-11-22 14:29:00").view
+
+        assert view.end_ts == Sourced(Source.STATUS_CALLBACK, datetime(2026, 11, 22, 8, 59, tzinfo=UTC))
+
+    @pytest.mark.parametrize(
+        "name", ["CallRecordings", "Stream[RecordingUrl]", "Stream"], ids=["integration", "stream", "stream in JSON"]
+    )
+    def test_finds_the_recording_of_every_dialect(self, name):
+        link = "https://recordings.exotel.com/1.mp3"
+        text = f'{{"RecordingUrl": "{link}"}}' if name == "Stream" else link
+
+        view = load(Route.PASSTHRU, (name, text), CallSid="s1", RecordingUrl="null").view
+
+        assert view.recording_url.value == link
+
+    def test_takes_the_total_of_integration_core_for_the_length_of_the_call(self):
+        view = load(Route.CALL_STATUS, CallSid="s1", CallState="terminal", TotalDuration="10").view
+
+        assert (view.talk_seconds, view.call_seconds.value) == (None, 10)
+
     def test_has_no_end_while_the_call_is_open(self):
         assert load(Route.CALL_STATUS, CallSid="s1", CallStatus="ringing").view.end_ts is None
+
+
+class TestDialled:
+    """The client's own number, by which a delivery without a key finds its owner."""
+
+    @pytest.mark.parametrize(
+        ("fields", "dialled"),
+        [
+            (
+                {"CallTo": "08000000010", "To": "09500000099", "Direction": "outbound-dial", "CallType": "x"},
+                "08000000010",
+            ),
+            ({"To": "+919000000001", "PhoneNumberSid": "08000000010", "Direction": "outbound-api"}, "08000000010"),
+            ({"To": "+919000000001", "Status": "completed", "Direction": "outbound-api"}, None),
+            ({"ToNumber": "09000000002", "VirtualNumber": "08000000010", "Direction": "outbound"}, "08000000010"),
+            ({"ToNumber": "08000000010", "CallState": "active", "Direction": "incoming"}, "08000000010"),
+            ({"call_details[virtual_number]": "08000000010"}, "08000000010"),
+            ({"To": " 918000000010"}, " 918000000010"),
+            ({"To": ""}, None),
+        ],
+    )
+    def test_depends_on_the_dialect(self, fields, dialled):
+        assert load(Route.CALL_END, *fields.items(), CallSid="s1").dialled == dialled
 
 
 def test_the_first_of_a_repeated_name_counts():
