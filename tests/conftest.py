@@ -82,6 +82,12 @@ def database_url(server_url, template) -> Iterator[str]:
     yield from _database(server_url, template)
 
 
+@pytest.fixture(scope="module")
+def module_database_url(server_url, template) -> Iterator[str]:
+    """As `database_url`, for all tests of a module together."""
+    yield from _database(server_url, template)
+
+
 def _database(server_url: str, template: str) -> Iterator[str]:
     name = f"test_{uuid4().hex}"
     _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
@@ -151,7 +157,17 @@ def client(app):
 @pytest.fixture
 def query(database_url):
     """`query(sql, *values)`: the rows, as a stranger to the application reads them."""
-    connection = _connect(database_url)
+    yield from _querying(database_url)
+
+
+@pytest.fixture(scope="module")
+def module_query(module_database_url):
+    """As `query`, for all tests of a module together."""
+    yield from _querying(module_database_url)
+
+
+def _querying(url: str):
+    connection = _connect(url)
 
     def run(sql: str, *values: object) -> list[tuple]:
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Servers that run for one test, as operators run them."""
+"""Servers that run for one test or one module, as operators run them."""
 
 import os
 import socket
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from running_server import ROOT, Server
@@ -15,6 +16,17 @@ from running_server import ROOT, Server
 @pytest.fixture
 def serve(database_url, tmp_path) -> Iterator:
     """`serve(*gunicorn_options, **environment)`: a server that listens; stopped and cleaned up after the test."""
+    yield from _serving(database_url, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_serve(module_database_url) -> Iterator:
+    """As `serve`, for all tests of a module together."""
+    with TemporaryDirectory(prefix="caly-") as folder:
+        yield from _serving(module_database_url, Path(folder))
+
+
+def _serving(database_url: str, folder: Path) -> Iterator:
     servers: list[Server] = []
 
     def start(*options: str, **overrides: str) -> Server:
@@ -25,16 +37,16 @@ def serve(database_url, tmp_path) -> Iterator:
             "FLASK_APP": "wsgi",
             "DATABASE_URL": database_url,
             "PORT": str(port),
-            "TMPDIR": str(tmp_path),
-            "SPOOL_DIR": str(tmp_path / "spool"),
+            "TMPDIR": str(folder),
+            "SPOOL_DIR": str(folder / "spool"),
             **overrides,
         }
         command = [sys.executable, "-m", "gunicorn", *options, "wsgi:app"]
-        with (tmp_path / "server.log").open("ab") as log:
+        with (folder / "server.log").open("ab") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         server = Server(process, port, environment)
         servers.append(server)
-        _wait(server, tmp_path / "server.log")
+        _wait(server, folder / "server.log")
         return server
 
     yield start
@@ -43,7 +55,7 @@ def serve(database_url, tmp_path) -> Iterator:
             server.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tenant():
     """`tenant(server)`: a client added from the command line, with its number and webhook key."""
 
