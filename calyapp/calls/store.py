@@ -79,6 +79,12 @@ def locked_view(connection: Connection, client_id: UUID, call_sid: str) -> CallV
     )
 
 
+def rows(connection: Connection, client_id: UUID, call_sids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """The rows of those of the client's calls that are on record, by CallSid: each a value for every column."""
+    found = connection.execute(_ROWS, {"client_id": client_id, "call_sids": list(call_sids)})
+    return {row["call_sid"]: dict(row) for row in found.mappings()}
+
+
 def ledger(connection: Connection, client_id: UUID, call_sid: str) -> list[Kept]:
     """The call's deliveries, as they came."""
     rows = connection.execute(_LEDGER, {"client_id": client_id, "call_sid": call_sid})
@@ -87,7 +93,23 @@ def ledger(connection: Connection, client_id: UUID, call_sid: str) -> list[Kept]
 
 def replace(connection: Connection, client_id: UUID, call_sid: str, view: CallView) -> None:
     """Put the view in the place of what the call's row holds."""
-    connection.execute(_REPLACE, {"client_id": client_id, "call_sid": call_sid, **_columns(view)})
+    connection.execute(_REPLACE, {"client_id": client_id, "call_sid": call_sid, **columns(view)})
+
+
+def columns(view: CallView) -> dict[str, Any]:
+    """The view as columns of a call's row, by name."""
+    values: dict[str, Any] = {
+        "phase": view.phase.value,
+        "evidence": view.evidence.value,
+        "status": view.status.value,
+        "outcome": view.outcome.value if view.outcome else None,
+        "duration_seconds": view.duration_seconds,
+    }
+    for name in SOURCED:
+        known = getattr(view, name)
+        values[name] = known.value if known else None
+        values[f"{name}_source"] = known.source.value if known else None
+    return values
 
 
 def _status(connection: Connection, client_id: UUID, call_sid: str) -> str | None:
@@ -106,23 +128,7 @@ def _given(event: CallEvent, client_id: UUID) -> dict[str, Any]:
         "received_at": event.arrival.at,
         "payload": json.dumps(payload(event.parameters)),
     }
-    return values | _columns(event.view)
-
-
-def _columns(view: CallView) -> dict[str, Any]:
-    """The view as columns of a call's row."""
-    values: dict[str, Any] = {
-        "phase": view.phase.value,
-        "evidence": view.evidence.value,
-        "status": view.status.value,
-        "outcome": view.outcome.value if view.outcome else None,
-        "duration_seconds": view.duration_seconds,
-    }
-    for name in SOURCED:
-        known = getattr(view, name)
-        values[name] = known.value if known else None
-        values[f"{name}_source"] = known.source.value if known else None
-    return values
+    return values | columns(event.view)
 
 
 # ---- The statement, generated once at import ----
@@ -207,6 +213,9 @@ _KEYS = text(
 _LOCKED = text(
     "SELECT * FROM calls WHERE client_id = :client_id AND call_sid = :call_sid FOR UPDATE"
 ).execution_options(name="lock_call")
+_ROWS = text(
+    "SELECT * FROM calls WHERE client_id = :client_id AND call_sid = ANY(CAST(:call_sids AS text[]))"
+).execution_options(name="read_calls")
 _LEDGER = text(
     "SELECT route, received_at, payload FROM deliveries WHERE client_id = :client_id "
     "AND call_id = (SELECT id FROM calls WHERE client_id = :client_id AND call_sid = :call_sid) ORDER BY received_at"

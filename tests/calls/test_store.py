@@ -237,3 +237,16 @@ class TestOwners:
             owners = [sorted(store.owners(connection, sid)) for sid in ("none", "one", "both")]
 
         assert owners == [[], [CLIENT], [CLIENT, UUID(int=8)]]
+
+
+class TestRows:
+    def test_are_those_of_the_clients_calls_asked_for_that_are_on_record(self, write, services):
+        view = CallView(phase=Phase.RINGING, phone_to=Sourced(Source.PASSTHRU, "+918047112345"))
+        write(event(view, "s1"), event(view, "s2"))
+        write(event(view, "s3"), client_id=UUID(int=8))
+
+        with services.database.records.connection() as connection:
+            rows = store.rows(connection, CLIENT, ["s1", "s3", "s4"])
+
+        assert list(rows) == ["s1"]
+        assert rows["s1"].items() >= store.columns(view).items()
