@@ -230,7 +230,7 @@ def rebuild_calls(client_id: UUID | None, since: datetime | None, dry_run: bool,
     show_default=True,
     help="What was refused is sent again 5 and 15 minutes later, so many times faster than that.",
 )
-@click.option("--database-url", type=DatabaseUrl(), help="The server's database; DATABASE_URL if not given.")
+@click.option("--database-url", type=DatabaseUrl(), help="The server's database; that of the settings if not given.")
 @as_json
 @explains_errors
 def simulate(
@@ -287,11 +287,10 @@ def demo(base_url: str) -> None:
 @contextmanager
 def _database(given: Secret[str] | None) -> Iterator[Database]:
     """The database to compare with, for the length of the block."""
-    settings = services().settings
-    url = given or settings.database_url
-    if url is None:
-        raise click.UsageError("Give --database-url, or set DATABASE_URL: the calls are compared with what is there.")
-    database = engine.database(replace(settings, database_url=url))
+    if given is None:
+        yield services().database
+        return
+    database = engine.database(replace(services().settings, database_url=given))
     try:
         yield database
     finally:

@@ -440,9 +440,3 @@ class TestSimulateWithoutDatabase:
         app = create_app(Settings.from_env({"APP_ENV": "development"}))
         yield app
         app.extensions["caly"].close()
-
-    def test_ends_with_2_for_it_has_nothing_to_compare_with(self, caly):
-        result = caly("simulate", "--base-url", "http://127.0.0.1:1", "--key", "k", "--number", NUMBER)
-
-        assert result.exit_code == 2
-        assert "Give --database-url" in result.stderr
