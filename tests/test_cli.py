@@ -432,11 +432,3 @@ class TestSimulate:
         result = self.simulate(caly, "--database-url", empty_database_url)
 
         assert (result.exit_code, result.stdout) == (1, "")
-
-
-class TestSimulateWithoutDatabase:
-    @pytest.fixture
-    def app(self):
-        app = create_app(Settings.from_env({"APP_ENV": "development"}))
-        yield app
-        app.extensions["caly"].close()
