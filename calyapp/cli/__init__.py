@@ -1,0 +1,17 @@
+"""`flask caly …`: the operators' commands, a file for each group. Exit code 0 fine, 1 finding, 2 usage."""
+
+from flask import Flask
+from flask.cli import AppGroup
+
+from calyapp.cli.calls import calls
+from calyapp.cli.clients import clients
+from calyapp.cli.demo import demo
+from calyapp.cli.simulate import simulate
+
+
+def install(app: Flask) -> None:
+    """Make the commands known to `flask`."""
+    caly = AppGroup("caly", help="Operate Caly.")
+    for command in (clients, calls, simulate, demo):
+        caly.add_command(command)
+    app.cli.add_command(caly)

@@ -1,0 +1,118 @@
+"""`flask caly clients …`: who may be called."""
+
+from typing import Any
+from uuid import UUID
+
+import click
+from flask.cli import AppGroup
+
+from calyapp.cli.command import as_json, base_url, explains_errors, services
+from calyapp.cli.output import print_record, print_rows
+from calyapp.cli.parameters import ClientName, PhoneNumber
+from calyapp.clients.store import Client
+
+clients = AppGroup("clients", help="Who may be called: clients, their numbers and their webhook keys.")
+numbers = AppGroup("numbers", help="The numbers of a client.")
+clients.add_command(numbers)
+
+
+@clients.command()
+@click.option("--name", type=ClientName(), required=True, help="A name that no other client has.")
+@click.option("--number", "given", type=PhoneNumber(), multiple=True, help="A number of theirs; repeatable.")
+@base_url
+@as_json
+@explains_errors
+def add(name: str, given: tuple[str, ...], base_url: str, as_json: bool) -> None:
+    """Add a client and print its webhook URL."""
+    _printwith_key(services().clients.add(name, given), base_url, as_json)
+
+
+@clients.command("list")
+@as_json
+@explains_errors
+def list_clients(as_json: bool) -> None:
+    """List all clients."""
+    print_rows([_summary(client) for client in services().clients.all()], as_json)
+
+
+@clients.command()
+@click.argument("client_id", type=click.UUID)
+@click.option("--with-key", is_flag=True, help="Print the webhook key and URL too. They are secrets.")
+@base_url
+@as_json
+@explains_errors
+def show(client_id: UUID, with_key: bool, base_url: str, as_json: bool) -> None:
+    """Show one client."""
+    client = services().clients.get(client_id)
+    if with_key:
+        _printwith_key(client, base_url, as_json)
+    else:
+        print_record(_summary(client), as_json)
+
+
+@clients.command()
+@click.argument("client_id", type=click.UUID)
+@as_json
+@explains_errors
+def disable(client_id: UUID, as_json: bool) -> None:
+    """Refuse a client's deliveries from now on; its records stay."""
+    print_record(_summary(services().clients.disable(client_id)), as_json)
+
+
+@clients.command("rotate-key")
+@click.argument("client_id", type=click.UUID)
+@click.option("--retire", is_flag=True, help="End the older keys instead of making a new one.")
+@base_url
+@as_json
+@explains_errors
+def rotate_key(client_id: UUID, retire: bool, base_url: str, as_json: bool) -> None:
+    """Make a new webhook key beside the old one; once Exotel uses it, --retire the old one."""
+    store = services().clients
+    _printwith_key(store.retire_keys(client_id) if retire else store.rotate_key(client_id), base_url, as_json)
+
+
+@numbers.command("add")
+@click.argument("client_id", type=click.UUID)
+@click.argument("number", type=PhoneNumber())
+@as_json
+@explains_errors
+def add_number(client_id: UUID, number: str, as_json: bool) -> None:
+    """Give a client a number."""
+    print_record(_summary(services().clients.add_number(client_id, number)), as_json)
+
+
+@numbers.command("remove")
+@click.argument("client_id", type=click.UUID)
+@click.argument("number", type=PhoneNumber())
+@as_json
+@explains_errors
+def remove_number(client_id: UUID, number: str, as_json: bool) -> None:
+    """Take a number from a client."""
+    print_record(_summary(services().clients.remove_number(client_id, number)), as_json)
+
+
+def _summary(client: Client) -> dict[str, Any]:
+    return {
+        "id": str(client.id),
+        "name": client.name,
+        "numbers": list(client.numbers),
+        "keyVersion": client.key_version,
+        "oldestKeyVersion": client.oldest_key_version,
+        "disabled": client.disabled_at is not None,
+    }
+
+
+def with_key(client: Client, base_url: str) -> dict[str, Any]:
+    """The client with its newest webhook key and URL, as scripts rely on it. Both are secrets."""
+    key = services().webhook_keys.mint(client.id, client.key_version)
+    return {
+        "id": str(client.id),
+        "name": client.name,
+        "numbers": list(client.numbers),
+        "webhookKey": key,
+        "webhookUrl": f"{base_url.rstrip('/')}/webhooks/exotel/call-start?key={key}",
+    }
+
+
+def _printwith_key(client: Client, base_url: str, as_json: bool) -> None:
+    print_record(with_key(client, base_url), as_json)

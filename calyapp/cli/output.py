@@ -1,0 +1,40 @@
+"""What a command prints: a table for people, or JSON for scripts."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+import orjson
+
+
+def print_record(record: Mapping[str, Any], as_json: bool) -> None:
+    """One thing, a line for each of its fields."""
+    if as_json:
+        click.echo(orjson.dumps(record))
+        return
+    width = max(map(len, record))
+    for name, value in record.items():
+        click.echo(f"{name:<{width}}  {_cell(value)}")
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:
+    """Several of a kind, a line each."""
+    records = list(rows)
+    if as_json:
+        click.echo(orjson.dumps(records))
+    elif not records:
+        click.echo("None.")
+    else:
+        _print_table([list(records[0]), *([_cell(value) for value in row.values()] for row in records)])
+
+
+def _print_table(lines: list[list[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -1,0 +1,51 @@
+"""What operators may write behind an option, and what becomes of it."""
+
+import click
+
+from calyapp import phone
+from calyapp.setting_kinds import DATABASE_URL, Secret
+
+
+class ClientName(click.ParamType[str]):
+    """A name that people can read and tell from another."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = " ".join(value.split())
+        return (
+            text if 0 < len(text) <= 200 and text.isprintable() else self.fail("must be 1 to 200 letters.", param, ctx)
+        )
+
+
+class PhoneNumber(click.ParamType[str]):
+    """A telephone number in any of its shapes, taken as E.164."""
+
+    name = "number"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return phone.e164(value) or self.fail(f"{value!r} is not a telephone number.", param, ctx)
+
+
+class Share(click.ParamType[float]):
+    """A share of deliveries, written as a percentage."""
+
+    name = "percentage"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        digits = value.removesuffix("%")
+        fine = digits.isascii() and digits.isdecimal() and int(digits) <= 100
+        return int(digits) / 100 if fine else self.fail(f"{value!r} is not between 0% and 100%.", param, ctx)
+
+
+class DatabaseUrl(click.ParamType[Secret[str]]):
+    """A PostgreSQL server, under the rules of the variable of that name."""
+
+    name = "url"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Secret[str]:
+        try:
+            secret: Secret[str] = DATABASE_URL.read(value)
+        except ValueError:
+            self.fail(f"must be {DATABASE_URL.what}.", param, ctx)
+        return secret

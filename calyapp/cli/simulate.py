@@ -1,0 +1,149 @@
+"""`flask caly simulate`: plays Exotel against a server, and looks whether it kept what it acknowledged."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from random import Random
+
+import click
+import orjson
+from flask.cli import with_appcontext
+
+from calyapp import clock
+from calyapp.calls import store as call_store
+from calyapp.cli.command import as_json, base_url, explains_errors, services
+from calyapp.cli.output import print_record, print_rows
+from calyapp.cli.parameters import DatabaseUrl, PhoneNumber, Share
+from calyapp.clients.store import Client, ClientStore
+from calyapp.db import engine
+from calyapp.db.engine import Database
+from calyapp.exotel import comparison, simulator
+from calyapp.exotel.comparison import Difference
+from calyapp.exotel.flows import Delivery
+from calyapp.exotel.simulator import Attempt, Exotel
+from calyapp.setting_kinds import Secret
+
+
+@click.command()
+@with_appcontext
+@base_url
+@click.option("--key", required=True, help="The client's webhook key. It is a secret.")
+@click.option("--number", type=PhoneNumber(), required=True, help="The client's number.")
+@click.option("--calls", "count", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@click.option("--shuffle", is_flag=True, help="Send the deliveries in any order, across calls.")
+@click.option("--duplicate", type=Share(), default="0%", show_default=True, help="So many are sent twice.")
+@click.option("--drop", type=Share(), default="0%", show_default=True, help="So many are never sent.")
+@click.option("--concurrency", type=click.IntRange(1, 256), default=8, show_default=True, help="Requests at a time.")
+@click.option("--seed", type=int, help="Play the same again; by chance if not given.")
+@click.option(
+    "--compress",
+    type=click.FloatRange(1),
+    default=1000,
+    show_default=True,
+    help="What was refused is sent again 5 and 15 minutes later, so many times faster than that.",
+)
+@click.option("--database-url", type=DatabaseUrl(), help="The server's database; that of the settings if not given.")
+@as_json
+@explains_errors
+def simulate(
+    base_url: str,
+    key: str,
+    number: str,
+    count: int,
+    shuffle: bool,
+    duplicate: float,
+    drop: float,
+    concurrency: int,
+    seed: int | None,
+    compress: float,
+    database_url: Secret[str] | None,
+    as_json: bool,
+) -> None:
+    """Play Exotel against a server, then compare its calls with what it acknowledged. Exit code 1 on a difference."""
+    if not simulator.is_address(base_url):
+        raise click.UsageError("--base-url must be http://HOST or https://HOST, without user and query.")
+    seed = int.from_bytes(os.urandom(4)) if seed is None else seed
+    chance = Random(seed)  # noqa: S311 # nosec B311 # to be played again, not to be secret
+    passthru_url = f"{base_url.rstrip('/')}/webhooks/exotel/passthru?key={key}"
+    with _database(database_url) as database:
+        client = _owner(database, number)
+        played = simulator.calls(count, number, passthru_url, clock.now(), chance)
+        scheduled = simulator.schedule(played, chance, shuffle=shuffle, duplicate=duplicate, drop=drop)
+        attempts = _play(Exotel(base_url, key, concurrency, compress), scheduled)
+        with database.records.connection() as connection:
+            rows = call_store.rows(connection, client.id, (call.call_sid for call in played))
+    found = comparison.differences(played, attempts, rows, clock.now())
+    _print_simulation(count, attempts, found, seed, as_json)
+    if found or _unheard(attempts):
+        raise SystemExit(1)
+
+
+@contextmanager
+def _database(given: Secret[str] | None) -> Iterator[Database]:
+    """The database to compare with, for the length of the block."""
+    if given is None:
+        yield services().database
+        return
+    database = engine.database(replace(services().settings, database_url=given))
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _owner(database: Database, number: str) -> Client:
+    client = ClientStore(database.records).owner(number)
+    if client is None:
+        raise click.ClickException("No client in this database has the number.")
+    return client
+
+
+def _play(exotel: Exotel, scheduled: Sequence[Sequence[Delivery]]) -> list[Attempt]:
+    attempts = []
+    total = sum(map(len, scheduled))
+    with click.progressbar(length=total, label="deliveries", file=sys.stderr, show_pos=True) as bar:
+        for attempt in exotel.play(scheduled):
+            attempts.append(attempt)
+            bar.update(1 if attempt.number == 1 else 0)
+    return attempts
+
+
+def _print_simulation(
+    count: int, attempts: Sequence[Attempt], found: Sequence[Difference], seed: int, as_json: bool
+) -> None:
+    answered = [attempt.milliseconds for attempt in attempts if attempt.status is not None]
+    summary = {
+        "calls": count,
+        "deliveries": sum(attempt.number == 1 for attempt in attempts),
+        "differences": [_named(difference) for difference in found],
+        "p50ms": simulator.percentile(answered, 0.50),
+        "p99ms": simulator.percentile(answered, 0.99),
+    }
+    if as_json:
+        click.echo(orjson.dumps(summary))
+    else:
+        answers = Counter(str(attempt.status or "no answer") for attempt in attempts)
+        words = [f"{status} × {times}" for status, times in sorted(answers.items())]
+        print_record(summary | {"differences": len(found), "answers": words, "seed": seed}, as_json)
+        if found:
+            click.echo()
+            print_rows([_named(difference) for difference in found], as_json)
+    if _unheard(attempts):
+        click.echo("No delivery was acknowledged: is it the right server, and the right key?", err=True)
+
+
+def _unheard(attempts: Sequence[Attempt]) -> bool:
+    """Whether the server took nothing at all: then nothing differs, and nothing was shown."""
+    return bool(attempts) and not any(attempt.acknowledged for attempt in attempts)
+
+
+def _named(difference: Difference) -> dict[str, str | None]:
+    return {
+        "callSid": difference.call_sid,
+        "field": difference.field,
+        "expected": difference.expected,
+        "found": difference.found,
+    }

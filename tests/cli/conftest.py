@@ -1,0 +1,36 @@
+"""Commands run in this process, and a client to run them on."""
+
+import json
+
+import pytest
+
+NUMBER = "+918047112345"
+
+
+@pytest.fixture
+def caly(app):
+    """`caly(*arguments)`: how `flask caly …` ends."""
+    return lambda *arguments: app.test_cli_runner().invoke(args=["caly", *map(str, arguments)])
+
+
+@pytest.fixture
+def told(caly):
+    """`told(*arguments)`: what the command says with --json."""
+
+    def run(*arguments):
+        result = caly(*arguments, "--json")
+        assert (result.exit_code, result.stderr) == (0, "")
+        return json.loads(result.stdout)
+
+    return run
+
+
+@pytest.fixture
+def asha(told):
+    """A client with one number."""
+    return told("clients", "add", "--name", "Asha Clinics", "--number", NUMBER)
+
+
+@pytest.fixture
+def keys(app):
+    return app.extensions["caly"].webhook_keys

@@ -1,0 +1,188 @@
+from uuid import UUID
+
+from calyapp.clients.keys import Claim
+
+NUMBER, OTHER_NUMBER = "+918047112345", "+918047112346"
+SHAPES = ["08047112345", "+91 80471 12345", "918047112345"]
+
+
+def summary(client, *, numbers=(NUMBER,), newest=1, oldest=1, disabled=False):
+    """What `list`, `show` and the changes say of a client."""
+    return {
+        "id": client["id"],
+        "name": client["name"],
+        "numbers": list(numbers),
+        "keyVersion": newest,
+        "oldestKeyVersion": oldest,
+        "disabled": disabled,
+    }
+
+
+def table(client, *, numbers=NUMBER, newest=1, oldest=1, disabled="no"):
+    """The same for people."""
+    return (
+        f"id                {client['id']}\n"
+        f"name              Asha Clinics\n"
+        f"numbers           {numbers}\n"
+        f"keyVersion        {newest}\n"
+        f"oldestKeyVersion  {oldest}\n"
+        f"disabled          {disabled}\n"
+    )
+
+
+class TestAdd:
+    def test_prints_what_scripts_rely_on(self, told, keys):
+        added = told("clients", "add", "--name", "Asha Clinics", "--number", NUMBER, "--number", OTHER_NUMBER)
+
+        assert list(added) == ["id", "name", "numbers", "webhookKey", "webhookUrl"]
+        assert (added["name"], added["numbers"]) == ("Asha Clinics", [NUMBER, OTHER_NUMBER])
+        assert keys.verify(added["webhookKey"]) == Claim(UUID(added["id"]), 1)
+
+    def test_prints_the_url_to_register_with_exotel(self, told):
+        added = told("clients", "add", "--name", "A", "--base-url", "https://caly.example/")
+
+        assert added["webhookUrl"] == f"https://caly.example/webhooks/exotel/call-start?key={added['webhookKey']}"
+
+    def test_takes_the_address_from_the_servers_own_variables(self, told, monkeypatch):
+        monkeypatch.setenv("HOST", "0.0.0.0")  # noqa: S104 - a name in a URL, nothing is bound
+        monkeypatch.setenv("PORT", "8080")
+
+        added = told("clients", "add", "--name", "A")
+
+        assert added["webhookUrl"].startswith("http://0.0.0.0:8080/webhooks/exotel/call-start?key=cwk_")
+
+    def test_prints_a_table(self, caly, keys):
+        result = caly("clients", "add", "--name", "नमस्ते Clinics", "--number", NUMBER, "--base-url", "http://here")
+
+        lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+        key = keys.mint(UUID(lines["id"]), 1)
+        assert result.stdout == (
+            f"id          {lines['id']}\n"
+            f"name        नमस्ते Clinics\n"
+            f"numbers     {NUMBER}\n"
+            f"webhookKey  {key}\n"
+            f"webhookUrl  http://here/webhooks/exotel/call-start?key={key}\n"
+        )
+
+    def test_takes_all_shapes_of_a_number_for_one(self, told):
+        given = [argument for shape in SHAPES for argument in ("--number", shape)]
+
+        assert told("clients", "add", "--name", "A", *given)["numbers"] == [NUMBER]
+
+    def test_refuses_a_name_that_is_taken(self, caly, asha):
+        result = caly("clients", "add", "--name", asha["name"])
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "Error: There is already a client named 'Asha Clinics'\n"
+
+    def test_refuses_a_number_that_is_taken_in_any_shape(self, caly, asha):
+        results = [caly("clients", "add", "--name", "B", "--number", shape) for shape in SHAPES]
+
+        sentence = "Error: The number *********45 belongs to a client already\n"
+        assert [(result.exit_code, result.stdout, result.stderr) for result in results] == [(1, "", sentence)] * 3
+
+
+class TestList:
+    def test_prints_a_table_with_a_line_for_each_client(self, caly, told, asha):
+        bina = told("clients", "add", "--name", "Bina", "--number", OTHER_NUMBER, "--number", "+918047112347")
+        chand = told("clients", "add", "--name", "Chand")
+        told("clients", "disable", chand["id"])
+
+        result = caly("clients", "list")
+
+        both = "+918047112346, +918047112347"
+        assert result.exit_code == 0
+        assert result.stdout == (
+            f"{'id':36}  name          {'numbers':28}  keyVersion  oldestKeyVersion  disabled\n"
+            f"{asha['id']}  Asha Clinics  {NUMBER:28}  1           1                 no\n"
+            f"{bina['id']}  Bina          {both}  1           1                 no\n"
+            f"{chand['id']}  Chand         {'-':28}  1           1                 yes\n"
+        )
+
+    def test_prints_json(self, told, asha):
+        assert told("clients", "list") == [summary(asha)]
+
+    def test_has_words_for_nobody(self, caly, told):
+        assert caly("clients", "list").stdout == "None.\n"
+        assert told("clients", "list") == []
+
+
+class TestShow:
+    def test_prints_a_client_without_its_key(self, caly, told, asha):
+        assert caly("clients", "show", asha["id"]).stdout == table(asha)
+        assert told("clients", "show", asha["id"]) == summary(asha)
+
+    def test_prints_the_key_to_whoever_asks_for_it(self, told, asha):
+        assert told("clients", "show", asha["id"], "--with-key") == asha
+
+
+class TestDisable:
+    def test_prints_the_client_as_it_is_then(self, told, asha):
+        assert told("clients", "disable", asha["id"]) == summary(asha, disabled=True)
+        assert told("clients", "show", asha["id"]) == summary(asha, disabled=True)
+
+    def test_prints_a_table(self, caly, asha):
+        assert caly("clients", "disable", asha["id"]).stdout == table(asha, disabled="yes")
+
+    def test_ends_with_1_the_second_time(self, caly, asha):
+        caly("clients", "disable", asha["id"])
+
+        result = caly("clients", "disable", asha["id"])
+
+        assert (result.exit_code, result.stderr) == (1, "Error: 'Asha Clinics' is disabled already\n")
+
+
+class TestRotateKey:
+    def test_prints_the_new_key(self, told, keys, asha):
+        rotated = told("clients", "rotate-key", asha["id"])
+
+        assert list(rotated) == list(asha)
+        assert keys.verify(rotated["webhookKey"]) == Claim(UUID(asha["id"]), 2)
+        assert told("clients", "show", asha["id"]) == summary(asha, newest=2)
+
+    def test_ends_the_older_keys_with_retire_and_prints_the_one_that_stays(self, told, asha):
+        rotated = told("clients", "rotate-key", asha["id"])
+
+        retired = told("clients", "rotate-key", asha["id"], "--retire")
+
+        assert retired == rotated
+        assert told("clients", "show", asha["id"]) == summary(asha, newest=2, oldest=2)
+
+    def test_prints_a_table(self, caly, keys, asha):
+        result = caly("clients", "rotate-key", asha["id"])
+
+        assert f"webhookKey  {keys.mint(UUID(asha['id']), 2)}\n" in result.stdout
+
+    def test_ends_with_1_if_there_is_no_older_key_to_retire(self, caly, asha):
+        result = caly("clients", "rotate-key", asha["id"], "--retire")
+
+        assert (result.exit_code, result.stderr) == (1, "Error: 'Asha Clinics' has no older key to retire\n")
+
+
+class TestNumbers:
+    def test_add_prints_the_client_with_the_number(self, told, asha):
+        changed = told("clients", "numbers", "add", asha["id"], "08047112346")
+
+        assert changed == summary(asha, numbers=(NUMBER, OTHER_NUMBER))
+
+    def test_remove_knows_the_number_in_any_shape(self, told, asha):
+        for shape in SHAPES:
+            assert told("clients", "numbers", "remove", asha["id"], shape) == summary(asha, numbers=())
+            told("clients", "numbers", "add", asha["id"], NUMBER)
+
+    def test_print_tables(self, caly, asha):
+        added = caly("clients", "numbers", "add", asha["id"], OTHER_NUMBER)
+        removed = caly("clients", "numbers", "remove", asha["id"], NUMBER)
+
+        assert added.stdout == table(asha, numbers=f"{NUMBER}, {OTHER_NUMBER}")
+        assert removed.stdout == table(asha, numbers=OTHER_NUMBER)
+
+    def test_add_ends_with_1_for_a_number_that_is_taken(self, caly, asha):
+        result = caly("clients", "numbers", "add", asha["id"], NUMBER)
+
+        assert (result.exit_code, result.stderr) == (1, "Error: The number *********45 belongs to a client already\n")
+
+    def test_remove_ends_with_1_for_a_number_that_the_client_does_not_have(self, caly, asha):
+        result = caly("clients", "numbers", "remove", asha["id"], OTHER_NUMBER)
+
+        assert (result.exit_code, result.stderr) == (1, "Error: 'Asha Clinics' does not have this number\n")

@@ -1,0 +1,97 @@
+from uuid import uuid4
+
+import pytest
+
+from calyapp.app import create_app
+from calyapp.config import Settings
+
+NUMBER = "+918047112345"
+CLIENT_ID = "5a0c9f1e-8f43-4c5d-9d6f-0d1f3e1c2b4a"
+
+
+COMMANDS = {
+    "": "Operate Caly.",
+    "clients": "Who may be called",
+    "clients add": "Add a client and print its webhook URL.",
+    "clients list": "List all clients.",
+    "clients show": "Show one client.",
+    "clients disable": "Refuse a client's deliveries from now on",
+    "clients rotate-key": "Make a new webhook key beside the old one",
+    "clients numbers": "The numbers of a client.",
+    "clients numbers add": "Give a client a number.",
+    "clients numbers remove": "Take a number from a client.",
+    "calls": "The record of calls.",
+    "calls rebuild": "Fold calls again from the ledger",
+    "simulate": "Play Exotel against a server",
+    "demo": "Make sure that a demo client exists",
+}
+
+
+class TestEveryCommand:
+    @pytest.mark.parametrize(
+        "command",
+        ["show {}", "disable {}", "rotate-key {}", "rotate-key --retire {}", "numbers add {} 1", "numbers remove {} 1"],
+    )
+    def test_ends_with_1_and_a_sentence_for_an_unknown_client(self, caly, command):
+        result = caly("clients", *command.replace(" 1", f" {NUMBER}").format(uuid4()).split())
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "Error: There is no client with this id\n"
+
+
+class TestWithoutDatabase:
+    @pytest.fixture
+    def app(self):
+        """At its database's address nothing listens."""
+        settings = {"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly"}
+        app = create_app(Settings.from_env(settings))
+        yield app
+        app.extensions["caly"].close()
+
+    @pytest.mark.parametrize(("command", "sentence"), COMMANDS.items())
+    def test_every_command_explains_itself(self, caly, command, sentence):
+        result = caly(*command.split(), "--help")
+
+        assert result.exit_code == 0
+        assert sentence in result.stdout
+
+    def test_no_command_escapes_this_test(self, app):
+        def names(group, *path):
+            yield " ".join(path)
+            for name, command in getattr(group, "commands", {}).items():
+                yield from names(command, *path, name)
+
+        assert set(names(app.cli.commands["caly"])) == set(COMMANDS)
+
+    @pytest.mark.parametrize("command", ["show", "disable", "rotate-key"])
+    def test_an_id_that_is_none_ends_with_2(self, caly, command):
+        result = caly("clients", command, "seventeen")
+
+        assert result.exit_code == 2
+        assert "'seventeen' is not a valid UUID." in result.stderr
+
+    @pytest.mark.parametrize(
+        "command", ["add --name A --number", f"numbers add {CLIENT_ID}", f"numbers remove {CLIENT_ID}"]
+    )
+    def test_a_number_that_is_none_ends_with_2(self, caly, command):
+        result = caly("clients", *command.split(), "12 34")
+
+        assert result.exit_code == 2
+        assert "'12 34' is not a telephone number." in result.stderr
+
+    @pytest.mark.parametrize("name", ["", "   ", "a\x1bb", "x" * 201])
+    def test_a_name_that_nobody_can_read_ends_with_2(self, caly, name):
+        assert caly("clients", "add", "--name", name).exit_code == 2
+
+    @pytest.mark.parametrize("command", ["clients add", "clients show", f"clients numbers add {CLIENT_ID}", "nonsense"])
+    def test_a_wrong_call_ends_with_2_and_the_usage(self, caly, command):
+        result = caly(*command.split())
+
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith("Usage: ")
+
+    def test_a_right_call_ends_with_1_and_a_sentence(self, caly):
+        result = caly("clients", "list")
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "Error: The database could not be reached\n"

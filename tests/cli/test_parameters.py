@@ -1,0 +1,30 @@
+import click
+import pytest
+
+from calyapp.cli.parameters import ClientName, DatabaseUrl, PhoneNumber, Share
+
+
+def test_a_number_becomes_e164():
+    assert PhoneNumber().convert("080 4711 2345", None, None) == "+918047112345"
+
+
+def test_a_name_loses_its_stray_blanks():
+    assert ClientName().convert("  Asha   Clinics ", None, None) == "Asha Clinics"
+
+
+@pytest.mark.parametrize(("text", "share"), [("20%", 0.2), ("20", 0.2), ("0%", 0.0), ("100%", 1.0)])
+def test_a_share_is_a_percentage(text, share):
+    assert Share().convert(text, None, None) == share
+
+
+@pytest.mark.parametrize("text", ["101%", "-1%", "x", "", "%", "1.5%", "२%"])
+def test_what_is_no_share_is_refused(text):
+    with pytest.raises(click.BadParameter):
+        Share().convert(text, None, None)
+
+
+def test_a_database_that_is_none_is_refused_without_repeating_it():
+    with pytest.raises(click.BadParameter) as refusal:
+        DatabaseUrl().convert("mysql://u:canary@h/d", None, None)
+
+    assert "canary" not in refusal.value.message
