@@ -237,7 +237,7 @@ class Settings:
         "SPOOL_DIR", "var/spool", FOLDER, "Where deliveries wait on disk while PostgreSQL is away."
     )
     spool_max_mb: int = setting(
-        "SPOOL_MAX_MB", "512", whole(1, 1_048_576), "Megabytes that the spool may take at most."
+        "SPOOL_MAX_MB", "512", whole(16, 1_048_576), "Megabytes that the spool may take at most."
     )
 
     @classmethod

@@ -95,6 +95,14 @@ class DatabaseAway(DatabaseError):  # noqa: N818 — it is the state that is nam
         self.connection_lost = connection_lost
 
 
+class DatabaseRejected(DatabaseError):  # noqa: N818 — it is what became of it that is named
+    """The database refuses this content: to try again is in vain. `reason` is a code, and holds nothing of it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
 class ExternalServiceError(AppError):
     """A service that we depend on failed."""
 

@@ -65,7 +65,8 @@ RATE_LIMIT_FALLBACKS = Counter(
 )
 DELIVERIES = Counter(
     "caly_deliveries_total",
-    "Webhook deliveries by what became of them: new, repeat or rejected.",
+    "Webhook deliveries by what became of them: new, repeat, rejected, spooled (the database was away or slow), "
+    "deferred (over the client's limit) or quarantined. Those replayed from the spool count again, as new or repeat.",
     ["route", "result"],
     registry=_REGISTRY,
 )
@@ -76,9 +77,44 @@ DB_CONNECTIONS = Gauge(
     multiprocess_mode="livesum",
     registry=_REGISTRY,
 )
+DB_BREAKER_OPEN = Gauge(
+    "caly_db_breaker_open",
+    "Workers that have given the database up for now: their deliveries go to the spool.",
+    multiprocess_mode="livesum",
+    registry=_REGISTRY,
+)
+SPOOL_FRAMES = Gauge(
+    "caly_spool_frames",
+    "Deliveries on the spool of this host: waiting for their replay, and quarantined.",
+    ["state"],
+    multiprocess_mode="livemax",
+    registry=_REGISTRY,
+)
+SPOOL_OLDEST_SECONDS = Gauge(
+    "caly_spool_oldest_seconds",
+    "Age of the oldest delivery that waits on the spool, in seconds.",
+    multiprocess_mode="livemax",
+    registry=_REGISTRY,
+)
+SPOOL_BYTES = Gauge(
+    "caly_spool_bytes",
+    "What the spool takes on disk, in bytes.",
+    multiprocess_mode="livemax",
+    registry=_REGISTRY,
+)
+SPOOL_REPLAYED = Counter(
+    "caly_spool_replayed_total",
+    "Deliveries replayed from the spool, by what became of them: recorded or quarantined.",
+    ["result"],
+    registry=_REGISTRY,
+)
 # At zero from the start: a worker's gauges are there before it used its first connection.
 for _state in ("open", "in_use"):
     DB_CONNECTIONS.labels(_state)
+for _state in ("waiting", "quarantined"):
+    SPOOL_FRAMES.labels(_state)
+for _result in ("recorded", "quarantined"):
+    SPOOL_REPLAYED.labels(_result)
 
 
 def collect() -> list[Metric]:
@@ -118,6 +154,7 @@ def summary() -> dict[str, object]:
         "slowRequests": int(sum(sample.value for sample in samples.named("caly_http_slow_requests_total"))),
         "deliveries": samples.deliveries(),
         "connections": samples.connections(),
+        "spool": samples.spool(),
         "memoryBytes": resident_bytes(),
         "uptimeSeconds": time.time() - started_at(),
         "workers": len(workers()),
@@ -169,6 +206,10 @@ class _Samples:
         for sample in self.named("caly_deliveries_total"):
             routes[sample.labels["route"]][sample.labels["result"]] = int(sample.value)
         return dict(routes)
+
+    def spool(self) -> dict[str, int]:
+        frames = {sample.labels["state"]: int(sample.value) for sample in self.named("caly_spool_frames")}
+        return {"depth": frames.get("waiting", 0), "quarantined": frames.get("quarantined", 0)}
 
     def connections(self) -> dict[str, int]:
         states = {sample.labels["state"]: int(sample.value) for sample in self.named("caly_db_connections")}

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from calyapp import clock
 from calyapp.audit.throttle import INTERVAL_SECONDS, ThrottledTrail
+from calyapp.calls.degraded_mode import DegradedMode
 from calyapp.calls.intake import Intake
+from calyapp.calls.reception import Reception
+from calyapp.calls.replay import Replay
 from calyapp.clients.directory import REFRESH_SECONDS, Directory
 from calyapp.clients.directory_copy import DirectoryCopy
 from calyapp.clients.keys import WebhookKeys
@@ -17,7 +20,11 @@ from calyapp.exotel.answers import Answers
 from calyapp.health.checks import Checks
 from calyapp.health.probes import all_probes
 from calyapp.periodic import Periodic
+from calyapp.spool import gauges
+from calyapp.spool.journal import Journal
 
+REPLAY_SECONDS = 0.5
+TRY_AGAIN_SECONDS = 0.1  # how often it looks whether the breaker's pause is over
 PARTITIONS_SECONDS = 600.0  # far more often than they are needed, so that one failure does not matter
 _log = logging.getLogger(__name__)
 
@@ -31,6 +38,9 @@ class Services:
     clients: ClientStore
     directory: Directory
     webhook_keys: WebhookKeys
+    reception: Reception
+    journal: Journal
+    replay: Replay
     intake: Intake
     answers: Answers
     throttled_trail: ThrottledTrail
@@ -46,32 +56,44 @@ class Services:
 
     def close(self) -> None:
         """Stop the chores, write what still waits, and give the connections back."""
+        self.replay.stop()
         for chore in self.chores:
             chore.stop()
         self.throttled_trail.close()
         self.database.close()
+        self.journal.close()
 
 
 def build(settings: Settings) -> Services:
     """Wire the parts. Opens no connection and starts no thread, so it may run before a fork."""
-    database = engine.database(settings)
+    journal = Journal(settings.spool_dir, settings.spool_max_mb * 1024 * 1024)
+    degraded_mode = DegradedMode(journal)
+    database = engine.database(settings, degraded_mode.changed)
     clients = ClientStore(database.records)
     # Over the pool with the short time-outs: deliveries wait for what the directory does not know.
     directory = Directory(ClientStore(database.ingest), DirectoryCopy(settings.spool_dir / "directory"))
     throttled_trail = ThrottledTrail(database.ingest)
+    intake = Intake(database.ingest, directory)
+    replay = Replay(journal, intake, directory, database.ingest, degraded_mode, settings.spool_dir / "replay.lock")
     return Services(
         settings=settings,
         database=database,
         clients=clients,
         directory=directory,
         webhook_keys=_webhook_keys(settings),
-        intake=Intake(database.ingest, directory),
+        reception=Reception(intake, journal),
+        journal=journal,
+        replay=replay,
+        intake=intake,
         answers=Answers(settings),
         throttled_trail=throttled_trail,
-        checks=Checks(all_probes(settings, database)),
+        checks=Checks(all_probes(settings, database, journal)),
         chores=(
             Periodic("refresh directory", REFRESH_SECONDS, directory.refresh),
             Periodic("write counted audit entries", INTERVAL_SECONDS, throttled_trail.flush),
+            Periodic("try the database again", TRY_AGAIN_SECONDS, intake.try_again),
+            Periodic("replay the spool", REPLAY_SECONDS, replay.turn),
+            Periodic("measure the spool", gauges.EVERY_SECONDS, lambda: gauges.measure(journal)),
             Periodic("make audit partitions", PARTITIONS_SECONDS, lambda: _make_partitions(database)),
         ),
     )

@@ -142,6 +142,15 @@ def services(settings) -> Iterator[wiring.Services]:
 
 
 @pytest.fixture
+def services_without_database() -> Iterator[wiring.Services]:
+    """Wired to a place where no PostgreSQL listens."""
+    nowhere = "postgresql://caly@127.0.0.1:1/caly"
+    parts = wiring.build(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": nowhere}))
+    yield parts
+    parts.close()
+
+
+@pytest.fixture
 def app(settings):
     application = create_app(settings)
     yield application

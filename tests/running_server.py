@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -55,3 +57,11 @@ def webhook(tenant: dict, route: str) -> str:
     """The path and query under which the tenant's deliveries of this kind go."""
     query = urlsplit(tenant["webhookUrl"]).query
     return f"/webhooks/exotel/{route}?{query}"
+
+
+def eventually(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until it is so; fail if it never is."""
+    ends_at = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < ends_at, "it never came to be"
+        time.sleep(0.05)

@@ -137,6 +137,12 @@ class TestEveryEnvironment:
         assert settings.encryption_key_previous == Secret(b"\xab" * 32)
         assert settings.webhook_root_key_previous is None
 
+    def test_refuses_a_spool_too_small_to_drain_itself(self) -> None:
+        assert Settings.from_env(production(SPOOL_MAX_MB="16")).spool_max_mb == 16
+
+        (problem,) = problems(production(SPOOL_MAX_MB="15"))
+        assert problem.startswith("SPOOL_MAX_MB must be ")
+
     @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
     def test_normalises_the_database_url(self, scheme: str) -> None:
         settings = Settings.from_env(production(DATABASE_URL=f"{scheme}://caly:s3cret@db/caly"))

@@ -11,7 +11,10 @@ from calyapp.config import Settings
 from calyapp.db import partitions
 from calyapp.services import build
 
-CHORES = {"refresh directory", "write counted audit entries", "make audit partitions"}
+CHORES = {
+    *("refresh directory", "write counted audit entries", "make audit partitions"),
+    *("try the database again", "replay the spool", "measure the spool"),
+}
 PATIENCE = 10.0
 
 

@@ -81,8 +81,7 @@ class ThrottledTrail:
 
     def _write(self, kind: Kind, entry: Entry, count: int) -> None:
         try:
-            with self._pool.transaction() as connection:
-                trail.append(connection, replace(entry, metadata={**entry.metadata, "count": count}))
+            trail.write(self._pool, replace(entry, metadata={**entry.metadata, "count": count}))
         except DatabaseError:
             with self._lock:
                 self._windows.setdefault(kind, _Window(self._clock())).add(entry, count)

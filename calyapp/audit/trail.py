@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from calyapp import clock
 from calyapp.audit.events import SEVERITY, EventType
+from calyapp.db.engine import Pool
 
 COLUMNS = {
     "id": "uuid",
@@ -91,6 +92,13 @@ class Entry:
 def append(connection: Connection, entry: Entry) -> None:
     """Add the entry, in the caller's transaction: what happened and its record commit together."""
     connection.execute(_APPEND, entry.parameters())
+
+
+def write(pool: Pool, *entries: Entry) -> None:
+    """Add entries about what is no transaction's matter. Raises `DatabaseAway`."""
+    with pool.transaction() as connection:
+        for entry in entries:
+            append(connection, entry)
 
 
 def _text(identifier: UUID | None) -> str | None:

@@ -43,7 +43,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEvent:
-    """One delivery. `client_id` is None as long as only its numbers can tell whose it is."""
+    """One delivery. `client_id` is None as long as only its numbers can tell whose it is.
+
+    `key_version` is that of a genuine webhook key which nobody could say is still valid when the delivery came.
+    """
 
     route: Route
     parameters: Pairs
@@ -53,6 +56,7 @@ class CallEvent:
     call_sid: str | None
     view: CallView
     dialled: str | None = None
+    key_version: int | None = None
 
     def call_id(self, client_id: UUID) -> UUID | None:
         """The id of the call it speaks of: the same for every delivery, without asking the database."""

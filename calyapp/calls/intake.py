@@ -1,6 +1,6 @@
 """The one door for news of calls: whoever has a delivery, a replay or a correction brings it to `record`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from calyapp import metrics, phone
@@ -43,12 +43,21 @@ class Intake:
     def record(self, event: CallEvent) -> Recorded:
         """Put the delivery on record, once however often it comes.
 
-        Raises `NotFoundError` if nobody owns it, `DatabaseAway` or `DatabaseError` if it could not be stored.
+        Raises `NotFoundError` if nobody owns it, `DatabaseRejected` if its content cannot be stored, `DatabaseAway`
+        or `DatabaseError` if it can be stored later.
         """
         client_id = event.client_id or self._owner(event)
         written = self._write(event, client_id)
         metrics.DELIVERIES.labels(event.route.value, "new" if written.is_new else "repeat").inc()
         return Recorded(client_id, event.call_id(client_id), written.status, written.is_new)
+
+    def resolve(self, event: CallEvent) -> CallEvent:
+        """The event with its client. Raises as `record` does where nobody owns it or nobody can be asked."""
+        return event if event.client_id else replace(event, client_id=self._owner(event))
+
+    def try_again(self) -> None:
+        """If deliveries are kept from the database, see whether it takes them again. A chore, not a delivery's task."""
+        self._pool.try_again(store.check_writable)
 
     def _write(self, event: CallEvent, client_id: UUID) -> store.Written:
         entry = _entry(event, client_id)

@@ -20,6 +20,7 @@ from calyapp.calls.event import CallEvent, Route, payload
 from calyapp.calls.join_sql import joined_columns
 from calyapp.calls.state import SOURCED, CallView, Evidence, Phase, Source, Sourced
 from calyapp.db.tables import SOURCED as SOURCED_TYPES
+from calyapp.errors import DatabaseAway
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,15 @@ def write(connection: Connection, event: CallEvent, client_id: UUID, entry: Entr
         # A repeat that raced its twin: the twin's call was committed after our statement took its snapshot.
         return Written(row.is_new, _status(connection, client_id, event.call_sid))
     return Written(row.is_new, row.status)
+
+
+def check_writable(connection: Connection) -> None:
+    """Nothing keeps deliveries from being written, neither a lock nor a standby. Raises `DatabaseAway`."""
+    connection.execution_options(isolation_level="READ COMMITTED")  # a lock lasts as long as its transaction
+    with connection.begin():
+        if connection.scalar(_READ_ONLY):
+            raise DatabaseAway("The database can only be read")
+        connection.execute(_LOCK_FOR_WRITING)
 
 
 def owners(connection: Connection, call_sid: str) -> list[UUID]:
@@ -197,6 +207,11 @@ _PREPARE = "PREPARE record_delivery AS " + re.sub(
 )
 _EXECUTE = f"EXECUTE record_delivery ({_listed(f'%({name})s' for name in _PARAMETERS)})"
 
+_READ_ONLY = text("SELECT current_setting('transaction_read_only') = 'on'").execution_options(name="check_read_only")
+# The lock that an INSERT takes: it waits where an INSERT would.
+_LOCK_FOR_WRITING = text("LOCK TABLE deliveries, calls, audit_logs IN ROW EXCLUSIVE MODE").execution_options(
+    name="check_locks"
+)
 _OWNERS = text("SELECT client_id FROM calls WHERE call_sid = :call_sid LIMIT 2").execution_options(
     name="find_call_owners"
 )

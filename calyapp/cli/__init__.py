@@ -7,11 +7,12 @@ from calyapp.cli.calls import calls
 from calyapp.cli.clients import clients
 from calyapp.cli.demo import demo
 from calyapp.cli.simulate import simulate
+from calyapp.cli.spool import spool
 
 
 def install(app: Flask) -> None:
     """Make the commands known to `flask`."""
     caly = AppGroup("caly", help="Operate Caly.")
-    for command in (clients, calls, simulate, demo):
+    for command in (clients, calls, spool, simulate, demo):
         caly.add_command(command)
     app.cli.add_command(caly)

@@ -10,6 +10,7 @@ from flask import current_app
 
 from calyapp.errors import AppError
 from calyapp.services import Services
+from calyapp.spool.journal import SpoolError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -36,5 +37,7 @@ def explains_errors(command: Command) -> Command:
             return command(*arguments, **options)
         except AppError as error:
             raise click.ClickException(error.message) from None
+        except SpoolError as error:
+            raise click.ClickException(str(error)) from None
 
     return explained  # type: ignore[return-value]  # the same signature, by wraps

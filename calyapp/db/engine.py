@@ -2,12 +2,11 @@
 
 A process has two pools out of one allowance: `ingest` for deliveries, in autocommit and with time-outs that lie under
 the caller's patience, and `records` for everything else. So a slow report can never hold the last connection that a
-telephone call needs.
+telephone call needs. A breaker keeps a dead or slow server from holding the threads that deliver.
 """
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,21 @@ import psycopg2.errors
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
 
+from calyapp.breaker import Breaker
 from calyapp.config import Settings
-from calyapp.db import embedded, pooling, queries
+from calyapp.db import deadline, embedded, pooling, queries
 from calyapp.db.pooling import Limits, Statistics
-from calyapp.errors import DatabaseAway, DatabaseError
+from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected
 
 EMBEDDED_DATA = Path("var/postgres")
-# Five seconds together: Exotel waits no longer in a flow. Not less, for a delivery given up here is refused.
-INGEST_WAIT_MS = 1_000
-INGEST_STATEMENT_MS = 4_000
+# A second and a half together, for a caller hears silence meanwhile. A delivery given up here goes to the spool.
+INGEST_WAIT_MS = 500
+INGEST_STATEMENT_MS = 1_000
+# How much later than the server's own time-out ours comes: where both can, the server's is the one that says more.
+_GRACE_MS = 250
+_FAILURES = 3
+_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +39,50 @@ class Pool:
 
     engine: Engine
     limits: Limits
+    breaker: Breaker | None = None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the database is given up for now."""
+        return self.breaker is not None and self.breaker.is_open
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A connection for the length of the block. Raises `DatabaseAway` when none can be had in time."""
+        """A connection for the length of the block.
+
+        Raises `DatabaseAway` when none can be had in time, and at once while the breaker is open.
+        """
+        if self.breaker is None:
+            with self._connect() as connection:
+                yield connection
+        elif self.breaker.is_open or (attempt := self.breaker.may_try()) is None:
+            raise DatabaseAway
+        else:
+            with self._counted(self.breaker, attempt), self._connect() as connection:
+                yield connection
+
+    def try_again(self, check: Callable[[Connection], object]) -> None:
+        """If the breaker is open and its pause over, close it where `check` finds nothing amiss.
+
+        So no delivery ever is the one that finds out.
+        """
+        if self.breaker and self.breaker.is_open and (attempt := self.breaker.may_try()) is not None:
+            with suppress(DatabaseAway), self._counted(self.breaker, attempt), self._connect() as connection:
+                check(connection)
+
+    @contextmanager
+    def _counted(self, breaker: Breaker, attempt: int) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseAway as away:
+            # A connection that broke says only that the server was started anew since.
+            if not away.connection_lost:
+                breaker.failed(attempt)
+            raise
+        breaker.succeeded(attempt)
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
         try:
             connection = self.engine.connect()
         except sqlalchemy.exc.TimeoutError as error:
@@ -69,8 +114,11 @@ class Database:
         self.records.engine.dispose()
 
 
-def database(settings: Settings) -> Database:
-    """The pools that the settings ask for. Opens no connection."""
+def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_away: None) -> Database:
+    """The pools that the settings ask for. Opens no connection.
+
+    `on_change` hears when this process gives the database up for deliveries (True), and when it is back.
+    """
     for_records = max(1, settings.db_pool_max // 4)
     for_ingest = settings.db_pool_max - for_records
     return Database(
@@ -79,9 +127,12 @@ def database(settings: Settings) -> Database:
             keep=max(1, min(settings.db_pool_min - 1, for_ingest)),
             most=for_ingest,
             wait_ms=min(INGEST_WAIT_MS, settings.db_connection_timeout_ms),
-            connect_ms=min(INGEST_STATEMENT_MS, settings.db_connection_timeout_ms),
+            connect_ms=INGEST_STATEMENT_MS,
             statement_ms=min(INGEST_STATEMENT_MS, settings.db_statement_timeout_ms),
             isolation_level="AUTOCOMMIT",
+            breaker=Breaker(
+                failures=_FAILURES, pause=_PAUSE_SECONDS, longest_pause=_LONGEST_PAUSE_SECONDS, on_change=on_change
+            ),
         ),
         records=_pool(
             settings,
@@ -101,7 +152,15 @@ def url(settings: Settings) -> str:
 
 
 def _pool(
-    settings: Settings, *, keep: int, most: int, wait_ms: int, connect_ms: int, statement_ms: int, isolation_level: Any
+    settings: Settings,
+    *,
+    keep: int,
+    most: int,
+    wait_ms: int,
+    connect_ms: int,
+    statement_ms: int,
+    isolation_level: Any,
+    breaker: Breaker | None = None,
 ) -> Pool:
     limits = Limits(keep, most, settings.db_idle_timeout_ms, settings.db_max_uses, wait_ms)
     engine = sqlalchemy.create_engine(
@@ -113,14 +172,13 @@ def _pool(
     pooling.enforce(engine, limits)
     queries.observe(engine)
     event.listen(engine, "handle_error", _translate)
-    return Pool(engine, limits)
+    return Pool(engine, limits, breaker)
 
 
 def _connect_arguments(connect_ms: int, statement_ms: int) -> dict[str, Any]:
     return {
-        "connect_timeout": max(2, math.ceil(connect_ms / 1000)),  # libpq takes whole seconds, two at least
-        # A peer that vanished without a word is noticed after this, not after the system's fifteen minutes.
-        "tcp_user_timeout": statement_ms + 5_000,
+        # To open one takes the server a moment, however little its caller would wait for a free one.
+        "connection_factory": deadline.connection_class(max(1_000, connect_ms), statement_ms + _GRACE_MS),
         "application_name": "caly",
         "options": f"-c statement_timeout={statement_ms} -c lock_timeout={statement_ms} -c timezone=UTC "
         "-c idle_in_transaction_session_timeout=60000",
@@ -128,12 +186,24 @@ def _connect_arguments(connect_ms: int, statement_ms: int) -> dict[str, Any]:
 
 
 _AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.ReadOnlySqlTransaction)
+# Of SQLSTATE: values that cannot be taken, constraints, limits of size. Anything else is the server's state.
+_OF_CONTENT = ("22", "23", "54")
 
 
 def _translate(failure: Any) -> Exception | None:
     """The driver's error in our words; the original stays its cause, for the log."""
-    if not isinstance(failure.original_exception, Exception):
+    error = failure.original_exception
+    if not isinstance(error, Exception):
         return None  # Ctrl-C during a statement still means the end, and is raised as it is
-    if isinstance(failure.original_exception, _AWAY):
-        return DatabaseAway(connection_lost=failure.is_disconnect)
+    if isinstance(error, psycopg2.Error) and _is_of_content(error):
+        return DatabaseRejected(f"SQLSTATE {error.pgcode}")
+    if isinstance(error, _AWAY):
+        broke = failure.is_disconnect and not isinstance(error, deadline.DeadlinePassed)
+        return DatabaseAway(connection_lost=broke)
     return DatabaseError()
+
+
+def _is_of_content(error: psycopg2.Error) -> bool:
+    # A month without its partition is a check violation too, but of no constraint that has a name.
+    lacks_partition = isinstance(error, psycopg2.errors.CheckViolation) and not error.diag.constraint_name
+    return (error.pgcode or "").startswith(_OF_CONTENT) and not lacks_partition

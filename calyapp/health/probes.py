@@ -8,31 +8,57 @@ from calyapp import clock, metrics
 from calyapp.config import AppEnv, Settings, WebhookAuth
 from calyapp.db import migrations, partitions
 from calyapp.db.engine import Database, Pool
+from calyapp.errors import DatabaseAway
 from calyapp.health.checks import Check, Finding, Health
+from calyapp.spool.journal import Journal
 
 _LEAST_MEMORY_SHARE = 0.05
 
 
-def all_probes(settings: Settings, database: Database) -> Mapping[str, Check]:
+def all_probes(settings: Settings, database: Database, journal: Journal) -> Mapping[str, Check]:
     """By the names under which they are reported."""
     return {
-        "database": lambda: probe_database(database.records),
+        "database": lambda: probe_database(database.ingest, journal),
+        "spool": lambda: probe_spool(journal),
         "environment": lambda: probe_environment(settings),
-        "migrations": lambda: probe_migrations(database.records),
+        "migrations": lambda: probe_migrations(database.ingest),
         "memory": probe_memory,
         "pool": lambda: probe_pools(database),
     }
 
 
-def probe_database(pool: Pool) -> Finding:
-    """Reachable, and with a place for the audit entries of this month; warned of a next month without one."""
-    now = clock.now()
-    with pool.connection() as connection:
-        absent = partitions.missing(connection, now)
-    if not absent:
-        return Finding(Health.HEALTHY)
-    status = Health.UNHEALTHY if partitions.name(now) in absent else Health.DEGRADED
-    return Finding(status, f"no partition {', '.join(absent)}", {"missingPartitions": absent})
+def probe_database(pool: Pool, journal: Journal) -> Finding:
+    """Reachable, and with a place for the audit entries of this month and the next.
+
+    Away, it costs nothing as long as the spool takes the deliveries.
+    """
+    try:
+        with pool.connection() as connection:
+            absent = partitions.missing(connection, clock.now())
+    except DatabaseAway:
+        status = Health.DEGRADED if journal.has_room() else Health.UNHEALTHY
+        return Finding(status, "the database is away", {"reachable": False})
+    if absent:
+        return Finding(Health.DEGRADED, f"no partition {', '.join(absent)}", {"missingPartitions": absent})
+    return Finding(Health.HEALTHY)
+
+
+def probe_spool(journal: Journal) -> Finding:
+    """It takes deliveries, none is in quarantine, and none waits that the database could have."""
+    if not journal.has_room():
+        return Finding(Health.DEGRADED, "the spool takes no delivery: it is full, or its folder cannot be written")
+    status = journal.status()
+    oldest = (clock.now() - status.oldest_at).total_seconds() if status.oldest_at else 0.0
+    facts = {
+        "depth": status.depth,
+        "oldestSeconds": round(max(0.0, oldest), 1),
+        "quarantined": status.quarantined,
+        "bytes": status.bytes,
+        "setAside": status.set_aside,
+    }
+    if status.quarantined or status.set_aside:
+        return Finding(Health.DEGRADED, "see `flask caly spool quarantine list` and SPOOL_DIR", facts)
+    return Finding(Health.HEALTHY, facts=facts)
 
 
 def probe_environment(settings: Settings) -> Finding:
@@ -46,8 +72,11 @@ def probe_environment(settings: Settings) -> Finding:
 
 def probe_migrations(pool: Pool) -> Finding:
     """The database is at the revision that this code was written for."""
-    with pool.connection() as connection:
-        facts = {"current": migrations.current(connection), "head": migrations.head()}
+    try:
+        with pool.connection() as connection:
+            facts = {"current": migrations.current(connection), "head": migrations.head()}
+    except DatabaseAway:
+        return Finding(Health.DEGRADED, "the database is away")
     if facts["current"] != facts["head"]:
         return Finding(Health.DEGRADED, "run `make migrate`", facts)
     return Finding(Health.HEALTHY, facts=facts)

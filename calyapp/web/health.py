@@ -10,7 +10,7 @@ from calyapp.health.checks import Health, Outcome, overall
 from calyapp.services import Services
 from calyapp.web.routing import Access
 
-READINESS = ("database", "environment")
+READINESS = ("database", "environment", "spool")
 DETAILS = (*READINESS, "migrations", "memory", "pool")
 
 

@@ -1,13 +1,16 @@
 """Exotel in, stream instructions out. Each answer is what Exotel acts on; a 2xx says that the delivery is on disk."""
 
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from flask import Blueprint, g, request
 
 from calyapp import clock, redact
 from calyapp.calls.event import Arrival, Route
-from calyapp.calls.intake import Recorded
+from calyapp.calls.reception import Received
+from calyapp.clients.store import Client
+from calyapp.errors import DatabaseError, NotFoundError
 from calyapp.exotel import payload
 from calyapp.services import Services
 from calyapp.web import parameters
@@ -26,9 +29,11 @@ class Webhooks:
         self._services = services
 
     def call_start(self) -> Answer:
-        recorded = self._receive(Route.CALL_START)
-        client = self._services.directory.client(recorded.client_id)
-        return self._services.answers.stream(cast(UUID, recorded.call_id), client, clock.now())
+        received = self._receive(Route.CALL_START)
+        if received.client_id is None or received.call_id is None:
+            # On the spool until its owner is known; to the caller there is nothing to say before.
+            raise NotFoundError("Client not found")
+        return self._services.answers.stream(received.call_id, self._known(received.client_id), clock.now())
 
     def call_status(self) -> Answer:
         return {"success": True, "status": self._receive(Route.CALL_STATUS).status}
@@ -50,11 +55,20 @@ class Webhooks:
         self._receive(route)
         return {"success": True}
 
-    def _receive(self, route: Route) -> Recorded:
+    def _receive(self, route: Route) -> Received:
         event = payload.load(route, parameters.read(request), _arrival(), g.client_id)
-        recorded = self._services.intake.record(event)
-        g.client_id, g.call_id = recorded.client_id, recorded.call_id
-        return recorded
+        received = self._services.reception.receive(
+            replace(event, key_version=g.unconfirmed_key_version), deferred=g.is_over_limit
+        )
+        g.client_id, g.call_id = received.client_id, received.call_id
+        return received
+
+    def _known(self, client_id: UUID) -> Client | None:
+        """None where the database is away and the directory does not know the client: then the greeting is ours."""
+        try:
+            return self._services.directory.client(client_id)
+        except DatabaseError:
+            return None
 
 
 def blueprint(services: Services) -> Blueprint:

@@ -1,29 +1,9 @@
-from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from events import event
 
-from calyapp import clock
-from calyapp.calls.event import Arrival, CallEvent, Route, digest
-from calyapp.calls.state import CallView, Phase
-from calyapp.config import Settings
 from calyapp.errors import DatabaseAway, NotFoundError
-from calyapp.services import build
-
-
-def event(**overrides) -> CallEvent:
-    moment = datetime.now(UTC)
-    call_sid = uuid4().hex
-    known = {
-        "route": Route.CALL_STATUS,
-        "parameters": [("CallSid", call_sid)],
-        "digest": digest(Route.CALL_STATUS, [("CallSid", call_sid)]),
-        "arrival": Arrival(at=moment, audit_id=clock.uuid7(moment)),
-        "client_id": None,
-        "call_sid": call_sid,
-        "view": CallView(phase=Phase.RINGING),
-    }
-    return CallEvent(**{**known, **overrides})
 
 
 class TestRecord:
@@ -69,9 +49,37 @@ class TestRecord:
         assert recorded.is_new
         assert query("SELECT count(*) FROM deliveries") == [(2,)]
 
-    def test_says_that_the_database_is_away(self):
-        settings = Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly"})
-        services = build(settings)
-
+    def test_says_that_the_database_is_away(self, services_without_database):
         with pytest.raises(DatabaseAway):
-            services.intake.record(event(client_id=uuid4()))
+            services_without_database.intake.record(event(client_id=uuid4()))
+
+
+class TestTryAgain:
+    def fail(self, services, times: int = 3) -> None:
+        for _ in range(times):
+            with pytest.raises(DatabaseAway):
+                services.intake.record(event(client_id=uuid4()))
+
+    def test_finds_that_the_database_takes_deliveries_again(self, services, query):
+        ((database,),) = query("SELECT current_database()")
+        query(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+        self.fail(services)
+        query(f"SET default_transaction_read_only = off; ALTER DATABASE {database} RESET default_transaction_read_only")
+        services.database.ingest.engine.dispose()
+
+        while services.database.ingest.is_away:
+            services.intake.try_again()
+
+        assert services.intake.record(event(client_id=uuid4())).is_new
+
+    @pytest.mark.parametrize("lock", ["deliveries", "audit_logs"])
+    def test_finds_that_it_does_not_while_a_table_is_held(self, services, query, lock):
+        query("BEGIN")
+        query(f"LOCK TABLE {lock} IN SHARE MODE")
+        self.fail(services)
+
+        for _ in range(20):
+            services.intake.try_again()
+
+        assert services.database.ingest.is_away
+        query("ROLLBACK")

@@ -22,7 +22,7 @@ _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.lim
 )
 
 # Commands, by decorator.
-_.list_clients, _.show, _.demo, _.rebuild_calls, _.simulate
+_.list_clients, _.list_quarantined, _.show_quarantined, _.show, _.demo, _.rebuild_calls, _.simulate
 
 # Views, by the name of their route.
 _.call_start, _.call_status, _.call_end, _.recording, _.passthru, _.heartbeat
@@ -37,7 +37,7 @@ _.WARN, _.API
 _.client_numbers, _.calls, _.audit_logs
 
 # Settings that operators are promised: checked at start, so that an environment file stays good over upgrades.
-_.secret_key, _.encryption_key, _.encryption_key_previous, _.spool_dir, _.spool_max_mb
+_.secret_key, _.encryption_key, _.encryption_key_previous
 
 # The outside is promised all eight errors; this one is raised by nothing yet.
 _.ExternalServiceError
@@ -49,3 +49,6 @@ _.alphanumeric, _.no_special_characters, _.enum, _.array, _.uuid, _.strip_contro
 
 # Gunicorn: the class by its path in gunicorn.conf.py, its method by override.
 _.Worker, _.handle_error, _._keepalive_after
+
+# sqlite3 asks it how to make text of bytes; a row's fields are bound by position.
+_.text_factory, _.not_before

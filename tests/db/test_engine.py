@@ -1,5 +1,7 @@
 """The two pools against a real server, and what the driver's errors turn into."""
 
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,7 +17,7 @@ from sqlalchemy import text
 from calyapp.config import Secret, Settings
 from calyapp.db import embedded, engine
 from calyapp.db.engine import Database
-from calyapp.errors import DatabaseAway, DatabaseError
+from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected
 
 INSERT = text("INSERT INTO clients (id, name, created_at, updated_at) VALUES (gen_random_uuid(), :name, now(), now())")
 NOWHERE = Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": "postgresql+psycopg2://caly@nowhere.invalid/caly"})
@@ -55,10 +57,10 @@ class TestDatabase:
     def test_never_lets_a_delivery_wait_longer_than_its_caller_does(self, wait_ms):
         database = engine.database(replace(NOWHERE, db_connection_timeout_ms=wait_ms))
 
-        assert database.ingest.limits.wait_ms == min(1_000, wait_ms)
+        assert database.ingest.limits.wait_ms == min(500, wait_ms)
         assert database.records.limits.wait_ms == wait_ms
 
-    @pytest.mark.parametrize(("pool", "timeout"), [("ingest", "4s"), ("records", "30s")])
+    @pytest.mark.parametrize(("pool", "timeout"), [("ingest", "1s"), ("records", "30s")])
     def test_opens_sessions_with_limits_in_utc(self, opened, pool, timeout):
         names = ["statement_timeout", "lock_timeout", "timezone", "application_name"]
 
@@ -165,6 +167,20 @@ class TestAway:
 
         assert not raised.value.connection_lost
 
+    def test_is_a_server_that_is_frozen(self, opened, query):
+        database = opened()
+        with database.ingest.connection() as connection:
+            backend = connection.scalar(text("SELECT pg_backend_pid()"))
+            os.kill(backend, signal.SIGSTOP)
+            try:
+                with pytest.raises(DatabaseAway) as raised:
+                    connection.execute(text("SELECT 1"))
+            finally:
+                os.kill(backend, signal.SIGCONT)
+
+        # To ask again at once would take as long again.
+        assert not raised.value.connection_lost
+
     def test_is_a_connection_that_broke_and_the_next_one_works(self, opened, query):
         pool = opened().ingest
         with pool.connection() as connection:
@@ -184,6 +200,100 @@ class _Interrupts:
 
     def __conform__(self, _protocol: object) -> None:
         raise KeyboardInterrupt
+
+
+class TestBreaker:
+    @pytest.fixture
+    def changes(self):
+        return []
+
+    @pytest.fixture
+    def slow(self, settings, changes, query):
+        """The pool for deliveries, and a table that nobody can write."""
+        database = engine.database(replace(settings, db_statement_timeout_ms=20), changes.append)
+        query("BEGIN")
+        query("LOCK TABLE clients")
+        yield database.ingest
+        query("ROLLBACK")
+        database.close()
+
+    def insert(self, pool):
+        with pool.connection() as connection:
+            connection.execute(INSERT, {"name": "Asha Dental"})
+
+    def test_keeps_everybody_from_a_database_that_is_too_slow(self, slow, changes):
+        for _ in range(3):
+            with pytest.raises(DatabaseAway):
+                self.insert(slow)
+
+        with pytest.raises(DatabaseAway), slow.connection():
+            pytest.fail("a connection was handed out")
+        assert changes == [True]
+
+    def test_is_closed_by_a_check_and_not_by_a_delivery(self, slow, changes, query):
+        for _ in range(3):
+            with pytest.raises(DatabaseAway):
+                self.insert(slow)
+
+        checked = []
+        while slow.breaker.is_open:
+            slow.try_again(checked.append)
+
+        assert (len(checked), changes) == (1, [True, False])
+        query("ROLLBACK")
+        self.insert(slow)
+
+    def test_stays_open_where_the_check_fails(self, slow):
+        for _ in range(3):
+            with pytest.raises(DatabaseAway):
+                self.insert(slow)
+
+        tried = []
+
+        def check(connection):
+            tried.append(connection)
+            connection.execute(INSERT, {"name": "Asha Dental"})
+
+        while not tried:
+            slow.try_again(check)
+
+        assert slow.breaker.is_open
+
+    def test_does_not_count_connections_that_broke(self, opened, query):
+        pool = opened(db_pool_max=2).ingest
+        for _ in range(4):
+            with pool.connection() as connection:
+                query("SELECT pg_terminate_backend(%s)", connection.scalar(text("SELECT pg_backend_pid()")))
+            with pytest.raises(DatabaseAway), pool.connection() as connection:
+                connection.execute(text("SELECT 1"))
+
+        assert not pool.breaker.is_open
+
+
+class TestRejected:
+    @pytest.mark.parametrize(
+        "statement",
+        ["SELECT CAST(:name AS integer)", "INSERT INTO clients (name) VALUES (:name)", "SELECT repeat(:name, 1 << 30)"],
+    )
+    def test_is_what_can_never_be_stored(self, opened, statement):
+        with opened().ingest.connection() as connection, pytest.raises(DatabaseRejected) as raised:
+            connection.execute(text(statement), {"name": "+919876543210"})
+
+        assert raised.value.reason.startswith("SQLSTATE ")
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "SELECT * FROM not_yet_migrated",
+            "INSERT INTO audit_logs (id, created_at, event_type, severity, status, description) "
+            "VALUES (gen_random_uuid(), '2000-01-01', 'X', 'LOW', 'success', '')",
+        ],
+    )
+    def test_is_not_what_the_database_lacks(self, opened, statement):
+        with opened().ingest.connection() as connection, pytest.raises(DatabaseError) as raised:
+            connection.execute(text(statement))
+
+        assert not isinstance(raised.value, DatabaseRejected | DatabaseAway)
 
 
 class TestErrors:

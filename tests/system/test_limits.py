@@ -5,7 +5,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from running_server import webhook
+from running_server import eventually, webhook
 
 # An hour, so that a slow machine does not see two windows.
 LIMIT = {"RATELIMIT_WEBHOOK": "1000/hour"}
@@ -25,27 +25,36 @@ def flood():
     return send
 
 
-def test_3000_deliveries_over_4_workers_against_a_limit_of_1000_let_exactly_1000_pass(
+def test_3000_deliveries_over_4_workers_against_a_limit_of_1000_make_2000_wait_and_lose_none(
     serve, tenant, flood, redis_server, query
 ):
     server = serve("--workers", "4", RATELIMIT_STORAGE_URI=redis_server.url, **LIMIT)
     path = webhook(tenant(server), "call-end")
 
-    assert flood(server, path, 3_000) == {200: 1_000, 429: 2_000}
-    assert query("SELECT count(*) FROM deliveries") == [(1_000,)]
+    assert flood(server, path, 3_000) == {200: 3_000}
+    assert server.ask("GET", "/health/metrics")[1]["deliveries"]["call-end"]["deferred"] == 2_000
+    eventually(lambda: query("SELECT count(*) FROM deliveries") == [(3_000,)])
+    assert query("SELECT count(*) FROM audit_logs WHERE event_type = 'CALL_ENDED'") == [(3_000,)]
     assert query("SELECT count(*) FROM audit_logs WHERE event_type = 'RATE_LIMIT_EXCEEDED'") == [(1,)]
 
 
-def test_the_limit_is_as_exact_after_a_worker_was_killed(serve, tenant, flood, redis_server):
-    server = serve("--workers", "4", RATELIMIT_STORAGE_URI=redis_server.url, **LIMIT)
+def test_more_than_ten_times_the_limit_is_refused(serve, tenant, flood, redis_server):
+    server = serve("--workers", "2", RATELIMIT_STORAGE_URI=redis_server.url, RATELIMIT_WEBHOOK="50/hour")
     path = webhook(tenant(server), "call-end")
+
+    assert flood(server, path, 700) == {200: 500, 429: 200}
+
+
+def test_the_limit_of_strangers_is_exact_also_after_a_worker_was_killed(serve, flood, redis_server):
+    server = serve("--workers", "4", RATELIMIT_STORAGE_URI=redis_server.url, WEBHOOK_AUTH="required", **LIMIT)
+    path = "/webhooks/exotel/call-end"
     before = flood(server, path, 400)
     listed = subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True, check=True)
 
     os.kill(int(listed.stdout.split()[0]), signal.SIGKILL)
     after = flood(server, path, 1_200, first=400)
 
-    assert before + after == {200: 1_000, 429: 600}
+    assert before + after == {401: 1_000, 429: 600}
 
 
 def test_redis_stopped_in_between_costs_no_delivery_and_no_error(serve, tenant, flood, redis_server):

@@ -2,6 +2,9 @@
 
 import base64
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -64,6 +67,8 @@ def told(serve, tenant, tmp_path, query):
     query("ALTER TABLE calls RENAME COLUMN gone TO phone_from")
     query("ALTER TABLE calls ADD CONSTRAINT nobody CHECK (phone_from IS NULL) NOT VALID")
     drive("POST", webhook(asha, "call-start") + "&last=2", _fields(CallSid="other").encode(), **_FORM)
+    with _unwritable(tmp_path / "spool" / "journal.db"):
+        drive("POST", webhook(asha, "call-start") + "&last=3", _fields(CallSid="third").encode(), **_FORM)
     drive("GET", "/health/detailed")
     drive("GET", "/health/metrics")
     drive("GET", "/health/metrics?format=prometheus")
@@ -114,6 +119,17 @@ def test_every_kind_of_answer_was_driven(told):
     seen = {line[:3] for line in told["answers"].splitlines() if line[:3].isdigit()}
 
     assert seen >= {"200", "400", "401", "404", "405", "413", "500"}
+
+
+@contextmanager
+def _unwritable(journal: Path) -> Iterator[None]:
+    """In the journal's place there is something that can be none."""
+    aside = journal.with_name("aside")
+    journal.rename(aside)
+    journal.mkdir()
+    yield
+    journal.rmdir()
+    aside.rename(journal)
 
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}

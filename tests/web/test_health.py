@@ -35,23 +35,32 @@ class TestReady:
 
         assert answer.status_code == 200
         assert answer.json["status"] == "healthy"
-        assert answer.json["checks"] == {"database": {"status": "healthy"}, "environment": {"status": "healthy"}}
+        assert answer.json["checks"] == {name: {"status": "healthy"} for name in ("database", "environment", "spool")}
 
-    def test_is_unhealthy_while_the_database_is_away_and_tells_strangers_no_reason(self, lonely):
+    def test_is_degraded_while_the_database_is_away_and_tells_strangers_no_reason(self, lonely):
+        answer = lonely.get("/health/ready")
+
+        assert (answer.status_code, answer.json["status"]) == (200, "degraded")
+        assert answer.json["checks"]["database"] == {"status": "degraded"}
+        assert "127.0.0.1" not in answer.text
+
+    def test_is_unhealthy_while_neither_database_nor_spool_takes_a_delivery(self, lonely, tmp_path):
+        (tmp_path / "var").write_text("a file where the spool's folder should be")
+
         answer = lonely.get("/health/ready")
 
         assert (answer.status_code, answer.json["status"]) == (503, "unhealthy")
-        assert answer.json["checks"]["database"] == {"status": "unhealthy"}
-        assert "127.0.0.1" not in answer.text
 
-    def test_is_unhealthy_without_a_place_for_this_months_entries(self, client, query):
-        ((partition,),) = query("SELECT to_char(now(), '\"audit_logs_\"YYYY_MM')")
-        query(f"ALTER TABLE audit_logs DETACH PARTITION {partition}")
+    def test_is_degraded_without_a_spool(self, client, tmp_path):
+        (tmp_path / "var").write_text("a file where the spool's folder should be")
 
-        assert client.get("/health/ready").status_code == 503
+        answer = client.get("/health/ready")
 
-    def test_warns_of_a_missing_month_and_goes_on(self, client, query):
-        ((partition,),) = query("SELECT to_char(now() + interval '1 month', '\"audit_logs_\"YYYY_MM')")
+        assert (answer.status_code, answer.json["checks"]["spool"]) == (200, {"status": "degraded"})
+
+    @pytest.mark.parametrize("ahead", ["0 months", "1 month"])
+    def test_warns_of_a_month_without_a_place_for_its_entries(self, client, query, ahead):
+        ((partition,),) = query("SELECT to_char(now() + %s::interval, '\"audit_logs_\"YYYY_MM')", ahead)
         query(f"DROP TABLE {partition}")
 
         answer = client.get("/health/ready")
@@ -63,7 +72,7 @@ class TestDetailed:
     def test_tells_each_check_with_its_time(self, client):
         answer = client.get("/health/detailed").json
 
-        assert set(answer["checks"]) == {"database", "environment", "migrations", "memory", "pool"}
+        assert set(answer["checks"]) == {"database", "environment", "spool", "migrations", "memory", "pool"}
         assert all(check["responseTime"] >= 0 for check in answer["checks"].values())
         assert answer["checks"]["migrations"]["current"] == answer["checks"]["migrations"]["head"]
         assert answer["version"]

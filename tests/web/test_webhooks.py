@@ -3,7 +3,9 @@ from uuid import UUID
 
 import pytest
 
+from calyapp.app import create_app
 from calyapp.calls.event import Route
+from calyapp.config import Settings
 
 ROUTES = [route.value for route in Route]
 
@@ -296,3 +298,90 @@ class TestWhoseCall:
         assert {UUID(owner) for (owner,) in query("SELECT client_id::text FROM deliveries WHERE repeats = 0")} >= {
             other.id
         }
+
+
+class TestWithoutDatabase:
+    @pytest.fixture
+    def away(self, app, tenant, tmp_path):
+        """A worker that starts while the database is away, with a copy of the directory or without."""
+        parts = app.extensions["caly"]
+        opened = []
+
+        def begin(*, copy: bool = True, **environment: str):
+            if copy:
+                parts.directory.refresh()
+            variables = {"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly", **environment}
+            opened.append(create_app(Settings.from_env(variables)))
+            return opened[-1].test_client()
+
+        yield begin
+        for application in opened:
+            application.extensions["caly"].close()
+
+    @pytest.fixture
+    def replayed(self, app, query):
+        """What is on record once the database is back."""
+
+        def calls() -> list[tuple]:
+            app.extensions["caly"].replay.turn()
+            return query("SELECT id::text, client_id::text FROM calls")
+
+        return calls
+
+    def test_a_call_is_answered_with_its_stream_and_recorded_later(self, away, tenant, start, replayed):
+        answer = away().post("/webhooks/exotel/call-start", query_string={"key": tenant.key}, data=start)
+
+        call_id = parse_qs(urlsplit(answer.json["url"]).query)["callId"][0]
+        assert answer.status_code == 200
+        assert replayed() == [(call_id, str(tenant.id))]
+
+    def test_a_number_without_a_key_is_answered_with_its_stream(self, away, tenant, start, replayed):
+        answer = away().post("/webhooks/exotel/call-start", data=start)
+
+        assert replayed() == [(parse_qs(urlsplit(answer.json["url"]).query)["callId"][0], str(tenant.id))]
+
+    def test_a_key_is_enough_without_any_directory(self, away, tenant, start, replayed):
+        answer = away(copy=False).post("/webhooks/exotel/call-start", query_string={"key": tenant.key}, data=start)
+
+        assert replayed() == [(parse_qs(urlsplit(answer.json["url"]).query)["callId"][0], str(tenant.id))]
+
+    def test_a_key_that_was_retired_is_refused_or_not_replayed(self, app, away, tenant, start, replayed):
+        parts = app.extensions["caly"]
+        parts.clients.rotate_key(tenant.id)
+        parts.clients.retire_keys(tenant.id)
+
+        blind = away(copy=False).post("/webhooks/exotel/call-end", query_string={"key": tenant.key}, data=start)
+        told = away().post("/webhooks/exotel/call-end", query_string={"key": tenant.key}, data=start)
+
+        assert (blind.status_code, told.status_code) == (200, 401)
+        assert replayed() == []
+        assert len(parts.journal.quarantined()) == 1
+
+    def test_what_nobody_can_be_found_for_is_kept_and_only_a_call_start_is_refused(self, away, start, replayed):
+        blind = away(copy=False)
+
+        ended = blind.post("/webhooks/exotel/call-end", data=start)
+        started = blind.post("/webhooks/exotel/call-start", data=start)
+
+        assert (ended.status_code, started.status_code, started.json["error"]["code"]) == (200, 404, "NOT_FOUND")
+        assert len(replayed()) == 1
+
+    def test_the_status_is_the_one_that_the_delivery_reports(self, away, tenant):
+        fields = {"CallSid": "sid-1", "CallStatus": "in-progress"}
+
+        answer = away().post("/webhooks/exotel/call-status", query_string={"key": tenant.key}, data=fields)
+
+        assert answer.json == {"success": True, "status": "in-progress"}
+
+    def test_a_wrong_key_stays_wrong(self, away, start):
+        answer = away().post("/webhooks/exotel/call-start", query_string={"key": "cwk_" + "A" * 56}, data=start)
+
+        assert answer.status_code == 401
+
+    def test_it_is_refused_where_the_spool_cannot_take_it_either(self, away, tenant, start, tmp_path):
+        lonely = away()
+        (tmp_path / "var" / "spool" / "journal.db").mkdir()
+
+        answer = lonely.post("/webhooks/exotel/call-start", query_string={"key": tenant.key}, data=start)
+
+        assert (answer.status_code, answer.json["error"]["code"]) == (500, "DATABASE_ERROR")

@@ -1,5 +1,6 @@
 """Counts what is limited: in Redis for all workers and machines together, here alone while Redis is away or slow."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from calyapp import metrics
-from calyapp.web.pipeline.outage import Outage
+from calyapp.breaker import Breaker
 
 PATIENCE_SECONDS = 0.05
 REDIS_OPTIONS = {
@@ -20,6 +21,7 @@ REDIS_OPTIONS = {
     "retry": Retry(NoBackoff(), 0),  # the library's default waits for seconds
 }
 _MOST_WINDOWS = 10_000
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +64,25 @@ class HitCounter:
         self._shared = _Windows(limiter.storage, clock)
         self._faults = limiter.storage.base_exceptions
         self._own = _Windows(MemoryStorage(), clock)
-        self._outage = Outage(clock)
+        self._breaker = Breaker(failures=1, pause=1.0, longest_pause=32.0, on_change=_tell, clock=clock)
 
     def hit(self, limit: RateLimitItem, *key: str) -> Hits:
         """Count one. Never raises for the storage: what cannot be counted for all is counted for this worker."""
         name = limit.key_for(*key)
-        if attempt := self._outage.may_try():
+        if (attempt := self._breaker.may_try()) is not None:
             try:
                 hits = self._shared.hit(limit, name)
             except self._faults:
-                self._outage.failed(attempt)
+                self._breaker.failed(attempt)
             else:
-                self._outage.succeeded(attempt)
+                self._breaker.succeeded(attempt)
                 return hits
         metrics.RATE_LIMIT_FALLBACKS.inc()
         return self._own.hit(limit, name)
+
+
+def _tell(is_open: bool) -> None:
+    if is_open:
+        _log.warning("the limits' storage is away or slow: each worker counts for itself", exc_info=True)
+    else:
+        _log.info("the limits' storage is back")

@@ -17,6 +17,8 @@ from calyapp.web.pipeline.hit_counter import REDIS_OPTIONS, HitCounter, Hits
 from calyapp.web.pipeline.proxy import client_address
 from calyapp.web.routing import GuardedRule, Profile
 
+_FLOOD = 10  # times its limit: more than that is no traffic, but a fault or an attack
+
 
 def install(app: Flask, services: Services) -> None:
     """After the guard has looked who it is, and before it turns anybody away: refusals are limited too."""
@@ -52,8 +54,8 @@ class _RateLimits:
         }
 
     def count(self) -> None:
-        """Raises `RateLimitError` for one too many."""
-        g.hits = None
+        """Raises `RateLimitError` for one too many, unless it is a client's delivery: that can wait, on the spool."""
+        g.hits, g.is_over_limit = None, False
         rule = request.url_rule
         if not isinstance(rule, GuardedRule) or rule.limit is None:
             return
@@ -63,7 +65,9 @@ class _RateLimits:
             self._throttled_trail.note(("limit", *key), _entry(rule.limit, limit))
         if g.hits.count > limit.amount:
             metrics.RATE_LIMIT_EXCEEDED.labels(rule.limit).inc()
-            raise _refusal(limit, g.hits)
+            g.is_over_limit = True
+            if not _can_wait(rule) or g.hits.count > limit.amount * _FLOOD:
+                raise _refusal(limit, g.hits)
 
     def show(self, response: Response) -> Response:
         """Tell the caller how the window stands."""
@@ -72,6 +76,11 @@ class _RateLimits:
             response.headers["X-RateLimit-Remaining"] = str(max(0, g.limit.amount - hits.count))
             response.headers["X-RateLimit-Reset"] = str(math.ceil(hits.resets_at))
         return response
+
+
+def _can_wait(rule: GuardedRule) -> bool:
+    """Exotel drops what is refused, so a known client's deliveries are taken all the same."""
+    return bool(g.client_id) and rule.limit is Profile.WEBHOOK
 
 
 def _refusal(limit: RateLimitItem, hits: Hits) -> RateLimitError:
@@ -83,7 +92,7 @@ def _refusal(limit: RateLimitItem, hits: Hits) -> RateLimitError:
 
 def _whom(rule: GuardedRule) -> tuple[str, ...]:
     """By whom and where it is counted."""
-    if g.client_id and rule.limit is Profile.WEBHOOK:
+    if _can_wait(rule):
         return "client", str(g.client_id), rule.endpoint
     return "address", _neighbourhood(client_address() or "")
 

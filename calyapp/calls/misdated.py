@@ -1,0 +1,27 @@
+"""Deliveries that arrived while the machine's clock was wrong. Pure."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from calyapp.calls.event import CallEvent
+from calyapp.calls.state import SOURCED, CallView, Source, Sourced
+
+# Longer than any spool is left to itself, and shorter than the months that the trail keeps a place for.
+_OLDEST = timedelta(days=31)
+_NEWEST = timedelta(minutes=5)
+
+
+def mended(event: CallEvent, now: datetime) -> CallEvent:
+    """The event; as of `now` if its arrival lies in the future, or before any time that a spool keeps."""
+    if now - _OLDEST <= event.arrival.at <= now + _NEWEST:
+        return event
+    return replace(event, arrival=replace(event.arrival, at=now), view=_arrived(event.view, now))
+
+
+def _arrived(view: CallView, now: datetime) -> CallView:
+    """What it knows from its time of arrival only, it knows from `now`."""
+    known = {name: getattr(view, name) for name in SOURCED}
+    wrong = [name for name, value in known.items() if value and value.source is Source.ARRIVAL]
+    changes: dict[str, Any] = {name: Sourced(Source.ARRIVAL, now) for name in wrong}
+    return replace(view, **changes)

@@ -1,0 +1,181 @@
+"""From the spool onto the record, once the database is back: oldest first, every client in turn, nobody blocking.
+
+On each host one process at a time does it, whoever holds the lock on a file. Wherever it dies, another goes on; what
+was recorded already is a repeat.
+"""
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from calyapp import clock, metrics
+from calyapp.audit import trail
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+from calyapp.calls import frame, misdated
+from calyapp.calls.degraded_mode import DegradedMode
+from calyapp.calls.event import CallEvent
+from calyapp.calls.frame import UnreadableFrameError
+from calyapp.calls.intake import Intake
+from calyapp.clients.directory import Directory
+from calyapp.clients.keys import Claim
+from calyapp.db.engine import Pool
+from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected, NotFoundError
+from calyapp.spool.journal import Journal, Lane, SpoolError, Waiting
+
+_BATCH = 32  # of each client: as many are recorded again, as repeats, if the process dies
+_POSTPONED_SECONDS = 10.0
+_REST = 4.0  # for what came over a limit, times as long as its work took: the machine belongs to the others
+_TELL_SECONDS = 60.0
+_log = logging.getLogger(__name__)
+
+
+class AlreadyReplayingError(Exception):
+    """Another process of this host is at it."""
+
+
+class Replay:
+    """Drains the journal of this host."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        intake: Intake,
+        directory: Directory,
+        pool: Pool,
+        degraded_mode: DegradedMode,
+        lock: Path,
+    ) -> None:
+        self._journal = journal
+        self._intake = intake
+        self._directory = directory
+        self._pool = pool
+        self._degraded_mode = degraded_mode
+        self._lock = lock
+        self._stopping = threading.Event()
+        self._told_at = time.monotonic()
+
+    def turn(self) -> None:
+        """Replay all that waits, if there is any, the database takes it, and no other process is at it."""
+        try:
+            if self._has_work() and not self._pool.is_away:
+                for _ in self.run():
+                    pass
+        except (AlreadyReplayingError, SpoolError):
+            return  # of a spool that cannot be read, its health check tells
+
+    def run(self) -> Iterator[int]:
+        """Replay all that waits, yielding how many deliveries were dealt with. Ends early if the database goes away.
+
+        Raises `AlreadyReplayingError`.
+        """
+        with self._elected():
+            try:
+                self._degraded_mode.tell(self._pool)
+                yield from self._drain()
+                self._tell()
+            except DatabaseAway:
+                _log.warning("the replay rests: the database is away")
+
+    def stop(self) -> None:
+        """Let a run end after the delivery that it is at, and begin no other."""
+        self._stopping.set()
+
+    def _drain(self) -> Iterator[int]:
+        while not self._stopping.is_set():
+            if waiting := self._journal.waiting(Lane.AWAY, _BATCH):
+                dealt_with = self._replay(waiting)
+            elif waiting := self._journal.waiting(Lane.DEFERRED, _BATCH):
+                began = time.monotonic()
+                dealt_with = self._replay(waiting)
+                self._stopping.wait((time.monotonic() - began) * _REST)
+            else:
+                return
+            if dealt_with == 0:
+                return  # none of these can be recorded yet: it is not for them alone
+            yield dealt_with
+            if time.monotonic() - self._told_at >= _TELL_SECONDS:
+                self._tell()  # what keeps coming over a limit has no end
+
+    def _replay(self, waiting: list[Waiting]) -> int:
+        """How many are no longer waiting. Raises `DatabaseAway`, after those before it were taken off the spool."""
+        recorded: list[int] = []
+        quarantined = 0
+        try:
+            for one in waiting:
+                if self._stopping.is_set():
+                    break
+                try:
+                    self._record(one)
+                    recorded.append(one.id)
+                except DatabaseRejected as rejected:
+                    self._quarantine(one, rejected.reason)
+                    quarantined += 1
+                except DatabaseError as error:
+                    # It may be this one alone, whose call somebody holds: the others are not to wait behind it.
+                    self._journal.postpone(one.id, _POSTPONED_SECONDS)
+                    if isinstance(error, DatabaseAway):
+                        raise
+                    _log.critical("a delivery on the spool cannot be recorded yet", exc_info=True)
+                except Exception as error:  # a fault of ours in one delivery is no reason to keep the others
+                    self._quarantine(one, _reason(error))
+                    quarantined += 1
+        finally:
+            self._journal.done(recorded)
+            metrics.SPOOL_REPLAYED.labels("recorded").inc(len(recorded))
+        return len(recorded) + quarantined
+
+    def _record(self, one: Waiting) -> None:
+        event = misdated.mended(frame.load(one.content), clock.now())
+        self._intake.record(self._confirmed(event))
+
+    def _confirmed(self, event: CallEvent) -> CallEvent:
+        """Raises `NotFoundError` if the key that it came with is not valid, or its client is gone."""
+        if event.key_version is None or event.client_id is None:
+            return event
+        if self._directory.accepts(Claim(event.client_id, event.key_version)) is None:
+            raise NotFoundError("The webhook key was retired, or its client does not exist")
+        return event
+
+    def _quarantine(self, one: Waiting, reason: str) -> None:
+        self._journal.quarantine(one.id, reason)
+        metrics.SPOOL_REPLAYED.labels("quarantined").inc()
+        _log.error("a delivery on the spool was put into quarantine: %s", reason)
+
+    def _has_work(self) -> bool:
+        waits = any(self._journal.waiting(lane, each=1) for lane in Lane)
+        return waits or any(self._journal.counts().values()) or self._degraded_mode.is_untold()
+
+    def _tell(self) -> None:
+        """Tell the trail how many were replayed since it was told last."""
+        self._told_at = time.monotonic()
+        if counts := {name: count for name, count in self._journal.counts().items() if count}:
+            described = "Deliveries replayed from the spool"
+            trail.write(self._pool, Entry.now(EventType.SPOOL_REPLAYED, described, resource="spool", metadata=counts))
+            self._journal.settle(counts)
+
+    @contextmanager
+    def _elected(self) -> Iterator[None]:
+        self._lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise AlreadyReplayingError from None
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _reason(refusal: Exception) -> str:
+    if isinstance(refusal, UnreadableFrameError | NotFoundError):
+        return str(refusal)
+    _log.critical("a delivery on the spool fails in an unexpected way", exc_info=refusal)
+    return f"unexpected {type(refusal).__name__}"

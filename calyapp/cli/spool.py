@@ -1,0 +1,147 @@
+"""`flask caly spool …`: deliveries that wait on this host's disk, and those that the database refused."""
+
+import sys
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from calyapp import clock
+from calyapp.audit import trail
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+from calyapp.calls import frame
+from calyapp.calls.frame import UnreadableFrameError
+from calyapp.calls.replay import AlreadyReplayingError
+from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.output import print_record, print_rows
+from calyapp.spool.journal import Quarantined
+
+spool = AppGroup("spool", help="Deliveries that wait on this host's disk for their place in the database.")
+quarantine = AppGroup("quarantine", help="Deliveries that the database refused, or that nobody owns.")
+spool.add_command(quarantine)
+frame_id = click.argument("frame_id", type=int, metavar="ID")
+
+
+@spool.command()
+@as_json
+@explains_errors
+def status(as_json: bool) -> None:
+    """Show how many deliveries wait, and for how long the oldest of them has. Exit code 1 if any is in quarantine."""
+    found = services().journal.status()
+    oldest = (clock.now() - found.oldest_at).total_seconds() if found.oldest_at else 0.0
+    summary = {
+        "depth": found.depth,
+        "oldestSeconds": round(max(0.0, oldest), 1),
+        "quarantined": found.quarantined,
+        "bytes": found.bytes,
+    }
+    print_record(summary, as_json)
+    if found.quarantined:
+        raise SystemExit(1)
+
+
+@spool.command()
+@as_json
+@explains_errors
+def replay(as_json: bool) -> None:
+    """Record what waits now, instead of leaving it to the service. Exit code 1 if something still waits afterwards."""
+    journal = services().journal
+    replayed = 0
+    with click.progressbar(length=journal.status().depth, label="deliveries", file=sys.stderr, show_pos=True) as bar:
+        try:
+            for count in services().replay.run():
+                replayed += count
+                bar.update(count)
+        except AlreadyReplayingError:
+            raise click.ClickException(
+                "The service is replaying at this moment; see `flask caly spool status`."
+            ) from None
+    waiting = journal.status().depth
+    print_record({"replayed": replayed, "waiting": waiting}, as_json)
+    if waiting:
+        raise SystemExit(1)
+
+
+@quarantine.command("list")
+@as_json
+@explains_errors
+def list_quarantined(as_json: bool) -> None:
+    """List the deliveries in quarantine, with the reason of each."""
+    print_rows([_summary(one) for one in services().journal.quarantined()], as_json)
+
+
+@quarantine.command("show")
+@frame_id
+@as_json
+@explains_errors
+def show_quarantined(frame_id: int, as_json: bool) -> None:
+    """Show one delivery in quarantine with all its parameters: telephone numbers are among them."""
+    one = _find(frame_id)
+    try:
+        event = frame.load(one.content)
+    except UnreadableFrameError as error:
+        print_record(_summary(one) | {"content": str(error)}, as_json)
+        return
+    known = {
+        "route": event.route.value,
+        "callSid": event.call_sid,
+        "digest": event.digest.hex(),
+        "requestId": event.arrival.request_id,
+        "parameters": [f"{name}={text}" for name, text in event.parameters],
+    }
+    print_record(_summary(one) | known, as_json)
+
+
+@quarantine.command()
+@click.argument("frame_ids", type=int, nargs=-1, metavar="[ID]…")
+@click.option("--all", "everything", is_flag=True, help="All that are in quarantine.")
+@as_json
+@explains_errors
+def retry(frame_ids: tuple[int, ...], everything: bool, as_json: bool) -> None:
+    """Let deliveries in quarantine be replayed once more, after their reason was mended."""
+    if bool(frame_ids) == everything:
+        raise click.UsageError("Name the deliveries, or --all.")
+    journal = services().journal
+    chosen = [one.id for one in journal.quarantined()] if everything else frame_ids
+    retried = [chosen_id for chosen_id in chosen if journal.retry(chosen_id)]
+    if missing := set(chosen) - set(retried):
+        raise click.ClickException(f"Not in quarantine: {', '.join(map(str, sorted(missing)))}")
+    print_record({"retried": len(retried)}, as_json)
+
+
+@quarantine.command()
+@frame_id
+@click.confirmation_option(prompt="The delivery was acknowledged to Exotel. Drop it for good?")
+@as_json
+@explains_errors
+def drop(frame_id: int, as_json: bool) -> None:
+    """Drop a delivery in quarantine for good. The trail keeps that it was, and why it was there."""
+    one = _find(frame_id)
+    entry = Entry.now(
+        EventType.DELIVERY_DROPPED,
+        "Delivery dropped from quarantine",
+        client_id=one.client_id,
+        resource="spool",
+        resource_id=str(one.id),
+        metadata={"reason": one.reason, "arrivedAt": clock.iso(one.arrived_at), "via": "command line"},
+    )
+    trail.write(services().database.records, entry)
+    services().journal.drop(frame_id)
+    print_record({"dropped": frame_id}, as_json)
+
+
+def _find(frame_id: int) -> Quarantined:
+    for one in services().journal.quarantined():
+        if one.id == frame_id:
+            return one
+    raise click.ClickException(f"Not in quarantine: {frame_id}")
+
+
+def _summary(one: Quarantined) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "arrivedAt": clock.iso(one.arrived_at),
+        "clientId": str(one.client_id) if one.client_id else None,
+        "reason": one.reason,
+    }

@@ -1,0 +1,1 @@
+"""Deliveries that wait on disk while PostgreSQL cannot take them."""

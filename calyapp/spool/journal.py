@@ -1,0 +1,278 @@
+"""The durable queue for deliveries while PostgreSQL cannot take them: bytes in, bytes out, one journal per host.
+
+All worker processes and threads share it. Knows nothing of calls, HTTP or PostgreSQL.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import chain, zip_longest
+from pathlib import Path
+from uuid import UUID
+
+from calyapp.spool import rows
+from calyapp.spool.files import RESERVE
+from calyapp.spool.rows import PAGE, Row
+from calyapp.spool.transactions import WAL_REFUSED, SpoolError, Transactions
+
+__all__ = ["Journal", "Lane", "Quarantined", "SpoolError", "Status", "Waiting"]
+
+LEAST_BYTES = 16 * 1024 * 1024
+LARGEST_FRAME = 1536 * 1024
+_ORDINARY_FRAME = 64 * 1024
+# The -wal file is written back at 1 MB; the largest frame and the largest batch of done() may come on top.
+_WAL_BYTES = 4 * 1024 * 1024
+_BATCH = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_READY = "reason IS NULL AND not_before = 0"
+
+
+class Lane(StrEnum):
+    """Why a frame waits: the database is away, or its client is over its limit."""
+
+    AWAY = "away"
+    DEFERRED = "deferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A frame that may be tried now."""
+
+    id: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A frame that is not tried any more, and why."""
+
+    id: int
+    client_id: UUID | None
+    arrived_at: datetime
+    reason: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Frames that wait in both lanes and in the deferred one, the oldest arrival among them, frames in quarantine,
+    bytes on disk, and damaged files lying in the folder."""
+
+    depth: int
+    deferred: int
+    oldest_at: datetime | None
+    quarantined: int
+    bytes: int
+    set_aside: int
+
+
+class Journal:
+    """A queue in a folder on a local disk, which it keeps below `max_bytes` (at least LEAST_BYTES).
+
+    Nothing is opened before it is needed. Every method raises SpoolError if the folder or the file cannot be used.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
+        self._pages = (max(max_bytes, LEAST_BYTES) - _WAL_BYTES - RESERVE) // PAGE
+        self._clock = clock
+        self._transactions = Transactions(folder, self._pages, clock)
+        self._run = self._transactions.run
+
+    def append(
+        self, content: bytes, *, client_id: UUID | None, lane: Lane, arrived_at: datetime, reason: str | None = None
+    ) -> None:
+        """Keep a frame; it is on disk when this returns. With a reason it goes straight into quarantine.
+
+        Raises SpoolError, and keeps nothing, where that cannot be promised; for DEFERRED already at half capacity,
+        so that one client's flood does not take the room that an outage needs.
+        """
+        client, microseconds = str(client_id or ""), (arrived_at - _EPOCH) // timedelta(microseconds=1)
+
+        def work(db: sqlite3.Connection) -> None:
+            self._check_room(db, lane, len(content))
+            frame = rows.last_id(db) + 1
+            checksum = rows.checksum(frame, lane, client, microseconds, content)
+            rows.insert(db, [Row(frame, lane, client, microseconds, checksum, 0, reason, content)])
+            if reason is not None:
+                _count(db, "quarantined", 1)
+
+        self._run(work, frees=False)
+
+    def waiting(self, lane: Lane, each: int) -> list[Waiting]:
+        """The oldest frames of every client, up to `each`, clients in turn; those without a client are one client."""
+
+        def work(db: sqlite3.Connection) -> list[Waiting]:
+            self._end_postponements(db)
+            turns = zip_longest(*[_oldest(db, lane, client, each) for client in _clients(db, lane)])
+            return [Waiting(row.id, row.content) for row in chain.from_iterable(turns) if row and _is_sound(db, row)]
+
+        return self._run(work)
+
+    def done(self, ids: Sequence[int]) -> None:
+        """Forget these frames, and count them as replayed."""
+        for start in range(0, len(ids), _BATCH):  # a bounded transaction each
+            self._run(lambda db, batch=ids[start : start + _BATCH]: _replayed(db, batch))  # type: ignore[misc]
+
+    def quarantine(self, id: int, reason: str) -> None:
+        """Do not offer this frame again, and say why."""
+        self._run(lambda db: _quarantine(db, id, reason))
+
+    def postpone(self, id: int, seconds: float) -> None:
+        """Do not offer this frame for a while."""
+        until = self._clock() + seconds
+        self._run(lambda db: db.execute("UPDATE frames SET not_before = ? WHERE id = ?", (until, id)))
+
+    def quarantined(self) -> list[Quarantined]:
+        """All frames in quarantine, the oldest first."""
+        query = f"SELECT {rows.COLUMNS} FROM frames WHERE reason IS NOT NULL ORDER BY arrived_at, id"  # nosec B608 # our words
+        return self._run(lambda db: [_as_quarantined(Row(*row)) for row in db.execute(query)])
+
+    def retry(self, id: int) -> bool:
+        """Offer it again; False if there is no such frame in quarantine."""
+        statement = "UPDATE frames SET reason = NULL, not_before = 0 WHERE id = ? AND reason IS NOT NULL"
+        return self._run(lambda db: db.execute(statement, (id,)).rowcount > 0)
+
+    def drop(self, id: int) -> bool:
+        """Forget it; False if there is no such frame in quarantine."""
+        statement = "DELETE FROM frames WHERE id = ? AND reason IS NOT NULL"
+        return self._run(lambda db: db.execute(statement, (id,)).rowcount > 0)
+
+    def counts(self) -> dict[str, int]:
+        """Frames replayed and quarantined since last settled."""
+        none = {"replayed": 0, "quarantined": 0}
+        return self._run(lambda db: none | dict(db.execute("SELECT name, number FROM counts")))
+
+    def settle(self, counts: Mapping[str, int]) -> None:
+        """Take off what was reported."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for name, number in counts.items():
+                _count(db, name, -number)
+
+        self._run(work)
+
+    def remember(self, name: str, text: str) -> None:
+        """Keep a note, unless there is one of that name."""
+        self._run(lambda db: db.execute("INSERT OR IGNORE INTO notes VALUES (?, ?)", (name, text)), frees=False)
+
+    def recall(self, name: str) -> str | None:
+        """The note of that name."""
+        found = self._run(lambda db: db.execute("SELECT text FROM notes WHERE name = ?", (name,)).fetchone())
+        return None if found is None else str(found[0])
+
+    def forget(self, name: str) -> None:
+        """Remove the note of that name."""
+        self._run(lambda db: db.execute("DELETE FROM notes WHERE name = ?", (name,)))
+
+    def status(self) -> Status:
+        """How much waits, and since when."""
+        return self._run(self._status)
+
+    def has_room(self) -> bool:
+        """Whether a frame of the lane AWAY would be taken now."""
+        try:
+            self._run(lambda db: self._check_room(db, Lane.AWAY, _ORDINARY_FRAME), frees=False)
+        except SpoolError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of the file; the next use opens it again."""
+        self._transactions.close()
+
+    def _check_room(self, db: sqlite3.Connection, lane: Lane, size: int) -> None:
+        """Raise SpoolError if a frame of that size cannot be taken: before what deleting needs is gone."""
+        if size > LARGEST_FRAME:
+            raise SpoolError("The frame is larger than the spool takes.")
+        try:
+            self._transactions.folder.make_reserve()
+        except OSError:
+            raise SpoolError("The disk of the spool is full.") from None
+        if self._transactions.folder.free_bytes() < LARGEST_FRAME or self._transactions.wal_bytes() > WAL_REFUSED:
+            raise SpoolError("The disk of the spool is full.")
+        used = rows.pragma(db, "page_count") - rows.pragma(db, "freelist_count") + size // PAGE
+        share = 2 if lane is Lane.DEFERRED else 16 / 15  # the last sixteenth is for reasons and for indexes
+        if used * share > self._pages:
+            raise SpoolError("The spool is full.")
+
+    def _end_postponements(self, db: sqlite3.Connection) -> None:
+        # Two steps: so asking writes nothing while none is due.
+        due = "reason IS NULL AND not_before > 0 AND not_before <= ?"
+        now = (self._clock(),)
+        if db.execute(f"SELECT 1 FROM frames WHERE {due} LIMIT 1", now).fetchone():  # nosec B608 # our words
+            db.execute(f"UPDATE frames SET not_before = 0 WHERE {due}", now)  # nosec B608 # our words
+
+    def _status(self, db: sqlite3.Connection) -> Status:
+        depth, deferred, oldest = 0, 0, []
+        for ready in (_READY, "reason IS NULL AND not_before > 0"):
+            query = f"SELECT lane, count(*), min(arrived_at) FROM frames WHERE {ready} GROUP BY lane"  # nosec B608 # our words
+            for lane, count, first in db.execute(query):
+                depth += count
+                deferred += count if lane == Lane.DEFERRED else 0
+                oldest.append(first)
+        (quarantined,) = db.execute("SELECT count(*) FROM frames WHERE reason IS NOT NULL").fetchone()
+        oldest_at = _moment(min(oldest)) if oldest else None
+        return Status(
+            depth,
+            deferred,
+            oldest_at,
+            quarantined,
+            self._transactions.folder.bytes(),
+            self._transactions.folder.set_aside(),
+        )
+
+
+def _clients(db: sqlite3.Connection, lane: Lane) -> Iterator[str]:
+    """Every client with a frame that is ready, by one step in the index each: however many frames one has."""
+    query = f"SELECT client FROM frames WHERE {_READY} AND lane = ? AND client > ? ORDER BY client LIMIT 1"  # nosec B608 # our words
+    found = db.execute(query.replace(">", ">="), (lane, "")).fetchone()
+    while found:
+        yield found[0]
+        found = db.execute(query, (lane, found[0])).fetchone()
+
+
+def _oldest(db: sqlite3.Connection, lane: Lane, client: str, most: int) -> list[Row]:
+    query = f"SELECT {rows.COLUMNS} FROM frames WHERE {_READY} AND lane = ? AND client = ? ORDER BY id LIMIT ?"  # nosec B608 # our words
+    return [Row(*row) for row in db.execute(query, (lane, client, most))]
+
+
+def _is_sound(db: sqlite3.Connection, row: Row) -> bool:
+    if not row.intact:
+        _quarantine(db, row.id, "damaged on disk: its checksum does not match")
+    return row.intact
+
+
+def _quarantine(db: sqlite3.Connection, id: int, reason: str) -> None:
+    changed = db.execute("UPDATE frames SET reason = ? WHERE id = ? AND reason IS NULL", (reason, id))
+    _count(db, "quarantined", changed.rowcount)
+
+
+def _replayed(db: sqlite3.Connection, ids: Sequence[int]) -> None:
+    gone = db.executemany("DELETE FROM frames WHERE id = ?", [(id,) for id in ids])
+    _count(db, "replayed", gone.rowcount)
+
+
+def _count(db: sqlite3.Connection, name: str, number: int) -> None:
+    statement = "INSERT INTO counts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET number = number + excluded.number"
+    db.execute(statement, (name, number))
+
+
+def _as_quarantined(row: Row) -> Quarantined:
+    return Quarantined(row.id, _client_id(row.client), _moment(row.arrived_at), row.reason or "", row.content)
+
+
+def _client_id(client: str) -> UUID | None:
+    try:
+        return UUID(client)
+    except ValueError:  # none, or damaged
+        return None
+
+
+def _moment(microseconds: int) -> datetime:
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:  # damaged
+        return _EPOCH

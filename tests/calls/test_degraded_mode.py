@@ -1,0 +1,56 @@
+import pytest
+
+from calyapp.calls.degraded_mode import DegradedMode
+from calyapp.errors import DatabaseAway
+
+
+@pytest.fixture
+def degraded(services):
+    return DegradedMode(services.journal)
+
+
+def told(query) -> list[tuple]:
+    return query("SELECT event_type, id FROM audit_logs ORDER BY created_at")
+
+
+class TestTell:
+    def test_tells_nothing_where_nothing_was(self, services, degraded, query):
+        degraded.tell(services.database.ingest)
+
+        assert told(query) == []
+
+    def test_tells_once_when_it_began_and_that_it_is_over(self, services, degraded, query):
+        degraded.changed(True)
+        degraded.changed(True)  # another worker, or the same again
+        degraded.changed(False)
+
+        degraded.tell(services.database.ingest)
+        degraded.tell(services.database.ingest)
+
+        assert [row[0] for row in told(query)] == ["DEGRADED_MODE_ENTERED", "DEGRADED_MODE_LEFT"]
+        assert not degraded.is_untold()
+
+    def test_keeps_for_later_what_the_trail_cannot_take(self, services_without_database):
+        degraded = DegradedMode(services_without_database.journal)
+        degraded.changed(True)
+
+        with pytest.raises(DatabaseAway):
+            degraded.tell(services_without_database.database.ingest)
+
+        assert degraded.is_untold()
+
+    def test_outlives_the_process_that_saw_it(self, services, degraded, query):
+        degraded.changed(True)
+
+        DegradedMode(services.journal).tell(services.database.ingest)
+
+        assert len(told(query)) == 2
+
+
+def test_a_spool_that_cannot_be_written_is_logged_and_no_more(services, degraded, caplog):
+    services.settings.spool_dir.parent.mkdir(parents=True)
+    services.settings.spool_dir.write_text("a file where the folder should be")
+
+    degraded.changed(True)
+
+    assert "the spool cannot be written" in caplog.text

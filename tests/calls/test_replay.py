@@ -1,0 +1,244 @@
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from events import event
+
+from calyapp.calls import frame
+from calyapp.calls.replay import AlreadyReplayingError, Replay
+from calyapp.calls.state import CallView, Phase, Source, Sourced
+from calyapp.spool.journal import Lane
+
+
+@pytest.fixture
+def owner(services):
+    return services.clients.add("A", ["+918047112345"])
+
+
+@pytest.fixture
+def put(services):
+    """`put(event, lane)`: onto the spool."""
+
+    def append(delivery, lane: Lane = Lane.AWAY) -> None:
+        known = {"client_id": delivery.client_id, "lane": lane, "arrived_at": delivery.arrival.at}
+        services.journal.append(frame.dump(delivery), **known)
+
+    return append
+
+
+def drain(services) -> int:
+    return sum(services.replay.run())
+
+
+class TestRun:
+    def test_records_what_waits_as_it_arrived(self, services, owner, put, query):
+        delivery = event(client_id=owner.id)
+        put(delivery)
+
+        assert drain(services) == 1
+
+        assert query("SELECT client_id, encode(digest, 'hex'), received_at FROM deliveries") == [
+            (str(owner.id), delivery.digest.hex(), delivery.arrival.at)
+        ]
+        assert query("SELECT id FROM audit_logs WHERE call_id IS NOT NULL") == [(str(delivery.arrival.audit_id),)]
+        assert services.journal.status().depth == 0
+
+    def test_records_once_what_was_recorded_before_the_process_died(self, services, owner, put, query):
+        delivery = event(client_id=owner.id)
+        services.intake.record(delivery)
+        put(delivery)
+
+        drain(services)
+
+        assert query("SELECT repeats FROM deliveries") == [(1,)]
+        assert query("SELECT count(*) FROM audit_logs WHERE call_id IS NOT NULL") == [(1,)]
+
+    def test_records_what_came_over_a_limit_after_the_rest(self, services, owner, put, query):
+        late, first = event(client_id=owner.id), event(client_id=owner.id)
+        put(late, Lane.DEFERRED)
+        put(first)
+
+        drain(services)
+
+        assert [bytes(row[0]) for row in query("SELECT digest FROM deliveries ORDER BY xmin::text::bigint")] == [
+            first.digest,
+            late.digest,
+        ]
+
+    def test_takes_clients_in_turn(self, services, owner, put, query):
+        other = services.clients.add("B", [])
+        flood = [event(client_id=owner.id) for _ in range(20)]
+        for delivery in flood:
+            put(delivery)
+        put(event(client_id=other.id))
+
+        drain(services)
+
+        in_order = [row[0] for row in query("SELECT client_id FROM deliveries ORDER BY xmin::text::bigint")]
+        assert in_order.index(str(other.id)) <= 1
+
+    def test_finds_the_owner_of_what_nobody_could_be_asked_for(self, services, owner, put, query):
+        put(event(dialled="080 4711 2345"))
+
+        drain(services)
+
+        assert query("SELECT client_id FROM deliveries") == [(str(owner.id),)]
+
+    def test_quarantines_what_nobody_owns(self, services, put):
+        put(event(dialled="+918047119999"))
+
+        drain(services)
+
+        assert [one.reason for one in services.journal.quarantined()] == ["Client not found"]
+
+    def test_quarantines_what_came_with_a_key_that_was_retired(self, services, owner, put):
+        services.clients.rotate_key(owner.id)
+        services.clients.retire_keys(owner.id)
+        put(event(client_id=owner.id, key_version=1))
+        put(event(client_id=owner.id, key_version=2))
+
+        drain(services)
+
+        (quarantined,) = services.journal.quarantined()
+        assert "retired" in quarantined.reason
+
+    def test_quarantines_what_the_database_refuses_and_goes_on(self, services, owner, put, query):
+        query("ALTER TABLE deliveries ADD CONSTRAINT short CHECK (octet_length(payload::text) < 100)")
+        put(event(client_id=owner.id, parameters=[("CallSid", "x" * 100)]))
+        put(event(client_id=owner.id))
+
+        drain(services)
+
+        assert [one.reason for one in services.journal.quarantined()] == ["SQLSTATE 23514"]
+        assert query("SELECT count(*) FROM deliveries") == [(1,)]
+
+    def test_quarantines_what_cannot_be_read_and_goes_on(self, services, owner, put, query):
+        services.journal.append(b"no event", client_id=owner.id, lane=Lane.AWAY, arrived_at=datetime.now(UTC))
+        put(event(client_id=owner.id))
+
+        drain(services)
+
+        assert [one.reason for one in services.journal.quarantined()] == ["not an event: error"]
+        assert query("SELECT count(*) FROM deliveries") == [(1,)]
+
+    def test_leaves_what_cannot_be_recorded_yet_where_it_is(self, services, owner, put, query):
+        query("ALTER TABLE calls RENAME TO elsewhere")
+        put(event(client_id=owner.id))
+
+        drain(services)
+
+        assert (services.journal.status().depth, services.journal.quarantined()) == (1, [])
+
+    def test_does_not_wait_behind_a_call_that_somebody_holds(self, services, owner, put, query):
+        held, free = event(client_id=owner.id), event(client_id=owner.id)
+        services.intake.record(held)
+        query("BEGIN")
+        query("SELECT * FROM calls FOR UPDATE")
+        put(replace(held, digest=b"\1" * 32))
+        put(free)
+
+        drain(services)
+        drain(services)
+
+        assert query("SELECT count(*) FROM deliveries WHERE digest = %s", free.digest) == [(1,)]
+        assert services.journal.status().depth == 1
+        query("ROLLBACK")
+
+    def test_keeps_everything_while_the_database_is_away(self, services_without_database):
+        services = services_without_database
+        for _ in range(3):
+            services.reception.receive(event(client_id=uuid4()))
+
+        drain(services)
+
+        assert services.journal.status().depth == 3
+
+    def test_gives_what_a_wrong_clock_stamped_a_time_that_can_be(self, services, owner, put, query):
+        wrong = datetime(2035, 1, 1, tzinfo=UTC)
+        delivery = event(client_id=owner.id)
+        view = CallView(phase=Phase.RINGING, start_ts=Sourced(Source.ARRIVAL, wrong))
+        put(replace(delivery, arrival=replace(delivery.arrival, at=wrong), view=view))
+
+        drain(services)
+
+        ((received_at, start_ts),) = query("SELECT received_at, start_ts FROM deliveries JOIN calls USING (client_id)")
+        assert received_at == start_ts < wrong
+
+    def test_is_for_one_process_at_a_time(self, services, owner, put):
+        put(event(client_id=owner.id))
+        put(event(client_id=owner.id))
+        folder = services.settings.spool_dir
+        other = Replay(
+            services.journal,
+            services.intake,
+            services.directory,
+            services.database.ingest,
+            None,
+            folder / "replay.lock",
+        )
+        running = services.replay.run()
+        next(running)
+
+        with pytest.raises(AlreadyReplayingError):
+            next(other.run())
+        running.close()
+
+        assert list(services.replay.run()) == []
+
+    def test_ends_where_it_is_told_to(self, services, owner, put):
+        for _ in range(100):
+            put(event(client_id=owner.id))
+        running = services.replay.run()
+        next(running)
+
+        services.replay.stop()
+
+        assert list(running) == []
+        assert services.journal.status().depth > 0
+
+
+class TestTrail:
+    def test_is_told_how_many_were_replayed(self, services, owner, put, query):
+        put(event(client_id=owner.id))
+        put(event(client_id=owner.id), Lane.DEFERRED)
+        put(event(dialled="+918047119999"))
+
+        drain(services)
+        drain(services)
+
+        told = query("SELECT metadata FROM audit_logs WHERE event_type = 'SPOOL_REPLAYED'")
+        assert told == [({"replayed": 2, "quarantined": 1},)]
+
+    def test_is_told_of_a_degraded_mode_that_is_over(self, services, query):
+        degraded = services.replay
+        services.journal.remember("degraded since", '{"id": "' + str(uuid4()) + '", "at": "2026-11-22T09:00:00+00:00"}')
+
+        degraded.turn()
+        degraded.turn()
+
+        told = query("SELECT event_type, created_at FROM audit_logs WHERE event_type LIKE 'DEGRADED%%' ORDER BY 2")
+        assert [row[0] for row in told] == ["DEGRADED_MODE_ENTERED", "DEGRADED_MODE_LEFT"]
+        assert told[0][1] == datetime(2026, 11, 22, 9, tzinfo=UTC)
+
+
+class TestTurn:
+    def test_replays_on_a_thread_of_its_own(self, services, owner, put, query):
+        put(event(client_id=owner.id))
+
+        thread = threading.Thread(target=services.replay.turn)
+        thread.start()
+        thread.join()
+
+        assert query("SELECT count(*) FROM deliveries") == [(1,)]
+
+    def test_does_nothing_while_another_process_is_at_it(self, services, owner, put):
+        put(event(client_id=owner.id))
+        put(event(client_id=owner.id))
+        running = services.replay.run()
+        next(running)
+
+        services.replay.turn()
+
+        running.close()

@@ -1,0 +1,86 @@
+"""Which file is the journal: after a crash at each step, and with files that people put there."""
+
+from pathlib import Path
+
+import pytest
+
+from calyapp.spool.files import RESERVE, Folder
+
+
+def written(text: str, folder: Folder) -> None:
+    def make(path: Path) -> int:
+        path.write_text(text)
+        return 0
+
+    folder.replace(make)
+
+
+class TestCurrent:
+    def test_is_none_in_an_empty_folder(self, tmp_path: Path) -> None:
+        assert Folder(tmp_path).current() is None
+
+    def test_is_a_backup_put_in_the_place_of_the_link(self, tmp_path: Path) -> None:
+        (tmp_path / "journal.db").write_text("backup")
+        (tmp_path / "journal.db-wal").write_text("its wal")
+
+        current = Folder(tmp_path).current()
+
+        assert current is not None
+        assert (current.read_text(), Path(f"{current}-wal").read_text()) == ("backup", "its wal")
+
+    def test_is_the_newest_file_where_the_link_is_lost(self, tmp_path: Path) -> None:
+        folder = Folder(tmp_path)
+        written("kept", folder)
+        (tmp_path / "journal.db").unlink()
+
+        current = folder.current()
+
+        assert current is not None
+        assert current.read_text() == "kept"
+
+    def test_sets_aside_what_a_crash_left(self, tmp_path: Path) -> None:
+        folder = Folder(tmp_path)
+        written("kept", folder)
+        (tmp_path / "journal-20200101T000000.000000000Z.db").write_text("old")
+
+        current = folder.current()
+
+        assert current is not None
+        assert (current.read_text(), folder.set_aside()) == ("kept", 1)
+
+
+class TestReplace:
+    def test_sets_the_file_before_aside_with_its_wal(self, tmp_path: Path) -> None:
+        folder = Folder(tmp_path)
+        written("old", folder)
+        Path(f"{folder.current()}-wal").write_text("old wal")
+
+        written("new", folder)
+
+        assert sorted(file.read_text() for file in tmp_path.glob("damaged-*")) == ["old", "old wal"]
+        assert (tmp_path / "journal.db").read_text() == "new"
+
+    def test_changes_nothing_if_the_new_one_fails(self, tmp_path: Path) -> None:
+        folder = Folder(tmp_path)
+        written("old", folder)
+
+        def fail(path: Path) -> int:
+            path.write_text("half")
+            raise OSError
+
+        with pytest.raises(OSError):  # noqa: PT011 - raised above
+            folder.replace(fail)
+
+        assert (tmp_path / "journal.db").read_text() == "old"
+        assert folder.set_aside() == 0
+
+
+class TestReserve:
+    def test_takes_its_bytes_until_it_is_released(self, tmp_path: Path) -> None:
+        folder = Folder(tmp_path)
+        folder.make_reserve()
+        assert folder.bytes() == RESERVE
+
+        assert folder.release_reserve()
+        assert not folder.release_reserve()
+        assert folder.bytes() == 0

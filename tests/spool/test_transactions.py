@@ -1,0 +1,215 @@
+"""Many threads, forks and deaths at once, files set aside under one's feet, and a disk that really is full."""
+
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from calyapp.spool.journal import Journal, Lane, SpoolError
+
+ROOT = Path(__file__).parents[2]
+ARRIVED = datetime(2025, 3, 1, 12, tzinfo=UTC)
+LEAST = 16 << 20
+
+PRELUDE = """
+import os, sys, signal
+from datetime import datetime, UTC
+from pathlib import Path
+from calyapp.spool.journal import Journal, Lane, SpoolError
+
+journal = Journal(Path(sys.argv[1]), 16 << 20)
+
+def append(content, lane=Lane.AWAY):
+    journal.append(content, client_id=None, lane=lane, arrived_at=datetime.now(UTC))
+"""
+
+
+def start(script: str, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PRELUDE + script, str(folder), *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def append(journal: Journal, content: bytes, client: UUID | None = None, lane: Lane = Lane.AWAY) -> None:
+    journal.append(content, client_id=client, lane=lane, arrived_at=ARRIVED)
+
+
+def contents(journal: Journal, lane: Lane = Lane.AWAY) -> list[bytes]:
+    return [frame.content for frame in journal.waiting(lane, 10**6)]
+
+
+def fill(journal: Journal, lane: Lane = Lane.AWAY, size: int = 50_000) -> int:
+    """Append until it is refused; returns how many were taken."""
+    taken = 0
+    with suppress(SpoolError):
+        while True:
+            append(journal, b"x" * size, lane=lane)
+            taken += 1
+    return taken
+
+
+def drain(journal: Journal) -> int:
+    drained = 0
+    while frames := journal.waiting(Lane.AWAY, 100):
+        journal.done([frame.id for frame in frames])
+        drained += len(frames)
+    return drained
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path / "spool", LEAST)
+    yield journal
+    journal.close()
+
+
+class TestFullDisk:
+    @pytest.fixture
+    def small_disk(self, tmp_path: Path) -> Iterator[Path | None]:
+        """A disk of 8 MB, None where the machine does not let us mount one."""
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mount = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk], capture_output=True, check=False
+        )
+        yield disk if mount.returncode == 0 else None
+        if mount.returncode == 0:
+            subprocess.run(["umount", "--lazy", disk], check=True)
+
+    def test_refuses_keeps_what_was_taken_and_drains(self, small_disk: Path | None, tmp_path: Path) -> None:
+        folder = (small_disk or tmp_path) / "spool"
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        journal = Journal(folder, 64 << 20)
+        append(journal, b"first")
+        if small_disk is None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, limits[1]))
+        try:
+            taken = fill(journal, size=10_000)
+            journal.close()  # gives the -wal back, so that even to open the file takes room that is not there
+            if small_disk:
+                with (small_disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+                    while True:  # somebody else takes the rest
+                        ballast.write(b"x" * 4096)
+
+            assert not journal.has_room()
+            assert journal.status().depth == taken + 1
+            if small_disk is None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            assert drain(journal) == taken + 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            journal.close()
+
+        if small_disk:
+            (small_disk / "ballast").unlink()
+        assert journal.has_room()
+        journal.close()
+
+
+class TestProcesses:
+    def test_killed_at_any_moment_lose_nothing_acknowledged(self, tmp_path: Path) -> None:
+        writing = """
+number = int(sys.argv[2])
+while True:
+    append(b"%d" % number)
+    os.write(1, b"%d\\n" % number)
+    number += 1
+"""
+        acknowledged: list[int] = []
+        for lines in (1, 2, 30, 77, 150):
+            process = start(writing, tmp_path, str(len(acknowledged) * 1000))
+            assert process.stdout
+            acknowledged += [int(process.stdout.readline()) for _ in range(lines)]
+            process.send_signal(signal.SIGKILL)
+            acknowledged += [int(line) for line in process.communicate()[0].splitlines()]
+
+        found = [int(content) for content in contents(Journal(tmp_path, LEAST))]
+
+        assert set(acknowledged) <= set(found)
+        assert len(found) == len(set(found)) <= len(acknowledged) + 5
+
+    def test_append_at_once_without_losing_any(self, tmp_path: Path) -> None:
+        script = 'for number in range(100): append(b"%s %d" % (sys.argv[2].encode(), number))'
+        processes = [start(script, tmp_path, name) for name in "abcd"]
+
+        assert [process.wait() for process in processes] == [0, 0, 0, 0]
+        for process in processes:
+            process.communicate()
+        assert sorted(contents(Journal(tmp_path, LEAST))) == sorted(
+            b"%s %d" % (name.encode(), number) for name in "abcd" for number in range(100)
+        )
+
+    def test_share_it_after_a_fork_with_threads_at_work(self, tmp_path: Path) -> None:
+        script = """
+import threading
+append(b"before")
+def work(name):
+    for number in range(40):
+        append(b"%s %d" % (name, number))
+threads = [threading.Thread(target=work, args=(b"thread%d" % n,)) for n in range(2)]
+for thread in threads: thread.start()
+children = []
+for n in range(4):
+    child = os.fork()
+    if child == 0:
+        try:
+            work(b"child%d" % n)
+        finally:
+            os._exit(0)
+    children.append(child)
+for thread in threads: thread.join()
+print([os.waitpid(child, 0)[1] for child in children])
+"""
+        process = start(script, tmp_path)
+
+        assert process.communicate()[0] == "[0, 0, 0, 0]\n"
+        assert len(contents(Journal(tmp_path, LEAST))) == 1 + 6 * 40
+
+    def test_go_on_in_the_new_file_when_another_sets_the_old_one_aside(self, tmp_path: Path) -> None:
+        writing = """
+append(b"before")
+print("ready", flush=True)
+for line in sys.stdin:
+    append(line.strip().encode())
+    print("written", flush=True)
+"""
+        command = [sys.executable, "-c", PRELUDE + writing, str(tmp_path)]
+        with subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, text=True) as other:
+            assert other.stdin
+            assert other.stdout
+            other.stdout.readline()
+            file = (tmp_path / "journal.db").resolve()
+            journal = Journal(tmp_path, LEAST)
+            append(journal, b"ours")
+            journal.close()
+            with file.open("r+b") as opened:
+                opened.write(b"garbage" * 20)
+
+            assert sorted(contents(journal)) == [b"before", b"ours"]
+            append(journal, b"after")
+            other.stdin.write("theirs\n")
+            other.stdin.close()
+
+            assert other.stdout.readline() == "written\n"
+            assert other.wait() == 0
+        journal.close()
+        assert sorted(contents(journal)) == [b"after", b"before", b"ours", b"theirs"]
+        assert journal.status().set_aside == 1
+
+    def test_threads_of_one_process_share_it(self, journal: Journal) -> None:
+        threads = [
+            threading.Thread(target=lambda: [append(journal, b"x") for _ in range(50)] and None) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert journal.status().depth == 200

@@ -1,0 +1,118 @@
+import pytest
+
+from calyapp.breaker import Breaker
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def changes():
+    """What the breaker told of itself: True for each opening, False for each closing."""
+    return []
+
+
+@pytest.fixture
+def breaker(clock, changes):
+    """`breaker(failures)`: one that opens after so many."""
+    return lambda failures=1: Breaker(
+        failures=failures, pause=1, longest_pause=32, on_change=changes.append, clock=clock
+    )
+
+
+def fail(breaker: Breaker, times: int = 1) -> None:
+    for _ in range(times):
+        breaker.failed(breaker.may_try())
+
+
+def test_everybody_tries_while_nothing_failed(breaker):
+    mine = breaker()
+
+    assert all(mine.may_try() is not None for _ in range(10))
+    assert not mine.is_open
+
+
+def test_opens_at_so_many_failures_in_a_row_and_no_fewer(breaker, changes):
+    mine = breaker(3)
+
+    fail(mine, 2)
+    mine.succeeded(mine.may_try())
+    fail(mine, 2)
+    before = mine.is_open
+    fail(mine)
+
+    assert (before, mine.is_open, mine.may_try(), changes) == (False, True, None, [True])
+
+
+def test_many_that_fail_together_cost_one_pause(breaker, clock):
+    mine = breaker()
+    attempts = [mine.may_try() for _ in range(8)]
+
+    for attempt in attempts:
+        mine.failed(attempt)
+
+    assert mine.may_try() is None
+    clock.now += 1.01
+    assert mine.may_try() is not None
+
+
+def test_one_thread_tries_after_the_pause_and_the_others_go_on_without(breaker, clock):
+    mine = breaker()
+    fail(mine)
+    clock.now += 1.01
+
+    assert [mine.may_try() is not None for _ in range(3)] == [True, False, False]
+    assert mine.is_open
+
+
+def test_the_pause_doubles_up_to_a_bound(breaker, clock):
+    mine = breaker()
+    pauses = []
+    attempt = mine.may_try()
+    for _ in range(8):
+        mine.failed(attempt)
+        began = clock.now
+        while (attempt := mine.may_try()) is None:
+            clock.now += 0.5
+        pauses.append(clock.now - began)
+
+    assert pauses == [1, 2, 4, 8, 16, 32, 32, 32]
+
+
+def test_everybody_tries_again_after_a_success(breaker, clock, changes):
+    mine = breaker()
+    fail(mine)
+    clock.now += 1.01
+    mine.succeeded(mine.may_try())
+
+    assert all(mine.may_try() is not None for _ in range(3))
+    assert changes == [True, False]
+
+
+def test_a_late_answer_from_before_is_no_recovery(breaker):
+    mine = breaker()
+    early, failing = mine.may_try(), mine.may_try()
+    mine.failed(failing)
+
+    mine.succeeded(early)
+
+    assert mine.may_try() is None
+
+
+def test_a_late_failure_from_before_does_not_lengthen_the_pause(breaker, clock):
+    mine = breaker()
+    early, failing = mine.may_try(), mine.may_try()
+    mine.failed(failing)
+    clock.now += 1.01
+    mine.failed(early)
+
+    assert mine.may_try() is not None
