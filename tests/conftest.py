@@ -1,6 +1,7 @@
 """A PostgreSQL server for the run, and a database of its own, with all tables, for every test that asks for one."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from uuid import uuid4
 import hypothesis
 import psycopg2
 import pytest
+from postgres_server import PostgresServer
 from redis_server import RedisServer
 from sqlalchemy import make_url
 
@@ -33,7 +35,7 @@ hypothesis.settings.load_profile("caly")
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "server_url" in getattr(item, "fixturenames", ()):
+        if {"server_url", "migrated_data"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.postgres)
 
 
@@ -68,6 +70,28 @@ def template(server_url, run_alembic) -> str:
     _execute(server_url, "CREATE DATABASE migrated")
     run_alembic(_renamed(server_url, "migrated"), "upgrade", "head")
     return "migrated"
+
+
+@pytest.fixture(scope="session")
+def migrated_data(tmp_path_factory, run_alembic) -> Path:
+    """A data folder with all tables, in which no server runs: to copy, for a server that one test ill-treats."""
+    data = tmp_path_factory.mktemp("migrated") / "data"
+    with embedded.running(data, durable=False) as url:
+        run_alembic(url, "upgrade", "head")
+    return data
+
+
+@pytest.fixture
+def postgres(request, migrated_data, tmp_path) -> Iterator[PostgresServer]:
+    """A PostgreSQL of its own with all tables, running. Its options come by indirect parametrization."""
+    data = tmp_path / "postgres"
+    shutil.copytree(migrated_data, data)
+    server = PostgresServer(data, **getattr(request, "param", {}))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 @pytest.fixture

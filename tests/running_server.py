@@ -10,6 +10,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
+from child_processes import children
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -38,6 +40,10 @@ class Server:
         command = [sys.executable, "-m", "flask", "caly", *arguments, "--json"]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)
+
+    def workers(self) -> list[int]:
+        """Their process ids, the oldest first; some may still be starting."""
+        return children(self.pid)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

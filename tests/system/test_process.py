@@ -9,8 +9,7 @@ from running_server import ROOT
 
 def test_stops_at_sigterm_and_leaves_nothing_behind(serve, tmp_path):
     server = serve("--workers", "2")
-    listed = subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True, check=True)
-    workers = listed.stdout.split()
+    workers = server.workers()
 
     assert server.stop() == 0
 
