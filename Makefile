@@ -38,6 +38,9 @@ check: .venv/dev  ## Formatter, linter, types, import contracts, dead code, migr
 bench: .venv/dev  ## Measure what things cost; tables go to bench/results/
 	@exec python bench/rate_limits.py
 
+chaos: .venv/dev  ## A minute of calls while PostgreSQL crashes and workers die; figures go to bench/results/
+	@CHAOS_SECONDS=60 CHAOS_REPORT=$(CURDIR)/bench/results/chaos.json exec pytest -s tests/system/test_nothing_lost.py
+
 format: .venv/dev  ## Format the code and mend what the linter can
 	ruff format .
 	ruff check --fix .
@@ -78,4 +81,4 @@ clean:  ## Remove the virtual environment and caches; the database under var/ st
 	@pip install --quiet --disable-pip-version-check pip-tools==7.6.2
 	@touch $@
 
-.PHONY: help run test check bench format migrate migration psql requirements clean
+.PHONY: help run test check bench chaos format migrate migration psql requirements clean

@@ -1,0 +1,66 @@
+"""The ill-treated PostgreSQL of the system tests does what its methods say."""
+
+import psycopg2
+import pytest
+
+
+class TestPostgresServer:
+    def test_keeps_what_was_committed_through_a_crash(self, postgres):
+        postgres.query("CREATE TABLE kept (n integer)")
+        postgres.query("INSERT INTO kept VALUES (1)")
+
+        postgres.stop("immediate")
+        postgres.start()
+
+        assert postgres.query("SELECT n FROM kept") == [(1,)]
+
+    def test_is_away_when_it_is_stopped(self, postgres):
+        postgres.stop("fast")
+
+        with pytest.raises(psycopg2.OperationalError):
+            _ask(postgres.url)
+
+    def test_answers_nothing_while_it_is_frozen(self, postgres):
+        connection = _connect(postgres.url)
+        (backend,) = postgres.backends("tests")
+        postgres.freeze()
+
+        with open(f"/proc/{backend}/stat") as stat:
+            assert stat.read().rpartition(")")[2].split()[0] == "T"
+
+        postgres.thaw()
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.close()
+
+    def test_is_made_read_only_and_back(self, postgres):
+        postgres.set("default_transaction_read_only", "on")
+        with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+            postgres.query("CREATE TABLE refused (n integer)")
+
+        postgres.set("default_transaction_read_only", "off")
+        postgres.query("CREATE TABLE taken (n integer)")
+
+    def test_loses_nothing_when_its_standby_takes_over(self, postgres, tmp_path):
+        standby = postgres.standby(tmp_path / "standby")
+        postgres.query("CREATE TABLE kept (n integer)")
+        postgres.query("INSERT INTO kept VALUES (1)")
+
+        postgres.stop("immediate")
+        standby.promote()
+        standby.take_over(postgres)
+
+        assert _ask(postgres.url, "INSERT INTO kept VALUES (2) RETURNING (SELECT count(*) FROM kept)") == [(1,)]
+
+
+def _connect(url: str):
+    return psycopg2.connect(url.replace("+psycopg2", ""), application_name="tests")
+
+
+def _ask(url: str, sql: str = "SELECT 1") -> list[tuple]:
+    connection = _connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        rows = cursor.fetchall()
+    connection.close()
+    return rows

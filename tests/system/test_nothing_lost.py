@@ -1,0 +1,174 @@
+"""Calls go on while PostgreSQL crashes and workers are killed: nothing acknowledged is lost, doubled or wrong.
+
+CHAOS_SECONDS says how long (10); CHAOS_REPORT names a file for what was measured on the way.
+"""
+
+import json
+import math
+import os
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pytest
+from postgres_server import PostgresServer
+from reckoning import Findings, Reckoning
+from running_server import Server
+from traffic import Attempt, Traffic
+
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "10"))
+RATE = 120  # deliveries a second
+WORKERS = 4
+OUTAGES = 5
+KILLS = 20
+STREAM_BASE_URL = "wss://media.example.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """When PostgreSQL was killed, and when it was started again; seconds since the epoch."""
+
+    began: float
+    ended: float
+
+
+@pytest.mark.timeout(300 + SECONDS)
+@pytest.mark.parametrize("postgres", [{"durable": True}], indirect=True)
+def test_nothing_acknowledged_is_lost_doubled_or_wrong(serve, tenant, postgres):
+    postgres.set("track_commit_timestamp", "on")  # tells what was written late, and how late
+    postgres.stop("fast")
+    postgres.start()
+    server = serve(
+        *("--workers", str(WORKERS), "--keep-alive", "75"),
+        DATABASE_URL=postgres.url,
+        RATELIMIT_WEBHOOK="1000000/minute",
+        STREAM_BASE_URL=STREAM_BASE_URL,
+        WEBHOOK_AUTH="required",
+    )
+    tenants = [tenant(server, f"+91804711234{n}") for n in range(3)]
+    traffic = Traffic(server, tenants, rate=RATE)
+
+    traffic.start()
+    outages = _chaos(server, postgres)
+    traffic.stop()
+    _wait_until_drained(server)
+
+    findings = Reckoning(postgres.query, traffic.attempts, STREAM_BASE_URL).findings()
+    _report(_figures(traffic, postgres, outages, findings))
+    assert findings.faults == []
+    assert traffic.sent == traffic.acknowledged
+    assert len(traffic.sent) >= RATE / 2 * SECONDS
+    assert [attempt for attempt in _starts(traffic.attempts) if attempt.status not in (200, None)] == []
+    assert [attempt for attempt in traffic.attempts if attempt.timed_out] == []
+    # A worker that dies breaks the connections it has: one a thread at most.
+    assert sum(attempt.status is None for attempt in traffic.attempts) <= KILLS * traffic.threads
+
+
+# ---- What is done to the server ----
+
+
+def _chaos(server: Server, postgres: PostgresServer) -> list[Outage]:
+    """Crashes of PostgreSQL, each for more than half of its share of the time, and deaths of workers all the while."""
+    outages, began_at = [], []
+    share = SECONDS / OUTAGES
+
+    def crash() -> None:
+        began_at.append(time.time())
+        postgres.stop("immediate")
+
+    def recover() -> None:
+        outages.append(Outage(began_at[-1], time.time()))
+        postgres.start()
+
+    plan: list[tuple[float, Callable[[], None]]] = []
+    for number in range(OUTAGES):
+        plan += [((number + 0.2) * share, crash), ((number + 0.9) * share, recover)]
+    chance = Random(KILLS)
+    plan += [(SECONDS * (number + chance.random()) / KILLS, lambda: _kill_a_worker(server)) for number in range(KILLS)]
+
+    began = time.monotonic()
+    for moment, act in sorted(plan, key=lambda step: step[0]):
+        time.sleep(max(0.0, began + moment - time.monotonic()))
+        act()
+    return outages
+
+
+def _kill_a_worker(server: Server) -> None:
+    """The oldest, which has had the time to take connections; as soon as somebody is there to answer."""
+    assert server.ask("GET", "/health/live")[0] == 200
+    os.kill(server.workers()[0], signal.SIGKILL)
+
+
+def _wait_until_drained(server: Server) -> None:
+    deadline = time.monotonic() + 120
+    while (status := server.cli("spool", "status"))["depth"]:
+        assert time.monotonic() < deadline, status
+        time.sleep(0.2)
+    assert status["quarantined"] == 0
+
+
+# ---- What is measured on the way: figures, no assertions ----
+
+# What was written at the time of its arrival took less.
+_LATE = """
+SELECT extract(epoch FROM created_at)::float, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float
+FROM audit_logs WHERE metadata ? 'digest'
+"""
+
+
+def _figures(traffic: Traffic, postgres: PostgresServer, outages: list[Outage], findings: Findings) -> dict:
+    written = postgres.query(_LATE)
+    drained = [_drained(outage, written) for outage in outages]
+    rates = [len(late) / (late[-1] - late[0]) for late in drained if late and late[-1] > late[0]]
+    recoveries = [late[-1] for late in drained if late] or [0.0]
+    starts = list(_starts(traffic.attempts))
+    dark = [attempt for attempt in starts if any(_within(outage, attempt) for outage in outages)]
+    return {
+        "seconds": SECONDS,
+        "deliveries sent": len(traffic.sent),
+        "deliveries acknowledged": len(traffic.acknowledged),
+        "attempts": len(traffic.attempts),
+        "connections broken": sum(attempt.status is None for attempt in traffic.attempts),
+        "lost": len(findings.lost),
+        "doubled": len(findings.doubled),
+        "wrong": len(findings.wrong),
+        "call-start p50 ms": _percentile(starts, 0.5),
+        "call-start p99 ms": _percentile(starts, 0.99),
+        "call-starts while PostgreSQL is down": len(dark),
+        "call-start p50 ms, PostgreSQL down": _percentile(dark, 0.5),
+        "call-start p99 ms, PostgreSQL down": _percentile(dark, 0.99),
+        "deliveries drained": sum(map(len, drained)),
+        "drained per second (median outage)": round(statistics.median(rates)) if rates else None,
+        "recovery s (median outage)": round(statistics.median(recoveries), 2),
+        "recovery s (longest)": round(max(recoveries), 2),
+    }
+
+
+def _starts(attempts: Iterable[Attempt]) -> Iterable[Attempt]:
+    return (attempt for attempt in attempts if attempt.delivery.route == "call-start")
+
+
+def _within(outage: Outage, attempt: Attempt) -> bool:
+    """Sent in the dark, after the second in which the breakers may still be learning of it."""
+    return outage.began + 1 <= attempt.sent_at <= outage.ended
+
+
+def _drained(outage: Outage, written: list[tuple[float, float]]) -> list[float]:
+    """When the deliveries that had arrived before PostgreSQL's start were written, in seconds after it."""
+    return sorted(at - outage.ended for arrived, at in written if arrived < outage.ended < at)
+
+
+def _percentile(attempts: Iterable[Attempt], share: float) -> float | None:
+    """Of those that were answered, by nearest rank, in milliseconds."""
+    ordered = sorted(attempt.seconds * 1000 for attempt in attempts if attempt.status)
+    return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 1) if ordered else None
+
+
+def _report(figures: dict) -> None:
+    print("\n" + "\n".join(f"{name:<40} {value!s:>10}" for name, value in figures.items()))  # noqa: T201 — for `-s`
+    if named := os.environ.get("CHAOS_REPORT"):
+        Path(named).write_text(json.dumps(figures, indent=2) + "\n")
