@@ -49,6 +49,7 @@ class TestReckoning:
         ("falsification", "kind", "complaint"),
         [
             (f"DELETE FROM deliveries WHERE digest = {ONE}", "lost", "passthru is not in the ledger"),
+            (f"DELETE FROM deliveries WHERE digest = {ONE}", "wrong", "audit entry ("),
             (f"DELETE FROM audit_logs WHERE {ENTRY_OF_ONE}", "lost", "passthru is not in the audit trail"),
             (
                 "INSERT INTO deliveries (client_id, digest, call_id, route, received_at, payload) SELECT client_id, "
@@ -87,7 +88,7 @@ class TestReckoning:
 
         wrong = findings(others).wrong
 
-        assert {fault.partition(" (")[0] for fault in wrong} == {"delivery", "audit entry", "call"}
+        assert {fault.partition(" (")[0] for fault in wrong} == {"delivery", "call"}
 
     def test_finds_a_stream_that_leads_elsewhere(self, findings, attempts):
         elsewhere = [replace(a, body=_elsewhere(a.body)) for a in attempts if a.delivery.route == "call-start"]

@@ -61,11 +61,11 @@ def test_nothing_acknowledged_is_lost_doubled_or_wrong(serve, tenant, postgres):
     _report(_figures(traffic, postgres, outages, findings))
     assert findings.faults == []
     assert traffic.sent == traffic.acknowledged
-    assert len(traffic.sent) >= RATE / 2 * SECONDS
-    assert [attempt for attempt in _starts(traffic.attempts) if attempt.status not in (200, None)] == []
+    assert {attempt.status for attempt in _starts(traffic.attempts)} - {None} == {200}
     assert [attempt for attempt in traffic.attempts if attempt.timed_out] == []
     # A worker that dies breaks the connections it has: one a thread at most.
     assert sum(attempt.status is None for attempt in traffic.attempts) <= KILLS * traffic.threads
+    assert len(traffic.attempts) >= 100 * SECONDS
 
 
 # ---- What is done to the server ----
