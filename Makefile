@@ -39,7 +39,7 @@ bench: .venv/dev  ## Measure what things cost; tables go to bench/results/
 	@exec python bench/rate_limits.py
 
 chaos: .venv/dev  ## A minute of calls while PostgreSQL crashes and workers die; figures go to bench/results/
-	@CHAOS_SECONDS=60 CHAOS_REPORT=$(CURDIR)/bench/results/chaos.json exec pytest -s tests/system/test_nothing_lost.py
+	@exec env CHAOS_SECONDS=60 CHAOS_REPORT=bench/results/chaos.json pytest -s tests/system/test_nothing_lost.py
 
 format: .venv/dev  ## Format the code and mend what the linter can
 	ruff format .

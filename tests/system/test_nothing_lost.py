@@ -11,13 +11,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 import pytest
 from postgres_server import PostgresServer
 from reckoning import Findings, Reckoning
-from running_server import Server
+from running_server import ROOT, Server
 from traffic import Attempt, Traffic
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "10"))
@@ -42,6 +41,9 @@ def test_nothing_acknowledged_is_lost_doubled_or_wrong(serve, tenant, postgres):
     postgres.set("track_commit_timestamp", "on")  # tells what was written late, and how late
     postgres.stop("fast")
     postgres.start()
+    beforehand = serve(DATABASE_URL=postgres.url)
+    tenants = [tenant(beforehand, f"+91804711234{n}") for n in range(3)]
+    beforehand.stop()
     server = serve(
         *("--workers", str(WORKERS), "--keep-alive", "75"),
         DATABASE_URL=postgres.url,
@@ -49,7 +51,6 @@ def test_nothing_acknowledged_is_lost_doubled_or_wrong(serve, tenant, postgres):
         STREAM_BASE_URL=STREAM_BASE_URL,
         WEBHOOK_AUTH="required",
     )
-    tenants = [tenant(server, f"+91804711234{n}") for n in range(3)]
     traffic = Traffic(server, tenants, rate=RATE)
 
     traffic.start()
@@ -171,4 +172,4 @@ def _percentile(attempts: Iterable[Attempt], share: float) -> float | None:
 def _report(figures: dict) -> None:
     print("\n" + "\n".join(f"{name:<40} {value!s:>10}" for name, value in figures.items()))  # noqa: T201 — for `-s`
     if named := os.environ.get("CHAOS_REPORT"):
-        Path(named).write_text(json.dumps(figures, indent=2) + "\n")
+        (ROOT / named).write_text(json.dumps(figures, indent=2) + "\n")
