@@ -5,6 +5,7 @@ Remembers every attempt. Knows nothing of the inside.
 
 import itertools
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -73,6 +74,7 @@ class Traffic:
         self._chance = Random(seed)
         self._deliveries = deliveries(tenants, self._chance)
         self._choosing = threading.Lock()
+        self._ended_at = math.inf
         self._stopping = threading.Event()
         self._senders = ThreadPoolExecutor(threads, "traffic")
         self._running: list[Future[None]] = []
@@ -84,7 +86,8 @@ class Traffic:
             self._running.append(self._senders.submit(self._send_at_pace, first, keep_alive=number % 2 == 0))
 
     def stop(self) -> None:
-        """Returns when everything begun is acknowledged or given up."""
+        """Returns when everything that was due until now is acknowledged or given up."""
+        self._ended_at = time.monotonic()
         self._stopping.set()
         self._senders.shutdown()
         for sender in self._running:
@@ -100,12 +103,17 @@ class Traffic:
 
     def _send_at_pace(self, due: float, *, keep_alive: bool) -> None:
         connection = self._server.connect()
-        while not self._stopping.wait(max(0.0, due - time.monotonic())):
+        while self._comes(due):
             with self._choosing:
                 delivery, encoding = next(self._deliveries), self._chance.choice(_ENCODINGS)
             self._send_until_acknowledged(connection, delivery, encoding, keep_alive=keep_alive)
             due += self._interval
         connection.close()
+
+    def _comes(self, moment: float) -> bool:
+        """Wait until then. False if the traffic ends before."""
+        self._stopping.wait(max(0.0, moment - time.monotonic()))
+        return moment < self._ended_at
 
     def _send_until_acknowledged(
         self, connection: HTTPConnection, delivery: Delivery, encoding: str, *, keep_alive: bool
