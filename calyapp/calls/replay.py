@@ -9,7 +9,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected, NotFou
 from calyapp.spool.journal import Journal, Lane, SpoolError, Waiting
 
 _BATCH = 32  # of each client: as many are recorded again, as repeats, if the process dies
+_HANDS = 4  # that record at the same time: they share the database's waits for its disk
 _POSTPONED_SECONDS = 10.0
 _REST = 4.0  # for what came over a limit, times as long as its work took: the machine belongs to the others
 _TELL_SECONDS = 60.0
@@ -87,52 +89,53 @@ class Replay:
         self._stopping.set()
 
     def _drain(self) -> Iterator[int]:
-        while not self._stopping.is_set():
-            if waiting := self._journal.waiting(Lane.AWAY, _BATCH):
-                dealt_with = self._replay(waiting)
-            elif waiting := self._journal.waiting(Lane.DEFERRED, _BATCH):
-                began = time.monotonic()
-                dealt_with = self._replay(waiting)
-                self._stopping.wait((time.monotonic() - began) * _REST)
-            else:
-                return
-            if dealt_with == 0:
-                return  # none of these can be recorded yet: it is not for them alone
-            yield dealt_with
-            if time.monotonic() - self._told_at >= _TELL_SECONDS:
-                self._tell()  # what keeps coming over a limit has no end
+        with ThreadPoolExecutor(_HANDS, "replay") as hands:
+            while not self._stopping.is_set():
+                if waiting := self._journal.waiting(Lane.AWAY, _BATCH):
+                    dealt_with = self._replay(waiting, hands)
+                elif waiting := self._journal.waiting(Lane.DEFERRED, _BATCH):
+                    began = time.monotonic()
+                    dealt_with = self._replay(waiting, hands)
+                    self._stopping.wait((time.monotonic() - began) * _REST)
+                else:
+                    return
+                if dealt_with == 0:
+                    return  # none of these can be recorded yet: it is not for them alone
+                yield dealt_with
+                if time.monotonic() - self._told_at >= _TELL_SECONDS:
+                    self._tell()  # what keeps coming over a limit has no end
 
-    def _replay(self, waiting: list[Waiting]) -> int:
-        """How many are no longer waiting. Raises `DatabaseAway`, after those before it were taken off the spool."""
+    def _replay(self, waiting: Sequence[Waiting], hands: ThreadPoolExecutor) -> int:
+        """How many are no longer waiting. Raises `DatabaseAway` once these are off the spool."""
         recorded: list[int] = []
         quarantined = 0
-        try:
-            for one in waiting:
-                if self._stopping.is_set():
-                    break
-                try:
-                    self._record(one)
-                    recorded.append(one.id)
-                except DatabaseRejected as rejected:
-                    self._quarantine(one, rejected.reason)
-                    quarantined += 1
-                except DatabaseError as error:
-                    # It may be this one alone, whose call somebody holds: the others are not to wait behind it.
-                    self._journal.postpone(one.id, _POSTPONED_SECONDS)
-                    if isinstance(error, DatabaseAway):
-                        raise
-                    _log.critical("a delivery on the spool cannot be recorded yet", exc_info=True)
-                except Exception as error:  # a fault of ours in one delivery is no reason to keep the others
-                    self._quarantine(one, _reason(error))
-                    quarantined += 1
-        finally:
-            self._journal.done(recorded)
-            metrics.SPOOL_REPLAYED.labels("recorded").inc(len(recorded))
+        away: DatabaseAway | None = None
+        for one, failure in zip(waiting, hands.map(self._failure, waiting), strict=True):
+            if failure is None:
+                recorded.append(one.id)
+            elif reason := _reason_to_give_up(failure):
+                self._quarantine(one, reason)
+                quarantined += 1
+            elif not isinstance(failure, _Stopped):
+                # It may be this one alone, whose call somebody holds: the others are not to wait behind it.
+                self._journal.postpone(one.id, _POSTPONED_SECONDS)
+                away = away or (failure if isinstance(failure, DatabaseAway) else None)
+        self._journal.done(recorded)
+        metrics.SPOOL_REPLAYED.labels("recorded").inc(len(recorded))
+        if away:
+            raise away
         return len(recorded) + quarantined
 
-    def _record(self, one: Waiting) -> None:
-        event = misdated.mended(frame.load(one.content), clock.now())
-        self._intake.record(self._confirmed(event))
+    def _failure(self, one: Waiting) -> Exception | None:
+        """Why it is not on record; None if it is."""
+        if self._stopping.is_set() or self._pool.is_away:
+            return _Stopped()
+        try:
+            event = misdated.mended(frame.load(one.content), clock.now())
+            self._intake.record(self._confirmed(event))
+        except Exception as failure:
+            return failure
+        return None
 
     def _confirmed(self, event: CallEvent) -> CallEvent:
         """Raises `NotFoundError` if the key that it came with is not valid, or its client is gone."""
@@ -174,8 +177,18 @@ class Replay:
             os.close(descriptor)
 
 
-def _reason(refusal: Exception) -> str:
-    if isinstance(refusal, UnreadableFrameError | NotFoundError):
-        return str(refusal)
-    _log.critical("a delivery on the spool fails in an unexpected way", exc_info=refusal)
-    return f"unexpected {type(refusal).__name__}"
+class _Stopped(Exception):  # noqa: N818 — no error, but the end of a run
+    """It was not tried."""
+
+
+def _reason_to_give_up(failure: Exception) -> str | None:
+    """Why it can never be recorded as it is; None if it can be later."""
+    if isinstance(failure, DatabaseRejected):
+        return failure.reason
+    if isinstance(failure, UnreadableFrameError | NotFoundError):
+        return str(failure)
+    if isinstance(failure, DatabaseAway | _Stopped):
+        return None
+    # A fault, of the database or of ours. In one delivery it is no reason to keep the others.
+    _log.critical("a delivery on the spool cannot be recorded", exc_info=failure)
+    return None if isinstance(failure, DatabaseError) else f"unexpected {type(failure).__name__}"
