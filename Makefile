@@ -38,8 +38,9 @@ check: .venv/dev  ## Formatter, linter, types, import contracts, dead code, migr
 bench: .venv/dev  ## Measure what things cost; tables go to bench/results/
 	@exec python bench/rate_limits.py
 
-chaos: .venv/dev  ## A minute of calls while PostgreSQL crashes and workers die; figures go to bench/results/
-	@exec env CHAOS_SECONDS=60 CHAOS_REPORT=bench/results/chaos.json pytest -s tests/system/test_nothing_lost.py
+chaos: .venv/dev  ## Calls while PostgreSQL crashes, workers die and a client floods; figures go to bench/results/
+	@exec env CHAOS_SECONDS=60 CHAOS_REPORT=bench/results/chaos.json FLOOD_SECONDS=30 FLOOD_REPORT=bench/results/flood.json \
+		pytest -s tests/system/test_nothing_lost.py tests/system/test_flood.py
 
 format: .venv/dev  ## Format the code and mend what the linter can
 	ruff format .

@@ -8,7 +8,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -64,15 +64,27 @@ class Attempt:
 
 
 class Traffic:
-    """`rate` deliveries a second for these tenants, from `start` to `stop`; what comes late is caught up with."""
+    """`rate` deliveries a second for these tenants, from `start` to `stop`; what comes late is caught up with.
 
-    def __init__(self, server: Server, tenants: list[dict], *, rate: float, threads: int = 16, seed: int = 0) -> None:
+    `kind` says which: `deliveries` of all kinds, or `starts` only.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        tenants: list[dict],
+        *,
+        rate: float,
+        threads: int = 16,
+        seed: int = 0,
+        kind: Callable[[list[dict], Random], Iterator[Delivery]] | None = None,
+    ) -> None:
         self.attempts: list[Attempt] = []
         self.threads = threads
         self._server = server
         self._interval = threads / rate
         self._chance = Random(seed)
-        self._deliveries = deliveries(tenants, self._chance)
+        self._deliveries = (kind or deliveries)(tenants, self._chance)
         self._choosing = threading.Lock()
         self._ended_at = math.inf
         self._stopping = threading.Event()
@@ -150,6 +162,12 @@ def deliveries(tenants: list[dict], chance: Random) -> Iterator[Delivery]:
             continue
         latest = [*latest[-100:], following]
         yield following
+
+
+def starts(tenants: list[dict], chance: Random) -> Iterator[Delivery]:
+    """Call after call that begins, and no other news of it."""
+    while True:
+        yield next(_call(chance.choice(tenants), UUID(int=chance.getrandbits(128)).hex, None))
 
 
 def _call(tenant: dict, sid: str, ending: str | None) -> Iterator[Delivery]:

@@ -30,6 +30,7 @@ from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected, NotFou
 from calyapp.spool.journal import Journal, Lane, SpoolError, Waiting
 
 _BATCH = 32  # of each client: as many are recorded again, as repeats, if the process dies
+_FEW = 4  # of what came over a limit, so that whoever shares the process waits for a few at most
 _HANDS = 4  # that record at the same time: they share the database's waits for its disk
 _POSTPONED_SECONDS = 10.0
 _REST = 4.0  # for what came over a limit, times as long as its work took: the machine belongs to the others
@@ -93,7 +94,7 @@ class Replay:
             while not self._stopping.is_set():
                 if waiting := self._journal.waiting(Lane.AWAY, _BATCH):
                     dealt_with = self._replay(waiting, hands)
-                elif waiting := self._journal.waiting(Lane.DEFERRED, _BATCH):
+                elif waiting := self._journal.waiting(Lane.DEFERRED, _FEW):
                     began = time.monotonic()
                     dealt_with = self._replay(waiting, hands)
                     self._stopping.wait((time.monotonic() - began) * _REST)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from calyapp.db import engine
 from calyapp.db.engine import Database
 from calyapp.exotel import comparison, simulator
 from calyapp.exotel.comparison import Difference
-from calyapp.exotel.flows import Delivery
+from calyapp.exotel.flows import Call, Delivery
 from calyapp.exotel.simulator import Attempt, Exotel
 from calyapp.setting_kinds import Secret
 
@@ -45,6 +46,13 @@ from calyapp.setting_kinds import Secret
     show_default=True,
     help="What was refused is sent again 5 and 15 minutes later, so many times faster than that.",
 )
+@click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    default=60,
+    show_default=True,
+    help="Seconds to wait for deliveries that the server acknowledged and still holds on its spool.",
+)
 @click.option("--database-url", type=DatabaseUrl(), help="The server's database; that of the settings if not given.")
 @as_json
 @explains_errors
@@ -59,6 +67,7 @@ def simulate(
     concurrency: int,
     seed: int | None,
     compress: float,
+    settle: float,
     database_url: Secret[str] | None,
     as_json: bool,
 ) -> None:
@@ -73,9 +82,7 @@ def simulate(
         played = simulator.calls(count, number, passthru_url, clock.now(), chance)
         scheduled = simulator.schedule(played, chance, shuffle=shuffle, duplicate=duplicate, drop=drop)
         attempts = _play(Exotel(base_url, key, concurrency, compress), scheduled)
-        with database.records.connection() as connection:
-            rows = call_store.rows(connection, client.id, (call.call_sid for call in played))
-    found = comparison.differences(played, attempts, rows, clock.now())
+        found = _differences(database, client, played, attempts, settle)
     _print_simulation(count, attempts, found, seed, as_json)
     if found or _unheard(attempts):
         raise SystemExit(1)
@@ -109,6 +116,20 @@ def _play(exotel: Exotel, scheduled: Sequence[Sequence[Delivery]]) -> list[Attem
             attempts.append(attempt)
             bar.update(1 if attempt.number == 1 else 0)
     return attempts
+
+
+def _differences(
+    database: Database, client: Client, played: Sequence[Call], attempts: Sequence[Attempt], settle: float
+) -> list[Difference]:
+    """What differs still when the server had so many seconds to record what it holds on its spool."""
+    ends_at = time.monotonic() + settle
+    while True:
+        with database.records.connection() as connection:
+            rows = call_store.rows(connection, client.id, (call.call_sid for call in played))
+        found = comparison.differences(played, attempts, rows, clock.now())
+        if not found or time.monotonic() >= ends_at:
+            return found
+        time.sleep(0.5)
 
 
 def _print_simulation(

@@ -48,6 +48,17 @@ def test_sixty_calls_in_disorder_with_repeats_and_losses_end_without_a_differenc
     assert 0 < stored + repeats <= report["deliveries"]
 
 
+def test_what_came_over_the_limit_is_waited_for(serve, tenant, simulate):
+    server = serve(RATELIMIT_WEBHOOK="8/hour")
+    asha = tenant(server)
+
+    code, report, printed = simulate(server, asha, "--calls", "24", "--concurrency", "8")
+
+    assert (code, report["differences"]) == (0, []), printed
+    results = server.ask("GET", "/health/metrics")[1]["deliveries"].values()
+    assert sum(counted.get("deferred", 0) for counted in results) > 0
+
+
 def test_a_call_that_was_changed_behind_the_servers_back_is_named(serve, tenant, simulate, query):
     server = serve()
     asha = tenant(server)
@@ -57,7 +68,7 @@ def test_a_call_that_was_changed_behind_the_servers_back_is_named(serve, tenant,
     )
     query("CREATE TRIGGER spoil BEFORE INSERT OR UPDATE ON calls FOR EACH ROW EXECUTE FUNCTION spoil()")
 
-    code, report, printed = simulate(server, asha, "--calls", "1", "--seed", "7")
+    code, report, printed = simulate(server, asha, "--calls", "1", "--seed", "7", "--settle", "0")
 
     assert code == 1, printed
     ((call_sid,),) = query("SELECT call_sid FROM calls")
