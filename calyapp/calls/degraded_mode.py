@@ -12,6 +12,7 @@ from calyapp import clock, metrics
 from calyapp.audit import trail
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
+from calyapp.calls import misdated
 from calyapp.db.engine import Pool
 from calyapp.spool.journal import Journal, SpoolError
 
@@ -51,10 +52,9 @@ class DegradedMode:
 
 def _entries(note: str) -> tuple[Entry, Entry]:
     """The first under the id that it was given at its moment: told twice, it stands there once."""
-    remembered = json.loads(note)
-    began = datetime.fromisoformat(remembered["at"])
+    identity, began = _remembered(note)
     entered = Entry(
-        id=UUID(remembered["id"]),
+        id=identity,
         created_at=began,
         event_type=EventType.DEGRADED_MODE_ENTERED,
         description="Database away or too slow: deliveries go to the spool",
@@ -64,3 +64,13 @@ def _entries(note: str) -> tuple[Entry, Entry]:
     seconds = round((clock.now() - began).total_seconds(), 1)
     left = Entry.now(EventType.DEGRADED_MODE_LEFT, "Database back", resource="database", metadata={"seconds": seconds})
     return entered, left
+
+
+def _remembered(note: str) -> tuple[UUID, datetime]:
+    """Its id and when it began; both new where the note is damaged, for the deliveries wait until it is told."""
+    now = clock.now()
+    try:
+        fields = json.loads(note)
+        return UUID(fields["id"]), misdated.plausible(datetime.fromisoformat(fields["at"]), now)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return clock.uuid7(now), now

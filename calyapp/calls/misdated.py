@@ -1,4 +1,4 @@
-"""Deliveries that arrived while the machine's clock was wrong. Pure."""
+"""What happened while the machine's clock was wrong, deliveries above all. Pure."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,9 +12,14 @@ _OLDEST = timedelta(days=31)
 _NEWEST = timedelta(minutes=5)
 
 
+def plausible(moment: datetime, now: datetime) -> datetime:
+    """The moment; `now` if it lies in the future, or before any time that a spool keeps."""
+    return moment if now - _OLDEST <= moment <= now + _NEWEST else now
+
+
 def mended(event: CallEvent, now: datetime) -> CallEvent:
-    """The event; as of `now` if its arrival lies in the future, or before any time that a spool keeps."""
-    if now - _OLDEST <= event.arrival.at <= now + _NEWEST:
+    """The event; as of `now` if its arrival is not plausible."""
+    if plausible(event.arrival.at, now) == event.arrival.at:
         return event
     return replace(event, arrival=replace(event.arrival, at=now), view=_arrived(event.view, now))
 

@@ -1,3 +1,5 @@
+from uuid import uuid4
+
 import pytest
 
 from calyapp.calls.degraded_mode import DegradedMode
@@ -43,6 +45,22 @@ class TestTell:
         degraded.changed(True)
 
         DegradedMode(services.journal).tell(services.database.ingest)
+
+        assert len(told(query)) == 2
+
+    @pytest.mark.parametrize("at", ["1970-01-01T00:00:10+00:00", "2035-01-01T00:00:00+00:00", "2026-01-01", "never"])
+    def test_does_not_keep_the_deliveries_waiting_for_a_time_that_cannot_be(self, services, degraded, query, at):
+        services.journal.remember("degraded since", f'{{"id": "{uuid4()}", "at": "{at}"}}')
+
+        degraded.tell(services.database.ingest)
+
+        assert [row[0] for row in told(query)] == ["DEGRADED_MODE_ENTERED", "DEGRADED_MODE_LEFT"]
+        assert not degraded.is_untold()
+
+    def test_does_not_keep_the_deliveries_waiting_for_a_note_that_is_damaged(self, services, degraded, query):
+        services.journal.remember("degraded since", '{"id": "\ufffd')
+
+        degraded.tell(services.database.ingest)
 
         assert len(told(query)) == 2
 
