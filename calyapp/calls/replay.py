@@ -109,23 +109,29 @@ class Replay:
     def _replay(self, waiting: Sequence[Waiting], hands: ThreadPoolExecutor) -> int:
         """How many are no longer waiting. Raises `DatabaseAway` once these are off the spool."""
         recorded: list[int] = []
-        quarantined = 0
+        given_up: list[tuple[Waiting, str]] = []
+        unowned: list[tuple[Waiting, str]] = []
         away: DatabaseAway | None = None
         for one, failure in zip(waiting, hands.map(self._failure, waiting), strict=True):
             if failure is None:
                 recorded.append(one.id)
+            elif isinstance(failure, NotFoundError):
+                unowned.append((one, str(failure)))
             elif reason := _reason_to_give_up(failure):
-                self._quarantine(one, reason)
-                quarantined += 1
+                given_up.append((one, reason))
             elif not isinstance(failure, _Stopped):
                 # It may be this one alone, whose call somebody holds: the others are not to wait behind it.
                 self._journal.postpone(one.id, _POSTPONED_SECONDS)
                 away = away or (failure if isinstance(failure, DatabaseAway) else None)
+        if len(unowned) + len(given_up) == len(waiting):  # else the call that tells whose they are may be among the rest
+            given_up += unowned
+        for one, reason in given_up:
+            self._quarantine(one, reason)
         self._journal.done(recorded)
         metrics.SPOOL_REPLAYED.labels("recorded").inc(len(recorded))
         if away:
             raise away
-        return len(recorded) + quarantined
+        return len(recorded) + len(given_up)
 
     def _failure(self, one: Waiting) -> Exception | None:
         """Why it is not on record; None if it is."""
@@ -186,7 +192,7 @@ def _reason_to_give_up(failure: Exception) -> str | None:
     """Why it can never be recorded as it is; None if it can be later."""
     if isinstance(failure, DatabaseRejected):
         return failure.reason
-    if isinstance(failure, UnreadableFrameError | NotFoundError):
+    if isinstance(failure, UnreadableFrameError):
         return str(failure)
     if isinstance(failure, DatabaseAway | _Stopped):
         return None

@@ -87,6 +87,18 @@ class TestRun:
 
         assert query("SELECT client_id FROM deliveries") == [(str(owner.id),)]
 
+    def test_finds_the_owner_by_a_call_that_waits_too(self, services, owner, put, query):
+        starts = [event(dialled="080 4711 2345") for _ in range(20)]
+        for start in starts:
+            put(event(call_sid=start.call_sid, digest=start.digest[::-1]))
+        for start in starts:
+            put(replace(start, client_id=owner.id))
+
+        drain(services)
+
+        assert services.journal.quarantined() == []
+        assert query("SELECT count(*), count(DISTINCT client_id) FROM deliveries") == [(40, 1)]
+
     def test_quarantines_what_nobody_owns(self, services, put):
         put(event(dialled="+918047119999"))
 
