@@ -26,6 +26,7 @@ _ORDINARY_FRAME = 64 * 1024
 # The -wal file is written back at 1 MB; the largest frame and the largest batch of done() may come on top.
 _WAL_BYTES = 4 * 1024 * 1024
 _BATCH = 100
+_LONGEST_POSTPONEMENT = 3600.0  # what is put off further was put off by a clock that ran ahead
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _READY = "reason IS NULL AND not_before = 0"
 
@@ -121,7 +122,7 @@ class Journal:
         self._run(lambda db: _quarantine(db, id, reason))
 
     def postpone(self, id: int, seconds: float) -> None:
-        """Do not offer this frame for a while."""
+        """Do not offer this frame for a while, an hour at most."""
         until = self._clock() + seconds
         self._run(lambda db: db.execute("UPDATE frames SET not_before = ? WHERE id = ?", (until, id)))
 
@@ -200,10 +201,11 @@ class Journal:
 
     def _end_postponements(self, db: sqlite3.Connection) -> None:
         # Two steps: so asking writes nothing while none is due.
-        due = "reason IS NULL AND not_before > 0 AND not_before <= ?"
-        now = (self._clock(),)
-        if db.execute(f"SELECT 1 FROM frames WHERE {due} LIMIT 1", now).fetchone():  # nosec B608 # our words
-            db.execute(f"UPDATE frames SET not_before = 0 WHERE {due}", now)  # nosec B608 # our words
+        now = self._clock()
+        for due, moment in (("<= ?", now), ("> ?", now + _LONGEST_POSTPONEMENT)):
+            which = f"reason IS NULL AND not_before > 0 AND not_before {due}"
+            if db.execute(f"SELECT 1 FROM frames WHERE {which} LIMIT 1", (moment,)).fetchone():  # nosec B608 # our words
+                db.execute(f"UPDATE frames SET not_before = 0 WHERE {which}", (moment,))  # nosec B608 # our words
 
     def _status(self, db: sqlite3.Connection) -> Status:
         depth, deferred, oldest = 0, 0, []

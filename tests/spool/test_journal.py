@@ -173,6 +173,17 @@ class TestWaiting:
         now[0] = 1010
         assert contents(journal) == [b"x"]
 
+    def test_does_not_wait_for_a_time_that_a_clock_set_which_ran_ahead(self, tmp_path: Path) -> None:
+        now = [4e9]
+        journal = Journal(tmp_path, LEAST, clock=lambda: now[0])
+        append(journal, b"x")
+        (frame,) = journal.waiting(Lane.AWAY, 1)
+        journal.postpone(frame.id, 10)
+
+        now[0] = 2e9
+
+        assert contents(journal) == [b"x"]
+
     def test_puts_a_frame_that_changed_on_disk_into_quarantine(self, journal: Journal, tmp_path: Path) -> None:
         append(journal, b"right")
         append(journal, b"other")
