@@ -181,6 +181,7 @@ class Replay:
         try:
             yield
         finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing alone would leave it with a child forked meanwhile
             os.close(descriptor)
 
 

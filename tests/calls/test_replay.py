@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -199,6 +201,23 @@ class TestRun:
         running.close()
 
         assert list(services.replay.run()) == []
+
+    def test_leaves_no_lock_with_a_child_forked_meanwhile(self, services, owner, put):
+        put(event(client_id=owner.id))
+        running = services.replay.run()
+        next(running)
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+            os._exit(0)
+
+        try:
+            running.close()
+
+            assert list(services.replay.run()) == []
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
     def test_ends_where_it_is_told_to(self, services, owner, put):
         for _ in range(100):
