@@ -123,8 +123,8 @@ class Replay:
                 # It may be this one alone, whose call somebody holds: the others are not to wait behind it.
                 self._journal.postpone(one.id, _POSTPONED_SECONDS)
                 away = away or (failure if isinstance(failure, DatabaseAway) else None)
-        if len(unowned) + len(given_up) == len(waiting):  # else the call that tells whose they are may be among the rest
-            given_up += unowned
+        if len(unowned) + len(given_up) == len(waiting):
+            given_up += unowned  # else the call that tells whose they are may be among the rest
         for one, reason in given_up:
             self._quarantine(one, reason)
         self._journal.done(recorded)
