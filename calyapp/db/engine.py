@@ -198,7 +198,9 @@ def _translate(failure: Any) -> Exception | None:
     if isinstance(error, psycopg2.Error) and _is_of_content(error):
         return DatabaseRejected(f"SQLSTATE {error.pgcode}")
     if isinstance(error, _AWAY):
-        broke = failure.is_disconnect and not isinstance(error, deadline.DeadlinePassed)
+        # One that could not be opened is not lost: what closes it at once, a proxy say, has no server behind it.
+        was_open = failure.connection is not None
+        broke = was_open and failure.is_disconnect and not isinstance(error, deadline.DeadlinePassed)
         return DatabaseAway(connection_lost=broke)
     return DatabaseError()
 

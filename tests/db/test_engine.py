@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -122,6 +123,19 @@ class TestAway:
 
             with pytest.raises(DatabaseAway) as raised, pool.connection():
                 pass
+
+        assert not raised.value.connection_lost
+
+    def test_is_a_proxy_that_closes_the_connection_for_want_of_a_server(self, opened):
+        with socket.create_server(("127.0.0.1", 0)) as proxy:
+            address = f"postgresql+psycopg2://caly@127.0.0.1:{proxy.getsockname()[1]}/caly"
+            pool = opened(database_url=Secret(address)).ingest
+            closing = threading.Thread(target=lambda: proxy.accept()[0].close())
+            closing.start()
+
+            with pytest.raises(DatabaseAway) as raised, pool.connection():
+                pass
+            closing.join()
 
         assert not raised.value.connection_lost
 
