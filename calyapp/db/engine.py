@@ -198,9 +198,9 @@ def _translate(failure: Any) -> Exception | None:
     if isinstance(error, psycopg2.Error) and _is_of_content(error):
         return DatabaseRejected(f"SQLSTATE {error.pgcode}")
     if isinstance(error, _AWAY):
-        # One that could not be opened is not lost: what closes it at once, a proxy say, has no server behind it.
-        was_open = failure.connection is not None
-        broke = was_open and failure.is_disconnect and not isinstance(error, deadline.DeadlinePassed)
+        # What closes a fresh connection, a proxy or a pooler say, has no server behind it: another would not do.
+        was_used = failure.connection is not None and pooling.was_used(failure.connection)
+        broke = was_used and failure.is_disconnect and not isinstance(error, deadline.DeadlinePassed)
         return DatabaseAway(connection_lost=broke)
     return DatabaseError()
 

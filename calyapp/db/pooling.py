@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from weakref import WeakSet
 
-from sqlalchemy import Engine, QueuePool, event
+from sqlalchemy import Connection, Engine, QueuePool, event
 from sqlalchemy.exc import DisconnectionError
 
 from calyapp import metrics
@@ -52,6 +52,11 @@ def statistics(engine: Engine, limits: Limits) -> Statistics:
     """What the pool holds at this moment."""
     pool = cast(QueuePool, engine.pool)
     return Statistics(limits.most, pool.checkedin() + pool.checkedout(), pool.checkedout())
+
+
+def was_used(connection: Connection) -> bool:
+    """Whether somebody had this connection before whoever has it now."""
+    return bool(connection.info.get("uses", 0) > 1)
 
 
 def enforce(engine: Engine, limits: Limits) -> None:

@@ -195,8 +195,20 @@ class TestAway:
         # To ask again at once would take as long again.
         assert not raised.value.connection_lost
 
+    def test_is_a_connection_that_breaks_when_it_is_fresh(self, opened, query):
+        pool = opened().ingest
+
+        with pool.connection() as connection:
+            query("SELECT pg_terminate_backend(%s)", connection.scalar(text("SELECT pg_backend_pid()")))
+            with pytest.raises(DatabaseAway) as raised:
+                connection.execute(text("SELECT 1"))
+
+        assert not raised.value.connection_lost
+
     def test_is_a_connection_that_broke_and_the_next_one_works(self, opened, query):
         pool = opened().ingest
+        with pool.connection():
+            pass  # broken when it is fresh, it says something else
         with pool.connection() as connection:
             query("SELECT pg_terminate_backend(%s)", connection.scalar(text("SELECT pg_backend_pid()")))
             with pytest.raises(DatabaseAway) as raised:
