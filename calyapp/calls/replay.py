@@ -66,7 +66,7 @@ class Replay:
     def turn(self) -> None:
         """Replay all that waits, if there is any, the database takes it, and no other process is at it."""
         try:
-            if self._has_work() and not self._pool.is_away:
+            if not self._pool.is_away and self._has_work():
                 for _ in self.run():
                     pass
         except (AlreadyReplayingError, SpoolError):
@@ -158,8 +158,7 @@ class Replay:
         _log.error("a delivery on the spool was put into quarantine: %s", reason)
 
     def _has_work(self) -> bool:
-        waits = any(self._journal.waiting(lane, each=1) for lane in Lane)
-        return waits or any(self._journal.counts().values()) or self._degraded_mode.is_untold()
+        return self._journal.has_waiting() or any(self._journal.counts().values()) or self._degraded_mode.is_untold()
 
     def _tell(self) -> None:
         """Tell the trail how many were replayed since it was told last."""

@@ -5,7 +5,7 @@ All worker processes and threads share it. Knows nothing of calls, HTTP or Postg
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -26,6 +26,7 @@ _ORDINARY_FRAME = 64 * 1024
 # The -wal file is written back at 1 MB; the largest frame and the largest batch of done() may come on top.
 _WAL_BYTES = 4 * 1024 * 1024
 _BATCH = 100
+_OFFERED_BYTES = 4 * 1024 * 1024
 _LONGEST_POSTPONEMENT = 3600.0  # what is put off further was put off by a clock that ran ahead
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _READY = "reason IS NULL AND not_before = 0"
@@ -102,13 +103,26 @@ class Journal:
 
         self._run(work, frees=False)
 
+    def has_waiting(self) -> bool:
+        """Whether a frame may be tried now, in any lane; read from the indexes alone."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            self._end_postponements(db)
+            return db.execute(f"SELECT 1 FROM frames WHERE {_READY} LIMIT 1").fetchone() is not None  # nosec B608 # our words
+
+        return self._run(work)
+
     def waiting(self, lane: Lane, each: int) -> list[Waiting]:
-        """The oldest frames of every client, up to `each`, clients in turn; those without a client are one client."""
+        """The oldest frames of every client, up to `each`, clients in turn; those without a client are one client.
+
+        They end where they come to 4 MB: whoever wants to append waits meanwhile.
+        """
 
         def work(db: sqlite3.Connection) -> list[Waiting]:
             self._end_postponements(db)
             turns = zip_longest(*[_oldest(db, lane, client, each) for client in _clients(db, lane)])
-            return [Waiting(row.id, row.content) for row in chain.from_iterable(turns) if row and _is_sound(db, row)]
+            ids = (id for id in chain.from_iterable(turns) if id is not None)
+            return [Waiting(row.id, row.content) for row in _bounded(rows.of(db, ids)) if _is_sound(db, row)]
 
         return self._run(work)
 
@@ -236,9 +250,19 @@ def _clients(db: sqlite3.Connection, lane: Lane) -> Iterator[str]:
         found = db.execute(query, (lane, found[0])).fetchone()
 
 
-def _oldest(db: sqlite3.Connection, lane: Lane, client: str, most: int) -> list[Row]:
-    query = f"SELECT {rows.COLUMNS} FROM frames WHERE {_READY} AND lane = ? AND client = ? ORDER BY id LIMIT ?"  # nosec B608 # our words
-    return [Row(*row) for row in db.execute(query, (lane, client, most))]
+def _oldest(db: sqlite3.Connection, lane: Lane, client: str, most: int) -> list[int]:
+    query = f"SELECT id FROM frames WHERE {_READY} AND lane = ? AND client = ? ORDER BY id LIMIT ?"  # nosec B608 # our words
+    return [id for (id,) in db.execute(query, (lane, client, most))]
+
+
+def _bounded(found: Iterable[Row]) -> Iterator[Row]:
+    """These, up to the one that makes them too much to hold at a time."""
+    size = 0
+    for row in found:
+        yield row
+        size += len(row.content or b"")  # none, if damaged
+        if size >= _OFFERED_BYTES:
+            return
 
 
 def _is_sound(db: sqlite3.Connection, row: Row) -> bool:

@@ -6,7 +6,7 @@ Knows nothing of locks, limits or of what a frame means.
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,6 +74,12 @@ def insert(db: sqlite3.Connection, rows: Iterable[Row]) -> int:
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
     )
     return db.executemany(statement, rows).rowcount
+
+
+def of(db: sqlite3.Connection, ids: Iterable[int]) -> Iterator[Row]:
+    """The rows of these ids, each read when it is asked for."""
+    query = f"SELECT {COLUMNS} FROM frames WHERE id = ?"  # nosec B608 # our words
+    return (Row(*row) for id in ids for row in db.execute(query, (id,)))
 
 
 def last_id(db: sqlite3.Connection) -> int:

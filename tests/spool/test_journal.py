@@ -155,6 +155,25 @@ class TestWaiting:
 
         assert [frame.content for frame in journal.waiting(Lane.AWAY, 2)] == [b"1", b"4", b"5", b"2", b"6"]
 
+    def test_gives_no_more_than_fits_into_memory_and_the_rest_next(self, tmp_path: Path) -> None:
+        journal = Journal(tmp_path, 8 * LEAST)
+        for number in range(40):
+            append(journal, b"%d" % number + b"x" * 1_000_000, CLIENTS[number % 3])
+
+        offered = journal.waiting(Lane.AWAY, 32)
+
+        assert sum(len(frame.content) for frame in offered) < 6_000_000
+        assert drain(journal) == 40
+
+    def test_tells_whether_there_are_any(self, journal: Journal) -> None:
+        assert not journal.has_waiting()
+        append(journal, b"x", lane=Lane.DEFERRED)
+        assert journal.has_waiting()
+
+        journal.quarantine(journal.waiting(Lane.DEFERRED, 1)[0].id, "refused")
+
+        assert not journal.has_waiting()
+
     def test_keeps_the_lanes_apart(self, journal: Journal) -> None:
         append(journal, b"away")
         append(journal, b"deferred", lane=Lane.DEFERRED)
