@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -141,7 +142,8 @@ class PostgresServer:
         if self._process:
             self._process.send_signal(number)  # first: stopped, it starts no more of them
             for child in children(self._process.pid):
-                os.kill(child, number)
+                with suppress(ProcessLookupError):  # its client is gone, and it with it
+                    os.kill(child, number)
 
     def _wait_until(self, sql: str, *values: object) -> None:
         deadline = time.monotonic() + _PATIENCE
