@@ -5,7 +5,7 @@ Until then the spool remembers it, so that it outlives the process that saw it.
 
 import json
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from calyapp import clock, metrics
@@ -16,8 +16,14 @@ from calyapp.calls import misdated
 from calyapp.db.engine import Pool
 from calyapp.spool.journal import Journal, SpoolError
 
-_NOTE = "degraded since"
+_BEGAN = "degraded since"
+_ENDED = "degraded until"
+# A period that nobody ended is over too, if its process died and another finds the database well.
+_FORGOTTEN = timedelta(minutes=1)
 _log = logging.getLogger(__name__)
+
+Stamp = tuple[UUID, datetime]
+"""The id and the moment of an audit entry that is written later."""
 
 
 class DegradedMode:
@@ -29,48 +35,67 @@ class DegradedMode:
     def changed(self, is_away: bool) -> None:
         """This process gave the database up, or has it back."""
         metrics.DB_BREAKER_OPEN.set(is_away)
-        if not is_away:
+        if is_away:
+            _log.error("the database is away or too slow: deliveries go to the spool")
+        else:
             _log.warning("the database is back")
-            return
-        _log.error("the database is away or too slow: deliveries go to the spool")
-        moment = clock.now()
+        identity, moment = _now()
+        note = json.dumps({"id": str(identity), "at": moment.isoformat()})
         try:
-            self._journal.remember(_NOTE, json.dumps({"id": str(clock.uuid7(moment)), "at": moment.isoformat()}))
+            self._journal.remember(_BEGAN if is_away else _ENDED, note)
         except SpoolError as error:
             _log.critical("the spool cannot be written: %s", error)
 
     def is_untold(self) -> bool:
         """Whether the trail has yet to be told."""
-        return self._journal.recall(_NOTE) is not None
+        return self._journal.recall(_BEGAN) is not None
 
     def tell(self, pool: Pool) -> None:
         """Tell the trail of the period that is over, if there was one. Raises `DatabaseAway`."""
-        if note := self._journal.recall(_NOTE):
-            trail.write(pool, *_entries(note))
-            self._journal.forget(_NOTE)
+        began, ended = self._journal.recall(_BEGAN), self._journal.recall(_ENDED)
+        if began and (ended or _is_forgotten(began)):
+            trail.write(pool, *_entries(_read(began) or _now(), _read(ended or "") or _now()))
+            self._journal.forget(_BEGAN)
+            self._journal.forget(_ENDED)
 
 
-def _entries(note: str) -> tuple[Entry, Entry]:
-    """The first under the id that it was given at its moment: told twice, it stands there once."""
-    identity, began = _remembered(note)
+def _entries(began: Stamp, ended: Stamp) -> tuple[Entry, Entry]:
+    """Under the ids that they were given at their moments: told twice, they stand there once."""
     entered = Entry(
-        id=identity,
-        created_at=began,
+        id=began[0],
+        created_at=began[1],
         event_type=EventType.DEGRADED_MODE_ENTERED,
         description="Database away or too slow: deliveries go to the spool",
         status="failure",
         resource="database",
     )
-    seconds = round((clock.now() - began).total_seconds(), 1)
-    left = Entry.now(EventType.DEGRADED_MODE_LEFT, "Database back", resource="database", metadata={"seconds": seconds})
+    left = Entry(
+        id=ended[0],
+        created_at=ended[1],
+        event_type=EventType.DEGRADED_MODE_LEFT,
+        description="Database back",
+        resource="database",
+        metadata={"seconds": round((ended[1] - began[1]).total_seconds(), 1)},
+    )
     return entered, left
 
 
-def _remembered(note: str) -> tuple[UUID, datetime]:
-    """Its id and when it began; both new where the note is damaged, for the deliveries wait until it is told."""
-    now = clock.now()
+def _is_forgotten(began: str) -> bool:
+    """Whether nobody will end it; also where it cannot be read, for it is then told as of now."""
+    stamp = _read(began)
+    return stamp is None or clock.now() - stamp[1] > _FORGOTTEN
+
+
+def _now() -> Stamp:
+    moment = clock.now()
+    return clock.uuid7(moment), moment
+
+
+def _read(note: str) -> Stamp | None:
+    """None where the note is damaged, or its moment is one that the trail has no place for."""
     try:
         fields = json.loads(note)
-        return UUID(fields["id"]), misdated.plausible(datetime.fromisoformat(fields["at"]), now)
+        identity, moment = UUID(fields["id"]), datetime.fromisoformat(fields["at"])
+        return (identity, moment) if misdated.is_plausible(moment, clock.now()) else None
     except (ValueError, KeyError, TypeError, AttributeError):
-        return clock.uuid7(now), now
+        return None

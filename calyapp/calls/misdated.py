@@ -12,14 +12,14 @@ _OLDEST = timedelta(days=31)
 _NEWEST = timedelta(minutes=5)
 
 
-def plausible(moment: datetime, now: datetime) -> datetime:
-    """The moment; `now` if it lies in the future, or before any time that a spool keeps."""
-    return moment if now - _OLDEST <= moment <= now + _NEWEST else now
+def is_plausible(moment: datetime, now: datetime) -> bool:
+    """Neither in the future, nor before any time that a spool keeps."""
+    return now - _OLDEST <= moment <= now + _NEWEST
 
 
 def mended(event: CallEvent, now: datetime) -> CallEvent:
     """The event; as of `now` if its arrival is not plausible."""
-    if plausible(event.arrival.at, now) == event.arrival.at:
+    if is_plausible(event.arrival.at, now):
         return event
     return replace(event, arrival=replace(event.arrival, at=now), view=_arrived(event.view, now))
 

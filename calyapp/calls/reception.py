@@ -49,7 +49,8 @@ class Reception:
             return self._spool(event, Lane.AWAY, rejected.reason)
         except DatabaseError as error:
             if not isinstance(error, DatabaseAway):
-                _log.critical("the database cannot store a delivery: it goes to the spool", exc_info=True)
+                # No traceback: it is the same for each delivery, and the log may share the spool's disk.
+                _log.critical("the database cannot store deliveries: %s", type(error.__cause__).__name__)
             return self._spool(event, Lane.AWAY)
         return Received(recorded.client_id, recorded.call_id, recorded.status)
 

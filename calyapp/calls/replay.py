@@ -5,6 +5,7 @@ was recorded already is a repeat.
 """
 
 import fcntl
+import json
 import logging
 import os
 import threading
@@ -12,7 +13,9 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 from calyapp import clock, metrics
 from calyapp.audit import trail
@@ -35,6 +38,7 @@ _HANDS = 4  # that record at the same time: they share the database's waits for 
 _POSTPONED_SECONDS = 10.0
 _REST = 4.0  # for what came over a limit, times as long as its work took: the machine belongs to the others
 _TELL_SECONDS = 60.0
+_REPORT = "replayed"
 _log = logging.getLogger(__name__)
 
 
@@ -163,10 +167,14 @@ class Replay:
     def _tell(self) -> None:
         """Tell the trail how many were replayed since it was told last."""
         self._told_at = time.monotonic()
-        if counts := {name: count for name, count in self._journal.counts().items() if count}:
-            described = "Deliveries replayed from the spool"
-            trail.write(self._pool, Entry.now(EventType.SPOOL_REPLAYED, described, resource="spool", metadata=counts))
-            self._journal.settle(counts)
+        counts = {name: count for name, count in self._journal.counts().items() if count}
+        if counts or self._journal.recall(_REPORT):
+            # Remembered first: where the process dies over it, the next one tells the same, under the same id.
+            now = clock.now()
+            self._journal.remember(_REPORT, json.dumps([str(clock.uuid7(now)), now.isoformat(), counts]))
+            identity, moment, told = json.loads(self._journal.recall(_REPORT) or "null")
+            trail.write(self._pool, _replayed(UUID(identity), datetime.fromisoformat(moment), told))
+            self._journal.settle(told, note=_REPORT)
 
     @contextmanager
     def _elected(self) -> Iterator[None]:
@@ -184,6 +192,17 @@ class Replay:
             os.close(descriptor)
 
 
+def _replayed(identity: UUID, moment: datetime, counts: dict[str, int]) -> Entry:
+    return Entry(
+        id=identity,
+        created_at=moment,
+        event_type=EventType.SPOOL_REPLAYED,
+        description="Deliveries replayed from the spool",
+        resource="spool",
+        metadata=counts,
+    )
+
+
 class _Stopped(Exception):  # noqa: N818 — no error, but the end of a run
     """It was not tried."""
 
@@ -196,6 +215,10 @@ def _reason_to_give_up(failure: Exception) -> str | None:
         return str(failure)
     if isinstance(failure, DatabaseAway | _Stopped):
         return None
-    # A fault, of the database or of ours. In one delivery it is no reason to keep the others.
-    _log.critical("a delivery on the spool cannot be recorded", exc_info=failure)
-    return None if isinstance(failure, DatabaseError) else f"unexpected {type(failure).__name__}"
+    if isinstance(failure, DatabaseError):
+        # No traceback: it is the same for each delivery, and the log may share the spool's disk.
+        _log.critical("a delivery on the spool cannot be recorded yet: %s", type(failure.__cause__).__name__)
+        return None
+    # A fault of ours in one delivery is no reason to keep the others.
+    _log.critical("a delivery on the spool cannot be replayed", exc_info=failure)
+    return f"unexpected {type(failure).__name__}"

@@ -6,7 +6,7 @@ telephone call needs. A breaker keeps a dead or slow server from holding the thr
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from calyapp.db.pooling import Limits, Statistics
 from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected
 
 EMBEDDED_DATA = Path("var/postgres")
-# A second and a half together, for a caller hears silence meanwhile. A delivery given up here goes to the spool.
+# With the grace a second and a half together: a caller hears silence meanwhile, and what is given up here goes to the
+# spool.
 INGEST_WAIT_MS = 500
-INGEST_STATEMENT_MS = 1_000
+INGEST_STATEMENT_MS = 750
 # How much later than the server's own time-out ours comes: where both can, the server's is the one that says more.
 _GRACE_MS = 250
 _FAILURES = 3
@@ -67,8 +68,13 @@ class Pool:
         So no delivery ever is the one that finds out.
         """
         if self.breaker and self.breaker.is_open and (attempt := self.breaker.may_try()) is not None:
-            with suppress(DatabaseAway), self._counted(self.breaker, attempt), self._connect() as connection:
-                check(connection)
+            try:
+                with self._connect() as connection:
+                    check(connection)
+            except DatabaseError:
+                self.breaker.failed(attempt)
+            else:
+                self.breaker.succeeded(attempt)
 
     @contextmanager
     def _counted(self, breaker: Breaker, attempt: int) -> Iterator[None]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 RESERVE = 3 * 1024 * 1024
+PATIENCE_SECONDS = 3.0
 
 
 class Folder:
@@ -29,16 +30,23 @@ class Folder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """No other thread and no other process. A lock that waits in turn; sqlite's own polls, and is unfair."""
-        with self._lock:
+        """No other thread and no other process. Raises TimeoutError where somebody does not leave.
+
+        Threads wait in turn, processes half a millisecond at a time: sqlite's own lock waits longer and longer.
+        """
+        if not self._lock.acquire(timeout=PATIENCE_SECONDS):
+            raise TimeoutError("another thread keeps the spool to itself")
+        try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self.path / "journal.lock", os.O_RDWR | os.O_CREAT, 0o600)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                _lock(lock)
                 yield
             finally:
                 fcntl.flock(lock, fcntl.LOCK_UN)  # closing alone would leave the lock with a child forked meanwhile
                 os.close(lock)
+        finally:
+            self._lock.release()
 
     @contextmanager
     def no_thread_inside(self) -> Iterator[None]:
@@ -138,6 +146,18 @@ class Folder:
         link.symlink_to(file.name)
         link.replace(self._link)
         _sync(self.path)
+
+
+def _lock(file: int) -> None:
+    """Raises TimeoutError. A holder that was stopped, by Ctrl-Z say, is not to hold up every telephone call."""
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= ends_at:
+                raise TimeoutError("another process keeps the spool to itself") from None
+            time.sleep(0.0005)
 
 
 def _rename(file: Path, to: Path) -> None:

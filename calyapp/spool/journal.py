@@ -88,13 +88,14 @@ class Journal:
     ) -> None:
         """Keep a frame; it is on disk when this returns. With a reason it goes straight into quarantine.
 
-        Raises SpoolError, and keeps nothing, where that cannot be promised; for DEFERRED already at half capacity,
-        so that one client's flood does not take the room that an outage needs.
+        Raises SpoolError, and keeps nothing, where that cannot be promised; already at half capacity for DEFERRED, for
+        what no client is known of, and for what goes into quarantine: neither a client's flood nor a stranger's takes
+        the room that an outage needs.
         """
         client, microseconds = str(client_id or ""), (arrived_at - _EPOCH) // timedelta(microseconds=1)
 
         def work(db: sqlite3.Connection) -> None:
-            self._check_room(db, lane, len(content))
+            self._check_room(db, len(content), can_do_without=lane is Lane.DEFERRED or not client or reason is not None)
             frame = rows.last_id(db) + 1
             checksum = rows.checksum(frame, lane, client, microseconds, content)
             rows.insert(db, [Row(frame, lane, client, microseconds, checksum, 0, reason, content)])
@@ -160,12 +161,13 @@ class Journal:
         none = {"replayed": 0, "quarantined": 0}
         return self._run(lambda db: none | dict(db.execute("SELECT name, number FROM counts")))
 
-    def settle(self, counts: Mapping[str, int]) -> None:
-        """Take off what was reported."""
+    def settle(self, counts: Mapping[str, int], note: str) -> None:
+        """Take off what was reported, and in the same step remove the note of that name."""
 
         def work(db: sqlite3.Connection) -> None:
             for name, number in counts.items():
                 _count(db, name, -number)
+            db.execute("DELETE FROM notes WHERE name = ?", (note,))
 
         self._run(work)
 
@@ -189,7 +191,7 @@ class Journal:
     def has_room(self) -> bool:
         """Whether a frame of the lane AWAY would be taken now."""
         try:
-            self._run(lambda db: self._check_room(db, Lane.AWAY, _ORDINARY_FRAME), frees=False)
+            self._run(lambda db: self._check_room(db, _ORDINARY_FRAME, can_do_without=False), frees=False)
         except SpoolError:
             return False
         return True
@@ -198,7 +200,7 @@ class Journal:
         """Let go of the file; the next use opens it again."""
         self._transactions.close()
 
-    def _check_room(self, db: sqlite3.Connection, lane: Lane, size: int) -> None:
+    def _check_room(self, db: sqlite3.Connection, size: int, *, can_do_without: bool) -> None:
         """Raise SpoolError if a frame of that size cannot be taken: before what deleting needs is gone."""
         if size > LARGEST_FRAME:
             raise SpoolError("The frame is larger than the spool takes.")
@@ -209,7 +211,7 @@ class Journal:
         if self._transactions.folder.free_bytes() < LARGEST_FRAME or self._transactions.wal_bytes() > WAL_REFUSED:
             raise SpoolError("The disk of the spool is full.")
         used = rows.pragma(db, "page_count") - rows.pragma(db, "freelist_count") + size // PAGE
-        share = 2 if lane is Lane.DEFERRED else 16 / 15  # the last sixteenth is for reasons and for indexes
+        share = 2 if can_do_without else 16 / 15  # the last sixteenth is for reasons and for indexes
         if used * share > self._pages:
             raise SpoolError("The spool is full.")
 

@@ -1,7 +1,10 @@
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+import time_machine
 
+from calyapp import clock
 from calyapp.calls.degraded_mode import DegradedMode
 from calyapp.errors import DatabaseAway
 
@@ -43,6 +46,7 @@ class TestTell:
 
     def test_outlives_the_process_that_saw_it(self, services, degraded, query):
         degraded.changed(True)
+        degraded.changed(False)
 
         DegradedMode(services.journal).tell(services.database.ingest)
 
@@ -72,3 +76,20 @@ def test_a_spool_that_cannot_be_written_is_logged_and_no_more(services, degraded
     degraded.changed(True)
 
     assert "the spool cannot be written" in caplog.text
+
+
+def test_a_period_that_goes_on_is_not_told_by_those_who_do_not_notice(services, degraded, query):
+    degraded.changed(True)
+
+    degraded.tell(services.database.ingest)
+
+    assert (told(query), degraded.is_untold()) == ([], True)
+
+
+def test_a_period_whose_process_died_is_told_a_minute_later(services, degraded, query):
+    with time_machine.travel(clock.now() - timedelta(minutes=2)):
+        degraded.changed(True)
+
+    degraded.tell(services.database.ingest)
+
+    assert len(told(query)) == 2

@@ -246,7 +246,8 @@ class TestTrail:
     def test_is_told_of_a_degraded_mode_that_is_over(self, services, query):
         degraded = services.replay
         began = datetime.now(UTC)
-        services.journal.remember("degraded since", json.dumps({"id": str(uuid4()), "at": began.isoformat()}))
+        for note in ("degraded since", "degraded until"):
+            services.journal.remember(note, json.dumps({"id": str(uuid4()), "at": began.isoformat()}))
 
         degraded.turn()
         degraded.turn()

@@ -61,7 +61,7 @@ class TestDatabase:
         assert database.ingest.limits.wait_ms == min(500, wait_ms)
         assert database.records.limits.wait_ms == wait_ms
 
-    @pytest.mark.parametrize(("pool", "timeout"), [("ingest", "1s"), ("records", "30s")])
+    @pytest.mark.parametrize(("pool", "timeout"), [("ingest", "750ms"), ("records", "30s")])
     def test_opens_sessions_with_limits_in_utc(self, opened, pool, timeout):
         names = ["statement_timeout", "lock_timeout", "timezone", "application_name"]
 

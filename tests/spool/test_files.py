@@ -1,9 +1,12 @@
 """Which file is the journal: after a crash at each step, and with files that people put there."""
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
 
+from calyapp.spool import files
 from calyapp.spool.files import RESERVE, Folder
 
 
@@ -84,3 +87,28 @@ class TestReserve:
         assert folder.release_reserve()
         assert not folder.release_reserve()
         assert folder.bytes() == 0
+
+
+class TestAlone:
+    def test_gives_up_where_another_process_does_not_leave(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(files, "PATIENCE_SECONDS", 0.05)
+        other = os.open(tmp_path / "journal.lock", os.O_RDWR | os.O_CREAT)
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        with pytest.raises(TimeoutError, match="another process"), Folder(tmp_path).alone():
+            pytest.fail("it was not alone")
+        os.close(other)
+
+        with Folder(tmp_path).alone():
+            pass
+
+    def test_gives_up_where_another_thread_does_not_leave(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(files, "PATIENCE_SECONDS", 0.05)
+        folder = Folder(tmp_path)
+
+        with folder.alone(), pytest.raises(TimeoutError, match="another thread"), folder.alone():
+            pytest.fail("it was not alone")

@@ -30,12 +30,12 @@ def contents(journal: Journal, lane: Lane = Lane.AWAY) -> list[bytes]:
     return [frame.content for frame in journal.waiting(lane, 10**6)]
 
 
-def fill(journal: Journal, lane: Lane = Lane.AWAY, size: int = 50_000) -> int:
+def fill(journal: Journal, lane: Lane = Lane.AWAY, size: int = 50_000, client: UUID | None = CLIENTS[1]) -> int:
     """Append until it is refused; returns how many were taken."""
     taken = 0
     with suppress(SpoolError):
         while True:
-            append(journal, b"x" * size, lane=lane)
+            append(journal, b"x" * size, client, lane=lane)
             taken += 1
     return taken
 
@@ -103,7 +103,7 @@ class AgainstAModel(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        self.journal.settle(self.journal.counts())
+        self.journal.settle(self.journal.counts(), note="reported")
         self.counts = dict.fromkeys(self.counts, 0)
 
     @rule()
@@ -276,6 +276,22 @@ class TestCapacity:
 
         assert deferred > 50
         assert away >= deferred * 0.8
+
+    def test_of_strangers_is_half(self, journal: Journal) -> None:
+        strangers = fill(journal, client=None)
+
+        clients = fill(journal)
+
+        assert strangers > 50
+        assert clients >= strangers * 0.8
+
+    def test_of_quarantine_is_half(self, journal: Journal) -> None:
+        known = {"client_id": UUID(int=1), "lane": Lane.AWAY, "arrived_at": ARRIVED}
+        with suppress(SpoolError):
+            for _ in range(1_000):
+                journal.append(b"x" * 50_000, **known, reason="SQLSTATE 22001")
+
+        assert fill(journal) > 50
 
     def test_refuses_a_frame_larger_than_any_transaction_may_be(self, journal: Journal) -> None:
         with pytest.raises(SpoolError):

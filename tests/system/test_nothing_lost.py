@@ -10,6 +10,7 @@ import signal
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -101,7 +102,8 @@ def _chaos(server: Server, postgres: PostgresServer) -> list[Outage]:
 def _kill_a_worker(server: Server) -> None:
     """The oldest, which has had the time to take connections; as soon as somebody is there to answer."""
     assert server.ask("GET", "/health/live")[0] == 200
-    os.kill(server.workers()[0], signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it ended by itself since it was listed
+        os.kill(server.workers()[0], signal.SIGKILL)
 
 
 def _wait_until_drained(server: Server) -> None:
