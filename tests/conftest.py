@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import uuid4
 
 import hypothesis
@@ -84,9 +85,19 @@ def migrated_data(tmp_path_factory, run_alembic) -> Path:
 @pytest.fixture
 def postgres(request, migrated_data, tmp_path) -> Iterator[PostgresServer]:
     """A PostgreSQL of its own with all tables, running. Its options come by indirect parametrization."""
-    data = tmp_path / "postgres"
+    yield from _postgres(migrated_data, tmp_path, **getattr(request, "param", {}))
+
+
+@pytest.fixture(scope="module")
+def module_postgres(migrated_data, tmp_path_factory) -> Iterator[PostgresServer]:
+    """As `postgres`, for all tests of a module together; its connections are few, so that they can be used up."""
+    yield from _postgres(migrated_data, tmp_path_factory.mktemp("postgres"), max_connections=20)
+
+
+def _postgres(migrated_data: Path, folder: Path, **options: Any) -> Iterator[PostgresServer]:
+    data = folder / "postgres"
     shutil.copytree(migrated_data, data)
-    server = PostgresServer(data, **getattr(request, "param", {}))
+    server = PostgresServer(data, **options)
     try:
         server.start()
         yield server

@@ -18,11 +18,12 @@ ROOT = Path(__file__).parents[1]
 class Server:
     """A Gunicorn with Caly in it; `pid` is the master's."""
 
-    def __init__(self, process: subprocess.Popen, port: int, environment: dict[str, str]) -> None:
+    def __init__(self, process: subprocess.Popen, port: int, environment: dict[str, str], log: Path) -> None:
         self.pid = process.pid
         self.process = process
         self.port = port
         self.environment = environment
+        self.log = log
 
     def connect(self) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -40,6 +41,15 @@ class Server:
         command = [sys.executable, "-m", "flask", "caly", *arguments, "--json"]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)
+
+    def readiness(self) -> tuple[int, str]:
+        """What a load balancer hears of one worker: the HTTP status, and the word."""
+        status, body = self.ask("GET", "/health/ready")
+        return status, body["status"]
+
+    def log_lines(self) -> list[dict]:
+        """What Caly has logged so far; what Gunicorn itself says is no JSON."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
     def workers(self) -> list[int]:
         """Their process ids, the oldest first; some may still be starting."""

@@ -117,7 +117,7 @@ class Traffic:
         connection = self._server.connect()
         while self._comes(due):
             with self._choosing:
-                delivery, encoding = next(self._deliveries), self._chance.choice(_ENCODINGS)
+                delivery, encoding = next(self._deliveries), self._chance.choice(ENCODINGS)
             self._send_until_acknowledged(connection, delivery, encoding, keep_alive=keep_alive)
             due += self._interval
         connection.close()
@@ -132,7 +132,7 @@ class Traffic:
     ) -> None:
         for pause in _PAUSES:
             time.sleep(pause)
-            attempt = _attempt(connection, delivery, encoding)
+            attempt = send(connection, delivery, encoding)
             self.attempts.append(attempt)
             if attempt.failure or not keep_alive:
                 connection.close()
@@ -151,10 +151,10 @@ def deliveries(tenants: list[dict], chance: Random) -> Iterator[Delivery]:
             yield chance.choice(latest)
             continue
         if luck > 1 - _HEARTBEATS:
-            yield _delivery(tenant, "heartbeat", f"heartbeat-{number}", {"Status": "OK"})
+            yield heartbeat(tenant, f"heartbeat-{number}")
             continue
         if len(open_calls) < _OPEN_CALLS:
-            open_calls.append(_call(tenant, UUID(int=chance.getrandbits(128)).hex, chance.choice(_ENDINGS)))
+            open_calls.append(whole_call(tenant, UUID(int=chance.getrandbits(128)).hex, chance.choice(_ENDINGS)))
         call = chance.choice(open_calls)
         following = next(call, None)
         if following is None:
@@ -167,10 +167,15 @@ def deliveries(tenants: list[dict], chance: Random) -> Iterator[Delivery]:
 def starts(tenants: list[dict], chance: Random) -> Iterator[Delivery]:
     """Call after call that begins, and no other news of it."""
     while True:
-        yield next(_call(chance.choice(tenants), UUID(int=chance.getrandbits(128)).hex, None))
+        yield next(whole_call(chance.choice(tenants), UUID(int=chance.getrandbits(128)).hex, None))
 
 
-def _call(tenant: dict, sid: str, ending: str | None) -> Iterator[Delivery]:
+def heartbeat(tenant: dict, marker: str) -> Delivery:
+    """The one that belongs to no call."""
+    return _delivery(tenant, "heartbeat", marker, {"Status": "OK"})
+
+
+def whole_call(tenant: dict, sid: str, ending: str | None) -> Iterator[Delivery]:
     """The deliveries of one call, in order."""
     steps: list[tuple[str, dict[str, str]]] = [
         ("call-start", {"From": "09876543210", "To": tenant["numbers"][0], "Direction": "incoming"}),
@@ -194,10 +199,11 @@ def _delivery(tenant: dict, route: str, marker: str, fields: dict[str, str]) -> 
 
 # ---- On the wire: the same delivery in several encodings is the same ----
 
-_ENCODINGS = ("query", "form", "json")
+ENCODINGS = ("query", "form", "json")
 
 
-def _attempt(connection: HTTPConnection, delivery: Delivery, encoding: str) -> Attempt:
+def send(connection: HTTPConnection, delivery: Delivery, encoding: str) -> Attempt:
+    """Send it once."""
     sent_at, began = time.time(), time.perf_counter()
     try:
         _request(connection, delivery, encoding)

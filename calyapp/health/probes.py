@@ -8,7 +8,7 @@ from calyapp import clock, metrics
 from calyapp.config import AppEnv, Settings, WebhookAuth
 from calyapp.db import migrations, partitions
 from calyapp.db.engine import Database, Pool
-from calyapp.errors import DatabaseAway
+from calyapp.errors import DatabaseAway, DatabaseError
 from calyapp.health.checks import Check, Finding, Health
 from calyapp.spool.journal import Journal
 
@@ -30,14 +30,16 @@ def all_probes(settings: Settings, database: Database, journal: Journal) -> Mapp
 def probe_database(pool: Pool, journal: Journal) -> Finding:
     """Reachable, and with a place for the audit entries of this month and the next.
 
-    Away, it costs nothing as long as the spool takes the deliveries.
+    Away or without its tables, it costs nothing as long as the spool takes the deliveries.
     """
     try:
         with pool.connection() as connection:
             absent = partitions.missing(connection, clock.now())
-    except DatabaseAway:
+    except DatabaseError as error:
         status = Health.DEGRADED if journal.has_room() else Health.UNHEALTHY
-        return Finding(status, "the database is away", {"reachable": False})
+        if isinstance(error, DatabaseAway):
+            return Finding(status, "the database is away", {"reachable": False})
+        return Finding(status, "the database cannot answer: it may lack its tables")
     if absent:
         return Finding(Health.DEGRADED, f"no partition {', '.join(absent)}", {"missingPartitions": absent})
     return Finding(Health.HEALTHY)

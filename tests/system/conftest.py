@@ -44,7 +44,7 @@ def _serving(database_url: str, folder: Path) -> Iterator:
         command = [sys.executable, "-m", "gunicorn", *options, "wsgi:app"]
         with (folder / "server.log").open("ab") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        server = Server(process, port, environment)
+        server = Server(process, port, environment, folder / "server.log")
         servers.append(server)
         _wait(server, folder / "server.log")
         return server

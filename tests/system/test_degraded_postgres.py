@@ -1,0 +1,315 @@
+"""What Exotel hears and what is kept while PostgreSQL fails: the rows of docs/degraded-modes.md that are about it."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from postgres_server import PostgresServer
+from rehearsal import Rehearsal, statuses
+from running_server import eventually
+from traffic import Delivery, whole_call
+
+DEGRADED = (200, "degraded")
+
+
+@contextmanager
+def stopped(postgres: PostgresServer) -> Iterator[None]:
+    postgres.stop()
+    yield
+    postgres.start()
+
+
+@contextmanager
+def frozen(postgres: PostgresServer) -> Iterator[None]:
+    postgres.freeze()
+    try:
+        yield
+    finally:
+        postgres.thaw()
+
+
+@contextmanager
+def read_only(postgres: PostgresServer) -> Iterator[None]:
+    postgres.set("default_transaction_read_only", "on")
+    try:
+        yield
+    finally:
+        postgres.set("default_transaction_read_only", "off")
+
+
+@contextmanager
+def slowed(postgres: PostgresServer, seconds: float) -> Iterator[None]:
+    """Each delivery takes the database so long."""
+    postgres.query(
+        "CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql "
+        f"AS 'BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END'"
+    )
+    postgres.query("CREATE TRIGGER sleep BEFORE INSERT ON deliveries FOR EACH ROW EXECUTE FUNCTION sleep()")
+    try:
+        yield
+    finally:
+        postgres.query("DROP FUNCTION sleep CASCADE")
+
+
+@contextmanager
+def locked(postgres: PostgresServer) -> Iterator[None]:
+    """Somebody alters a table, and takes his time."""
+    with closing(connect(postgres)) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE calls IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+@contextmanager
+def no_connection_left(postgres: PostgresServer) -> Iterator[None]:
+    """Others hold every connection that the server allows, ours too."""
+    with ExitStack() as held:
+        first = held.enter_context(closing(connect(postgres)))
+        first.autocommit = True
+
+        def all_are_held() -> bool:
+            with suppress(psycopg2.OperationalError):
+                while True:
+                    held.enter_context(closing(connect(postgres)))
+            with first.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'caly'")
+                return cursor.rowcount == 0
+
+        eventually(all_are_held)
+        yield
+
+
+def connect(postgres: PostgresServer) -> psycopg2.extensions.connection:
+    return psycopg2.connect(postgres.url.replace("+psycopg2", ""))
+
+
+def call_start_without_key(rehearsal: Rehearsal) -> Delivery:
+    """Only the number that was dialled says whose it is."""
+    start = next(whole_call(rehearsal.tenant, uuid4().hex, None))
+    return replace(start, path="/webhooks/exotel/call-start")
+
+
+def levels(rehearsal: Rehearsal, message: str) -> set[str]:
+    """At which levels the log says so."""
+    return {line["level"] for line in rehearsal.server.log_lines() if line["message"] == message}
+
+
+@pytest.fixture(scope="module")
+def rehearsal(module_serve, module_postgres, tenant) -> Rehearsal:
+    """Two workers with three connections each for deliveries: fewer than they have threads."""
+    environment = {"DATABASE_URL": module_postgres.url, "DB_POOL_MAX": "4", "DB_POOL_MIN": "2"}
+    server = module_serve("--workers", "2", **environment)
+    return Rehearsal(server, tenant(server), module_postgres.query)
+
+
+# ---- Gone, and back ----
+
+
+def test_postgresql_down(rehearsal, module_postgres):
+    before = rehearsal.spooled()
+    entered = rehearsal.told("DEGRADED_MODE_ENTERED")
+
+    with stopped(module_postgres):
+        answers = rehearsal.deliver()
+        eventually(lambda: rehearsal.server.readiness() == DEGRADED)
+        spooled = rehearsal.spooled() - before
+
+    assert statuses(answers) == {200}
+    assert spooled == len(answers)
+    rehearsal.check_recovery()
+    assert rehearsal.told("DEGRADED_MODE_ENTERED") > entered
+
+
+def test_postgresql_restarted(rehearsal, module_postgres):
+    rehearsal.deliver()  # so that there are connections to break
+
+    module_postgres.stop("fast")
+    module_postgres.start()
+    answers = rehearsal.deliver()
+
+    assert statuses(answers) == {200}
+    rehearsal.check_recovery()
+
+
+def test_postgresql_failed_over(serve, tenant, postgres, tmp_path):
+    server = serve("--workers", "2", DATABASE_URL=postgres.url)
+    standby = postgres.standby(tmp_path / "standby")
+    rehearsal = Rehearsal(server, tenant(server), standby.query)
+    before = rehearsal.deliver()
+
+    postgres.stop()
+    meanwhile = rehearsal.deliver()
+    standby.promote()
+    standby.take_over(postgres)
+    after = rehearsal.deliver()
+
+    assert statuses(before + meanwhile + after) == {200}
+    # Nobody is left to take what a standby of its own would have to confirm.
+    standby.set("synchronous_standby_names", "")
+    rehearsal.check_recovery()
+
+
+# ---- There, and no use ----
+
+
+def test_postgresql_frozen(rehearsal, module_postgres):
+    with frozen(module_postgres):
+        answers = rehearsal.deliver()
+        eventually(lambda: rehearsal.server.readiness() == DEGRADED)
+
+    assert statuses(answers) == {200}
+    rehearsal.check_recovery()
+
+
+def test_postgresql_read_only(rehearsal, module_postgres):
+    before = rehearsal.spooled()
+
+    with read_only(module_postgres):
+        answers = rehearsal.deliver()
+        eventually(lambda: rehearsal.server.readiness() == DEGRADED)
+        spooled = rehearsal.spooled() - before
+
+    assert statuses(answers) == {200}
+    assert spooled == len(answers)
+    rehearsal.check_recovery()
+
+
+def test_postgresql_out_of_connections(rehearsal, module_postgres):
+    before = rehearsal.spooled()
+
+    with no_connection_left(module_postgres):
+        answers = rehearsal.deliver()
+        eventually(lambda: rehearsal.server.readiness() == DEGRADED)
+        spooled = rehearsal.spooled() - before
+
+    assert statuses(answers) == {200}
+    assert spooled == len(answers)
+    rehearsal.check_recovery()
+
+
+# ---- There, and slow ----
+
+
+def test_statements_over_their_budget(rehearsal, module_postgres):
+    before = rehearsal.spooled()
+
+    with slowed(module_postgres, seconds=3):
+        answers = rehearsal.deliver()
+        spooled = rehearsal.spooled() - before
+        readiness = rehearsal.server.readiness()
+
+    assert statuses(answers) == {200}
+    assert spooled == len(answers)
+    assert readiness[0] == 200
+    rehearsal.check_recovery()
+
+
+def test_tables_locked_by_somebody_else(rehearsal, module_postgres):
+    before = rehearsal.spooled()
+
+    with locked(module_postgres):
+        answers = rehearsal.deliver()
+        eventually(lambda: rehearsal.server.readiness() == DEGRADED)
+        spooled = rehearsal.spooled() - before
+
+    assert statuses(answers) == {200}
+    assert spooled == len(answers)
+    rehearsal.check_recovery()
+
+
+def test_pool_exhausted(rehearsal, module_postgres):
+    before = rehearsal.spooled()
+
+    with slowed(module_postgres, seconds=0.7), ThreadPoolExecutor(3) as callers:  # each statement within its budget
+        answers = [attempt for sent in callers.map(lambda _: rehearsal.deliver(), range(3)) for attempt in sent]
+        spooled = rehearsal.spooled() - before
+
+    assert statuses(answers) == {200}
+    assert spooled > 0
+    rehearsal.check_recovery()
+
+
+# ---- There, and not as it should be ----
+
+
+def test_months_partition_missing(rehearsal, module_postgres):
+    before = rehearsal.spooled()
+    ((partition,),) = module_postgres.query("SELECT 'audit_logs_' || to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')")
+    module_postgres.query(f"ALTER TABLE audit_logs DETACH PARTITION {partition}")
+    module_postgres.query(f"ALTER TABLE {partition} RENAME TO mislaid")
+
+    answers = rehearsal.deliver()
+    eventually(lambda: rehearsal.server.readiness() == DEGRADED)
+    spooled = rehearsal.spooled() - before
+    bounds = "FOR VALUES FROM (date_trunc('month', now())) TO (date_trunc('month', now()) + interval '1 month')"
+    module_postgres.query(f"ALTER TABLE mislaid RENAME TO {partition}")
+    module_postgres.query(f"ALTER TABLE audit_logs ATTACH PARTITION {partition} {bounds}")
+
+    assert statuses(answers) == {200}
+    assert spooled == len(answers)
+    rehearsal.check_recovery()
+
+
+def test_migrations_missing(serve, tenant, postgres):
+    beforehand = serve(DATABASE_URL=postgres.url)
+    rehearsal = Rehearsal(beforehand, tenant(beforehand), postgres.query)
+    beforehand.stop()
+    postgres.query("ALTER SCHEMA public RENAME TO mislaid")
+    postgres.query("CREATE SCHEMA public")
+
+    rehearsal.move_to(serve("--workers", "2", DATABASE_URL=postgres.url))
+    answers = rehearsal.deliver()
+    readiness = rehearsal.server.readiness()
+    postgres.query("DROP SCHEMA public")
+    postgres.query("ALTER SCHEMA mislaid RENAME TO public")
+
+    assert statuses(answers) == {200}
+    assert readiness == DEGRADED
+    rehearsal.check_recovery()
+
+
+# ---- PostgreSQL down when the service starts ----
+
+
+def test_start_without_postgresql(serve, tenant, postgres):
+    beforehand = serve(DATABASE_URL=postgres.url)
+    rehearsal = Rehearsal(beforehand, tenant(beforehand), postgres.query)
+    eventually(lambda: (beforehand.log.parent / "spool" / "directory").exists())
+    beforehand.stop()
+
+    with stopped(postgres):
+        rehearsal.move_to(serve("--workers", "2", DATABASE_URL=postgres.url))
+        answers = rehearsal.deliver()
+        readiness = rehearsal.server.readiness()
+        by_number = rehearsal.send([call_start_without_key(rehearsal)])
+
+    assert statuses(answers) == {200}
+    assert statuses(by_number) == {200}
+    assert readiness == DEGRADED
+    assert levels(rehearsal, "started without the database, on the directory's copy on disk") == {"warn"}
+    rehearsal.check_recovery(spooled=len(answers) + 1)
+
+
+@pytest.mark.parametrize("content", [None, b"neither checksum nor clients"], ids=["missing", "damaged"])
+def test_start_without_postgresql_and_without_the_directorys_copy(serve, tenant, postgres, content):
+    beforehand = serve(DATABASE_URL=postgres.url)
+    rehearsal = Rehearsal(beforehand, tenant(beforehand), postgres.query)
+    beforehand.stop()
+    copy = beforehand.log.parent / "spool" / "directory"
+    copy.unlink()
+    if content:
+        copy.write_bytes(content)
+
+    with stopped(postgres):
+        rehearsal.move_to(serve("--workers", "2", DATABASE_URL=postgres.url))
+        answers = rehearsal.deliver()
+        readiness = rehearsal.server.readiness()
+        by_number = rehearsal.send([call_start_without_key(rehearsal)])
+
+    assert statuses(answers) == {200}  # the key says whose they are
+    assert statuses(by_number) == {404}
+    assert readiness == DEGRADED
+    rehearsal.check_recovery(spooled=len(answers) + 1)
