@@ -38,10 +38,10 @@ class Rehearsal:
         """Calls from beginning to end and a heartbeat each, on all six routes and all at once."""
         return self.send(itertools.chain.from_iterable(_call(self.tenant) for _ in range(calls)))
 
-    def send(self, deliveries: Iterable[Delivery]) -> list[Attempt]:
+    def send(self, deliveries: Iterable[Delivery], encodings: Iterable[str] = ENCODINGS) -> list[Attempt]:
         """Each once, on a connection of its own; none waits for another."""
         with ThreadPoolExecutor(_AT_ONCE) as senders:
-            attempts = list(senders.map(self._send, deliveries, itertools.cycle(ENCODINGS)))
+            attempts = list(senders.map(self._send, deliveries, itertools.cycle(encodings)))
         self.attempts += attempts
         return attempts
 

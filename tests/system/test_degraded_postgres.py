@@ -89,7 +89,7 @@ def connect(postgres: PostgresServer) -> psycopg2.extensions.connection:
 def call_start_without_key(rehearsal: Rehearsal) -> Delivery:
     """Only the number that was dialled says whose it is."""
     start = next(whole_call(rehearsal.tenant, uuid4().hex, None))
-    return replace(start, path="/webhooks/exotel/call-start")
+    return replace(start, path="/webhooks/exotel/call-start?")
 
 
 def levels(rehearsal: Rehearsal, message: str) -> set[str]:
