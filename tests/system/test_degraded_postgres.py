@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg2
@@ -277,7 +278,8 @@ def test_migrations_missing(serve, tenant, postgres):
 def test_start_without_postgresql(serve, tenant, postgres):
     beforehand = serve(DATABASE_URL=postgres.url)
     rehearsal = Rehearsal(beforehand, tenant(beforehand), postgres.query)
-    eventually(lambda: (beforehand.log.parent / "spool" / "directory").exists())
+    copy = Path(beforehand.environment["SPOOL_DIR"]) / "directory"
+    eventually(lambda: rehearsal.tenant["id"] in copy.read_text())
     beforehand.stop()
 
     with stopped(postgres):
@@ -298,7 +300,7 @@ def test_start_without_postgresql_and_without_the_directorys_copy(serve, tenant,
     beforehand = serve(DATABASE_URL=postgres.url)
     rehearsal = Rehearsal(beforehand, tenant(beforehand), postgres.query)
     beforehand.stop()
-    copy = beforehand.log.parent / "spool" / "directory"
+    copy = Path(beforehand.environment["SPOOL_DIR"]) / "directory"
     copy.unlink()
     if content:
         copy.write_bytes(content)
