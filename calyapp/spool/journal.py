@@ -131,6 +131,9 @@ class Journal:
         """Forget these frames, and count them as replayed."""
         for start in range(0, len(ids), _BATCH):  # a bounded transaction each
             self._run(lambda db, batch=ids[start : start + _BATCH]: _replayed(db, batch))  # type: ignore[misc]
+        # An emptied file keeps its size: on a disk that it filled there would never be room again.
+        if ids and self._transactions.folder.free_bytes() < LARGEST_FRAME + RESERVE and self._run(_nothing_waits):
+            self._transactions.shrink()
 
     def quarantine(self, id: int, reason: str) -> None:
         """Do not offer this frame again, and say why."""
@@ -241,6 +244,10 @@ class Journal:
             self._transactions.folder.bytes(),
             self._transactions.folder.set_aside(),
         )
+
+
+def _nothing_waits(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM frames WHERE reason IS NULL LIMIT 1").fetchone() is None
 
 
 def _clients(db: sqlite3.Connection, lane: Lane) -> Iterator[str]:

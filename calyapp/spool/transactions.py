@@ -58,6 +58,15 @@ class Transactions:
         except (OSError, sqlite3.Error, _Damaged) as error:
             raise SpoolError(f"The spool cannot be used: {type(error).__name__}: {error}") from error
 
+    def shrink(self) -> None:
+        """Give the disk back what the file does not use: quick while little is in it. No room for it: not now."""
+        try:
+            with self.folder.alone():
+                self._connection().execute("VACUUM")
+                self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except (OSError, sqlite3.Error, _Damaged) as error:
+            logger.warning("the spool could not be made smaller: %s", error)
+
     def wal_bytes(self) -> int:
         """What is committed but not yet written back into the file takes so much."""
         try:
