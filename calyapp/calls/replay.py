@@ -35,7 +35,7 @@ from calyapp.spool.journal import Journal, Lane, SpoolError, Waiting
 _BATCH = 32  # of each client: as many are recorded again, as repeats, if the process dies
 _FEW = 4  # of what came over a limit, so that whoever shares the process waits for a few at most
 _HANDS = 4  # that record at the same time: they share the database's waits for its disk
-_POSTPONED_SECONDS = 10.0
+_POSTPONED_SECONDS = 5.0
 _REST = 4.0  # for what came over a limit, times as long as its work took: the machine belongs to the others
 _TELL_SECONDS = 60.0
 _REPORT = "replayed"

@@ -38,6 +38,7 @@ class TestTell:
     def test_keeps_for_later_what_the_trail_cannot_take(self, services_without_database):
         degraded = DegradedMode(services_without_database.journal)
         degraded.changed(True)
+        degraded.changed(False)
 
         with pytest.raises(DatabaseAway):
             degraded.tell(services_without_database.database.ingest)

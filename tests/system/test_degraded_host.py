@@ -10,8 +10,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from rehearsal import STREAM_BASE_URL, Rehearsal, statuses
 from reckoning import Reckoning
+from rehearsal import STREAM_BASE_URL, Rehearsal, statuses
 from running_server import eventually
 from traffic import Delivery, whole_call
 

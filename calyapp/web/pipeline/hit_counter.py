@@ -60,11 +60,17 @@ class _Windows:
 class HitCounter:
     """Fixed windows: the first hit opens one, and it lasts as long as the limit says."""
 
-    def __init__(self, limiter: Limiter, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        limiter: Limiter,
+        clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` tells the Unix time, of which windows are; `elapsed` any time that nobody sets back."""
         self._shared = _Windows(limiter.storage, clock)
         self._faults = limiter.storage.base_exceptions
         self._own = _Windows(MemoryStorage(), clock)
-        self._breaker = Breaker(failures=1, pause=1.0, longest_pause=32.0, on_change=_tell, clock=clock)
+        self._breaker = Breaker(failures=1, pause=1.0, longest_pause=32.0, on_change=_tell, clock=elapsed)
 
     def hit(self, limit: RateLimitItem, *key: str) -> Hits:
         """Count one. Never raises for the storage: what cannot be counted for all is counted for this worker."""

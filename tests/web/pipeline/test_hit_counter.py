@@ -33,7 +33,7 @@ def counter(clock):
         options = {} if uri.startswith("memory") else REDIS_OPTIONS
         limiter = Limiter(key_func=str, storage_uri=uri, storage_options=options, strategy="fixed-window")
         limiter.init_app(Flask("counting"))
-        return HitCounter(limiter, clock)
+        return HitCounter(limiter, clock, elapsed=clock)
 
     return build
 
