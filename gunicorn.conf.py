@@ -14,12 +14,14 @@ try:
 except ConfigurationError as error:
     sys.exit(str(error))
 
-bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+# A socket of systemd's comes before it; `unix:/path` puts nginx in front without one.
+bind = os.environ.get("BIND") or f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 workers = settings.workers
 worker_class = "calyapp.web.gunicorn_worker.Worker"
 threads = 8  # a thread waits for PostgreSQL most of its time
 timeout = 30
 graceful_timeout = 25
+keepalive = 2  # seconds; nginx, which is the one to send, closes an idle connection before that
 max_requests = 100_000  # a slow leak never grows old …
 max_requests_jitter = 10_000  # … and the workers do not go all at once
 limit_request_line = 8190  # Exotel nests a whole URL, percent-encoded twice, into the query

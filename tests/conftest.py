@@ -118,8 +118,14 @@ def database_url(server_url, template) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def module_database_url(server_url, template) -> Iterator[str]:
-    """As `database_url`, for all tests of a module together."""
+def front() -> str:
+    """What stands between a test and the server: "nothing", unless a test or a module asks for "nginx"."""
+    return "nothing"
+
+
+@pytest.fixture(scope="module")
+def module_database_url(server_url, template, front) -> Iterator[str]:
+    """As `database_url`, for all tests of a module together; another one for each front."""
     yield from _database(server_url, template)
 
 

@@ -19,6 +19,13 @@ class Answer:
     body: bytes
 
 
+def free_port() -> int:
+    """One on loopback that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def connect(port: int) -> socket.socket:
     """To the server under test."""
     return socket.create_connection(("127.0.0.1", port), timeout=30)

@@ -8,20 +8,32 @@ import time
 from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from child_processes import children
+
+if TYPE_CHECKING:
+    from nginx_server import Nginx
 
 ROOT = Path(__file__).parents[1]
 
 
 class Server:
-    """A Gunicorn with Caly in it; `pid` is the master's."""
+    """A Gunicorn with Caly in it; `pid` is the master's, `port` that of the nginx in front of it, if there is one."""
 
-    def __init__(self, process: subprocess.Popen, port: int, environment: dict[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen,
+        port: int,
+        environment: dict[str, str],
+        log: Path,
+        nginx: "Nginx | None" = None,
+    ) -> None:
         self.pid = process.pid
         self.process = process
         self.port = port
+        self.nginx = nginx
         self.environment = environment
         self.log = log
 

@@ -11,6 +11,7 @@ _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.lim
 (
     _.threads,
     _.timeout,
+    _.keepalive,
     _.accesslog,
     _.forwarded_allow_ips,
     _.secure_scheme_headers,

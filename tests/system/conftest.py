@@ -1,58 +1,73 @@
 """Servers that run for one test or one module, as operators run them."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from nginx_server import Nginx
+from raw_http import free_port
 from running_server import ROOT, Server
 
 
 @pytest.fixture
-def serve(database_url, tmp_path) -> Iterator:
+def serve(database_url, tmp_path, front) -> Iterator:
     """`serve(*gunicorn_options, **environment)`: a server that listens; stopped and cleaned up after the test."""
-    yield from _serving(database_url, tmp_path)
+    yield from _serving(database_url, tmp_path, front)
 
 
 @pytest.fixture(scope="module")
-def module_serve(module_database_url) -> Iterator:
+def module_serve(module_database_url, front) -> Iterator:
     """As `serve`, for all tests of a module together."""
     with TemporaryDirectory(prefix="caly-") as folder:
-        yield from _serving(module_database_url, Path(folder))
+        yield from _serving(module_database_url, Path(folder), front)
 
 
-def _serving(database_url: str, folder: Path) -> Iterator:
-    servers: list[Server] = []
+def _serving(database_url: str, folder: Path, front: str) -> Iterator:
+    with ExitStack() as running:
 
-    def start(*options: str, **overrides: str) -> Server:
-        port = _free_port()
-        environment = {
-            **os.environ,
-            "APP_ENV": "testing",
-            "FLASK_APP": "wsgi",
-            "DATABASE_URL": database_url,
-            "PORT": str(port),
-            "TMPDIR": str(folder),
-            "SPOOL_DIR": str(folder / "spool"),
-            **overrides,
-        }
-        command = [sys.executable, "-m", "gunicorn", *options, "wsgi:app"]
-        with (folder / "server.log").open("ab") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        server = Server(process, port, environment, folder / "server.log")
-        servers.append(server)
-        _wait(server, folder / "server.log")
-        return server
+        def start(*options: str, **overrides: str) -> Server:
+            nginx = running.enter_context(_nginx()) if front == "nginx" else None
+            port = nginx.port if nginx else free_port()
+            environment = {
+                **os.environ,
+                "APP_ENV": "testing",
+                "FLASK_APP": "wsgi",
+                "DATABASE_URL": database_url,
+                "PORT": str(port),
+                "BIND": f"unix:{nginx.upstream}" if nginx else "",
+                "TMPDIR": str(folder),
+                "SPOOL_DIR": str(folder / "spool"),
+                **overrides,
+            }
+            command = [sys.executable, "-m", "gunicorn", *options, "wsgi:app"]
+            with (folder / "server.log").open("ab") as log:
+                process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            server = Server(process, port, environment, folder / "server.log", nginx)
+            running.callback(_stop, server)
+            _wait(server, folder / "server.log")
+            return server
 
-    yield start
-    for server in servers:
-        if server.process.poll() is None:
-            server.stop()
+        yield start
+
+
+@contextmanager
+def _nginx() -> Iterator[Nginx]:
+    with TemporaryDirectory(prefix="caly-nginx-", dir="/tmp") as folder:  # noqa: S108 - a short name, a folder of its own
+        nginx = Nginx(Path(folder))
+        nginx.start()
+        yield nginx
+        nginx.stop()
+
+
+def _stop(server: Server) -> None:
+    if server.process.poll() is None:
+        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -63,12 +78,6 @@ def tenant():
         return server.cli("clients", "add", "--name", f"Tenant {number}", "--number", number)
 
     return add
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _wait(server: Server, log: Path) -> None:

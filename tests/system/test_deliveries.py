@@ -72,6 +72,12 @@ CALL_SIDS = {
 }
 
 
+@pytest.fixture(scope="module", params=["nothing", "nginx"])
+def front(request) -> str:
+    """All of it on Gunicorn's own port, and then through nginx."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
 def statuses(module_serve, tenant) -> dict[str, int]:
     """Each delivery sent once, in the order of the file: what it was answered."""
