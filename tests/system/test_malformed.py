@@ -5,6 +5,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import pytest
 import raw_http
 from malformed import CASES
 from raw_http import Answer
@@ -24,6 +25,7 @@ class Played:
     stream: bytes
 
 
+@pytest.mark.parametrize("front", ["nothing", "nginx"])
 def test_malformed_requests_are_answered_once_and_cleanly(serve, tenant, query, subtests, tmp_path):
     server = serve("--workers", "2", WEBHOOK_AUTH="required")
     asha = tenant(server)

@@ -1,0 +1,1 @@
+caly-.service.d
