@@ -28,6 +28,13 @@ def module_serve(module_database_url, front) -> Iterator:
         yield from _serving(module_database_url, Path(folder), front)
 
 
+@pytest.fixture
+def nginx() -> Iterator[Nginx]:
+    """Listens, with nobody behind it."""
+    with _nginx() as nginx:
+        yield nginx
+
+
 def _serving(database_url: str, folder: Path, front: str) -> Iterator:
     with ExitStack() as running:
 
@@ -58,7 +65,7 @@ def _serving(database_url: str, folder: Path, front: str) -> Iterator:
 
 @contextmanager
 def _nginx() -> Iterator[Nginx]:
-    with TemporaryDirectory(prefix="caly-nginx-", dir="/tmp") as folder:  # noqa: S108 - a short name, a folder of its own
+    with TemporaryDirectory(prefix="caly-nginx-", dir="/tmp") as folder:
         nginx = Nginx(Path(folder))
         nginx.start()
         yield nginx

@@ -1,1 +1,0 @@
-caly-.service.d

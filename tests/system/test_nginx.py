@@ -1,0 +1,314 @@
+"""The site of deploy/nginx in front of Gunicorn on a unix socket: what it answers itself, and what it hands on."""
+
+import base64
+import http.client
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+
+import http2
+import pytest
+import raw_http
+from nginx_server import CERTIFICATE
+from raw_http import Answer
+from raw_requests import MIB
+from running_server import Server, webhook
+
+OURS = re.compile(r"\d{13}-[a-z0-9]{9,64}")
+FORGED_ID = "1795330293874-forgedforged"
+HEAD = b" HTTP/1.1\r\nHost: caly\r\n"
+PRODUCTION = {
+    "APP_ENV": "production",
+    "STREAM_BASE_URL": "wss://media.example",
+    "SECRET_KEY": "1a" * 32,
+    "WEBHOOK_ROOT_KEY": "2a" * 32,
+    "STREAM_TOKEN_KEY": "3a" * 32,
+    "ENCRYPTION_KEY": "4a" * 32,
+}
+
+
+@pytest.fixture(scope="module")
+def front() -> str:
+    return "nginx"
+
+
+@pytest.fixture(scope="module")
+def server(module_serve) -> Server:
+    """As in production: it wants keys, and HTTPS for all but its health."""
+    return module_serve(**PRODUCTION)
+
+
+@pytest.fixture(scope="module")
+def asha(server, tenant) -> dict:
+    return tenant(server)
+
+
+@pytest.fixture
+def link(server) -> Iterator[ssl.SSLSocket]:
+    """A connection as Exotel's, with TLS."""
+    with (
+        raw_http.connect(server.nginx.tls_port) as plain,
+        _trusting().wrap_socket(plain, server_hostname="localhost") as link,
+    ):
+        yield link
+
+
+def _trusting() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=CERTIFICATE)
+
+
+def exchange(link: socket.socket, raw: bytes) -> Answer:
+    """What the one request on this connection is answered."""
+    raw_http.send(link, raw)
+    (answer,) = raw_http.answers(raw_http.receive(link))
+    return answer
+
+
+def get(target: str, *headers: str) -> bytes:
+    return "\r\n".join([f"GET {target} HTTP/1.1", "Host: caly", "Connection: close", *headers, "", ""]).encode()
+
+
+class TestItsOwnAnswers:
+    @pytest.mark.parametrize(
+        ("raw", "status", "code"),
+        [
+            (b"nonsense\r\n\r\n", 400, "BAD_REQUEST"),
+            (b"GET /health/live HTTP/1.1\r\n\r\n", 400, "BAD_REQUEST"),
+            (b"GET / HTTP/3.0\r\nHost: caly\r\n\r\n", 400, "BAD_REQUEST"),
+            (b"POST /webhooks" + HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 400, "BAD_REQUEST"),
+            (get("/.caly/error"), 404, "NOT_FOUND"),
+            (get("/.well-known/acme-challenge/none"), 404, "NOT_FOUND"),
+            (b"TRACE /health/live" + HEAD + b"Connection: close\r\n\r\n", 405, "METHOD_NOT_ALLOWED"),
+            (
+                b"POST /webhooks" + HEAD + b"Content-Length: 1048577\r\n\r\n" + b"x" * (MIB + 1),
+                413,
+                "PAYLOAD_TOO_LARGE",
+            ),
+            (get("/webhooks?" + "x" * 9_000), 414, "REQUEST_URI_TOO_LONG"),
+            (get("/", "X: " + "x" * 9_000), 431, "REQUEST_HEADER_FIELDS_TOO_LARGE"),
+        ],
+    )
+    def test_look_like_the_applications(self, server, link, raw, status, code):
+        usual = _usual(server)
+
+        answer = exchange(link, raw)
+
+        error = json.loads(answer.body)["error"]
+        assert (answer.status, error["code"]) == (status, code)
+        assert answer.headers["x-request-id"] == error["requestId"]
+        assert set(answer.headers) == set(usual) | {"server", "date", "connection"}
+        assert {name: answer.headers[name] for name in SECURITY} == {name: usual[name] for name in SECURITY}
+        assert OURS.fullmatch(error["requestId"])
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)", error["timestamp"])
+        assert set(error) == {"code", "message", "timestamp", "requestId"}
+
+    def test_promise_nothing_over_plain_http_where_it_could_be_stripped(self, server):
+        with raw_http.connect(server.port) as link:
+            answer = exchange(link, b"nonsense\r\n\r\n")
+
+        assert answer.status == 400
+        assert "strict-transport-security" not in answer.headers
+
+    def test_tell_who_speaks_plain_http_to_the_tls_port_so(self, server):
+        with raw_http.connect(server.nginx.tls_port) as link:
+            answer = exchange(link, get("/health/live"))
+
+        assert (answer.status, json.loads(answer.body)["error"]["code"]) == (400, "BAD_REQUEST")
+
+    def test_say_that_nobody_is_behind_it(self, nginx):
+        with raw_http.connect(nginx.port) as link:
+            answer = exchange(link, get("/webhooks/exotel/call-start"))
+
+        assert (answer.status, json.loads(answer.body)["error"]["code"]) == (502, "BAD_GATEWAY")
+
+    @pytest.mark.parametrize("began", [b"GET /health/li", b"POST /webhooks" + HEAD + b"Content-Length: 9\r\n\r\nx"])
+    def test_are_not_given_to_who_dawdles(self, link, began):
+        raw_http.send(link, began)
+
+        # It ends because nginx has had enough; otherwise `recv` would give up with a TimeoutError.
+        assert raw_http.receive(link) == b""
+
+
+class TestHandingOn:
+    def test_leaves_the_headers_of_an_answer_alone(self, link):
+        raw_http.send(link, get("/health/live"))
+        head = raw_http.receive(link).partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
+
+        names = [line.partition(":")[0].lower() for line in head]
+        assert sorted(names) == sorted(set(names))
+        assert {*SECURITY, "x-request-id"} <= set(names)
+        assert "gunicorn" not in "".join(head)
+        assert "Server: nginx" in head
+
+    def test_tells_whom_a_request_comes_from_whatever_its_sender_says(self, link, asha, module_query):
+        forged = (
+            "X-Forwarded-For: 203.0.113.9",
+            "X-Forwarded-For: 203.0.113.10",
+            "Forwarded: for=203.0.113.9",
+            "X-Forwarded-Proto: http",
+            "X-Forwarded-Host: evil.example",
+            f"X-Request-ID: {FORGED_ID}",
+        )
+
+        answer = exchange(link, get(webhook(asha, "passthru") + "&CallSid=forged", *forged))
+
+        given = answer.headers["x-request-id"]
+        assert answer.status == 200
+        assert OURS.fullmatch(given)
+        assert given != FORGED_ID
+        assert module_query("SELECT ip_address::text FROM audit_logs WHERE request_id = %s", given) == [
+            ("127.0.0.1/32",)
+        ]
+        assert module_query("SELECT count(*) FROM audit_logs WHERE request_id = %s", FORGED_ID) == [(0,)]
+
+    @pytest.mark.parametrize("padding", [7_900, 0])
+    def test_takes_as_long_a_line_as_gunicorn(self, link, asha, padding):
+        target = webhook(asha, "passthru") + "&CallSid=long&pad="
+
+        assert exchange(link, get(target.ljust(padding, "x"))).status == 200
+
+    def test_never_redirects_a_delivery(self, link):
+        assert exchange(link, get("/webhooks")).status == 404
+
+    def test_speaks_http_2(self, server):
+        context = _trusting()
+        context.set_alpn_protocols(["h2"])
+        with (
+            raw_http.connect(server.nginx.tls_port) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as link,
+        ):
+            status = http2.status_of(link, "/health/live")
+
+            assert link.selected_alpn_protocol() == "h2"
+        assert status == 200
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+    @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
+    def test_speaks_no_tls_before_1_2(self, server, version):
+        context = _trusting()
+        context.minimum_version = context.maximum_version = version
+        context.set_ciphers("ALL:@SECLEVEL=0")
+
+        with raw_http.connect(server.nginx.tls_port) as plain, pytest.raises((ssl.SSLError, ConnectionError)):
+            context.wrap_socket(plain, server_hostname="localhost")
+
+
+class TestPlainHttp:
+    def test_refuses_deliveries_and_the_api(self, server, asha):
+        for path in (webhook(asha, "call-start"), "/api/calls"):
+            status, answer = server.ask("GET", path)
+
+            assert (status, answer["error"]["code"]) == (403, "AUTHORIZATION_ERROR")
+
+    def test_sends_pages_to_https(self, server):
+        with raw_http.connect(server.port) as link:
+            answer = exchange(link, get("/console?next=1"))
+
+        assert (answer.status, answer.headers["location"]) == (301, "https://caly/console?next=1")
+
+    def test_tells_of_its_health(self, server):
+        assert server.ask("GET", "/health/live")[0] == 200
+
+    def test_answers_the_authority_that_certifies_it(self, server):
+        challenge = server.nginx.webroot / ".well-known" / "acme-challenge" / "token"
+        challenge.parent.mkdir(parents=True)
+        challenge.write_text("proof")
+
+        with raw_http.connect(server.port) as link:
+            answer = exchange(link, get("/.well-known/acme-challenge/token"))
+
+        assert (answer.status, answer.body) == (200, b"proof")
+
+
+class TestHealth:
+    @pytest.mark.parametrize("path", ["/health/detailed", "/health/metrics", "/health/%6detrics", "//health/metrics"])
+    def test_is_nobody_elses_business_in_detail(self, server, path):
+        # Another address of this machine's than the one that the site names.
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, source_address=("127.0.0.2", 0))
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        code = json.loads(answer.read())["error"]["code"]
+        connection.close()
+
+        assert (answer.status, code) == (403, "AUTHORIZATION_ERROR")
+
+    @pytest.mark.parametrize("path", ["/health/detailed", "/health/metrics"])
+    def test_is_told_to_who_watches(self, server, path):
+        assert server.ask("GET", path)[0] == 200
+
+
+def test_its_logs_tell_no_key_and_nothing_of_a_query(server, asha, link):
+    key, target = asha["webhookKey"], webhook(asha, "call-start")
+    login = base64.b64encode(f"user:{key}".encode()).decode()
+    requests = [
+        get(target + "&CallSid=canaryQuery", f"Referer: https://x.example{target}", f"User-Agent: {key}"),
+        get("/webhooks/exotel/call-start?CallSid=canaryQuery", f"Authorization: Basic {login}"),
+        get(target.replace("?", "&")),
+        get(target.replace("?", "%3F")),
+        get(target.replace("?", "/")),
+        get(f"/{key}"),
+        get(f"http://caly{target}"),
+        get(f"http://user:{key}@caly{target}"),
+        get(target, f"Host: {key}"),
+        get(target).replace(b"GET", b"PUT"),
+        get(target).replace(b"GET", b"TRACE"),
+        get(target).replace(b"GET", key.encode()),
+        get(target).replace(b"HTTP/1.1", key.encode()),
+        get(target + "x" * 9_000),
+        get(target, "X: " + "x" * 9_000),
+        f"{key}\r\n\r\n".encode(),
+        f"GET {target}\r\n\r\n".encode(),
+        f"POST {target}".encode() + HEAD + b"Content-Length: 99999999\r\n\r\n",
+        f"POST {target}".encode() + HEAD + b"Content-Length: 99\r\n\r\nCallSid=",
+        f"POST {target}".encode() + HEAD + b"Connection: close\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000,
+    ]
+
+    before = len(server.nginx.requests())
+    for raw in requests:
+        with raw_http.connect(server.port) as link:
+            raw_http.send(link, raw)
+            raw_http.finish(link)
+            raw_http.receive(link)
+
+    said = server.nginx.said()
+    assert [word for word in (key, login, "canaryQuery", "user:") if word in said] == []
+    lines = server.nginx.requests()[before:]
+    assert len(lines) == len(requests)
+    assert {line["route"] for line in lines} >= {"/webhooks/exotel/call-start", "/webhooks/exotel", "-"}
+    assert {line["method"] for line in lines} >= {"GET", "POST", "PUT", "TRACE", "-"}
+
+
+def test_its_errors_tell_no_key_where_nobody_is_behind_it(nginx):
+    with raw_http.connect(nginx.port) as link:
+        exchange(link, get("/webhooks/exotel/call-start?key=cwk_canary"))
+
+    assert "canary" not in nginx.said()
+    assert [line["status"] for line in nginx.requests()] == ["502"]
+
+
+SECURITY = (
+    "cache-control",
+    "content-security-policy",
+    "cross-origin-embedder-policy",
+    "cross-origin-opener-policy",
+    "cross-origin-resource-policy",
+    "permissions-policy",
+    "referrer-policy",
+    "strict-transport-security",
+    "x-content-type-options",
+    "x-dns-prefetch-control",
+    "x-frame-options",
+    "x-permitted-cross-domain-policies",
+    "x-xss-protection",
+)
+
+
+def _usual(server: Server) -> dict[str, str]:
+    """The headers of an answer of the application's to a secure request."""
+    with (
+        raw_http.connect(server.nginx.tls_port) as plain,
+        _trusting().wrap_socket(plain, server_hostname="localhost") as link,
+    ):
+        return exchange(link, get("/health/live")).headers

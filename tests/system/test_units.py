@@ -1,0 +1,110 @@
+"""The units of deploy/systemd, read as systemd reads them; and by systemd itself where the machine has it."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from nginx_server import SITE
+from running_server import ROOT
+
+UNITS = ROOT / "deploy" / "systemd"
+SERVICES = [path.name for path in sorted(UNITS.glob("*.service"))]
+TIMERS = [path.name for path in sorted(UNITS.glob("*.timer"))]
+PROGRAMS = ("opt/caly/.venv/bin/gunicorn", "opt/caly/.venv/bin/flask", "bin/kill")
+MOST_EXPOSED = 15  # tenths
+needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd on this machine")
+
+
+def read(name: str) -> dict[str, list[str]]:
+    """All values of each directive, those of the drop-in for every service included."""
+    found = defaultdict(list)
+    drop_ins = sorted((UNITS / f"{name}.d").glob("*.conf")) if name == "caly.service" else []
+    if name.startswith("caly-") and name.endswith(".service"):
+        drop_ins = sorted((UNITS / "caly-.service.d").glob("*.conf"))
+    for file in (UNITS / name, *drop_ins):
+        for directive, value in re.findall(r"^(\w+)=(.*)$", file.read_text(), re.MULTILINE):
+            found[directive].append(value)
+    return found
+
+
+def seconds(value: str) -> int:
+    return int(value.removesuffix("s"))
+
+
+def test_gunicorn_has_time_to_finish_before_systemd_kills_it():
+    (graceful,) = re.findall(r"^graceful_timeout = (\d+)", (ROOT / "gunicorn.conf.py").read_text(), re.MULTILINE)
+
+    assert seconds(read("caly.service")["TimeoutStopSec"][0]) > int(graceful) + 5
+    assert read("caly.service")["KillMode"] == ["mixed"]
+
+
+def test_nginx_and_the_socket_mean_the_same_place():
+    (place,) = read("caly.socket")["ListenStream"]
+
+    assert f"server unix:{place} " in SITE.read_text()
+
+
+def test_a_restart_refuses_nobody():
+    assert read("caly.service")["Requires"] == ["caly.socket"]
+    assert read("caly.service")["StartLimitIntervalSec"] == ["0"]
+    # It would take the socket's folder away when the service stops.
+    assert not read("caly.service")["RuntimeDirectory"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_runs_in_the_sandbox(service):
+    unit = read(service)
+
+    assert unit["User"] == ["caly"]
+    assert unit["EnvironmentFile"] == ["/etc/caly/caly.env"]
+    assert unit["ProtectSystem"] == ["strict"]
+    assert unit["CapabilityBoundingSet"] == [""]
+
+
+@pytest.mark.parametrize("timer", TIMERS)
+def test_every_timer_has_its_service_and_makes_up_for_a_day_missed(timer):
+    assert timer.replace(".timer", ".service") in SERVICES
+    assert read(timer)["Persistent"] == ["true"]
+    assert "[Install]" in (UNITS / timer).read_text()
+
+
+@pytest.fixture
+def installed(tmp_path) -> Path:
+    """A root directory with the units, and with programs of the names that they start."""
+    system = tmp_path / "etc" / "systemd" / "system"
+    shutil.copytree(UNITS, system, symlinks=True)
+    known = tmp_path / "usr" / "lib" / "systemd" / "system"
+    known.mkdir(parents=True)
+    for target in Path("/usr/lib/systemd/system").glob("*.target"):
+        shutil.copy(target, known, follow_symlinks=False)
+    for program in PROGRAMS:
+        path = tmp_path / program
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o755)
+    return tmp_path
+
+
+@needs_systemd
+def test_systemd_finds_nothing_to_object_to(installed):
+    names = sorted(path.name for path in UNITS.iterdir() if path.is_file())
+
+    assert analyze("verify", "--man=no", f"--root={installed}", *names) == (0, "")
+
+
+@needs_systemd
+@pytest.mark.parametrize("service", SERVICES)
+def test_systemd_finds_little_exposed(installed, service):
+    limits = (f"--threshold={MOST_EXPOSED}", "--offline=true", f"--root={installed}")
+
+    assert analyze("security", *limits, service) == (0, "")
+
+
+def analyze(*arguments: str) -> tuple[int, str]:
+    """Exit code, and what it complains of."""
+    environment = {**os.environ, "SYSTEMD_LOG_LEVEL": "warning"}
+    done = subprocess.run(["systemd-analyze", *arguments], env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
