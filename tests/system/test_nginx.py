@@ -3,10 +3,15 @@
 import base64
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import ssl
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import http2
 import pytest
@@ -18,6 +23,7 @@ from running_server import Server, webhook
 
 OURS = re.compile(r"\d{13}-[a-z0-9]{9,64}")
 FORGED_ID = "1795330293874-forgedforged"
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 HEAD = b" HTTP/1.1\r\nHost: caly\r\n"
 PRODUCTION = {
     "APP_ENV": "production",
@@ -172,6 +178,26 @@ class TestHandingOn:
     def test_never_redirects_a_delivery(self, link):
         assert exchange(link, get("/webhooks")).status == 404
 
+    def test_sends_a_delivery_again_whose_worker_died_over_it(self, server, link, asha, module_query):
+        head = (
+            f"POST {webhook(asha, 'call-end')}".encode()
+            + HEAD
+            + FORM
+            + b"Connection: close\r\nContent-Length: 12\r\n\r\n"
+        )
+        (worker,) = _workers(server)
+        module_query("BEGIN")
+        module_query("LOCK TABLE deliveries")
+
+        with ThreadPoolExecutor(1) as exotel:
+            answer = exotel.submit(exchange, link, head + b"CallSid=died")
+            _until(lambda: module_query("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(1,)])
+            os.kill(worker, signal.SIGKILL)
+            module_query("ROLLBACK")
+
+        assert answer.result().status == 200
+        assert module_query("SELECT count(*) FROM calls WHERE call_sid = 'died'") == [(1,)]
+
     def test_speaks_http_2(self, server):
         context = _trusting()
         context.set_alpn_protocols(["h2"])
@@ -286,6 +312,19 @@ def test_its_errors_tell_no_key_where_nobody_is_behind_it(nginx):
 
     assert "canary" not in nginx.said()
     assert [line["status"] for line in nginx.requests()] == ["502"]
+
+
+def _workers(server: Server) -> list[int]:
+    listed = subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True, check=True)
+    return [int(pid) for pid in listed.stdout.split()]
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if holds():
+            return
+        time.sleep(0.02)
+    raise TimeoutError("it did not come to hold")
 
 
 SECURITY = (

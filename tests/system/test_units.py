@@ -22,10 +22,8 @@ needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="
 def read(name: str) -> dict[str, list[str]]:
     """All values of each directive, those of the drop-in for every service included."""
     found = defaultdict(list)
-    drop_ins = sorted((UNITS / f"{name}.d").glob("*.conf")) if name == "caly.service" else []
-    if name.startswith("caly-") and name.endswith(".service"):
-        drop_ins = sorted((UNITS / "caly-.service.d").glob("*.conf"))
-    for file in (UNITS / name, *drop_ins):
+    drop_ins = UNITS / re.sub(r"^caly-\w+\.", "caly-.", f"{name}.d")
+    for file in (UNITS / name, *drop_ins.glob("*.conf")):
         for directive, value in re.findall(r"^(\w+)=(.*)$", file.read_text(), re.MULTILINE):
             found[directive].append(value)
     return found
