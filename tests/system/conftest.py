@@ -67,9 +67,11 @@ def _serving(database_url: str, folder: Path, front: str) -> Iterator:
 def _nginx() -> Iterator[Nginx]:
     with TemporaryDirectory(prefix="caly-nginx-", dir="/tmp") as folder:
         nginx = Nginx(Path(folder))
-        nginx.start()
-        yield nginx
-        nginx.stop()
+        try:
+            nginx.start()
+            yield nginx
+        finally:
+            nginx.stop()
 
 
 def _stop(server: Server) -> None:
