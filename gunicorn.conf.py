@@ -1,5 +1,6 @@
 """How Gunicorn runs Caly: threads in a few processes, each with its own connections."""
 
+import gc
 import os
 import shutil
 import sys
@@ -16,9 +17,13 @@ except ConfigurationError as error:
 
 # A socket of systemd's comes before it; `unix:/path` puts nginx in front without one.
 bind = os.environ.get("BIND") or f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+# One a core, two at least, so that one that dies leaves another; but only where Redis counts for all of them together.
 workers = settings.workers
 worker_class = "calyapp.web.gunicorn_worker.Worker"
-threads = 8  # a thread waits for PostgreSQL most of its time
+# Of a delivery's two milliseconds a worker computes for one, under Python's lock, and waits for the other: two threads
+# keep a core busy. The others are for a slow minute, when a thread is with PostgreSQL for a second and a half.
+threads = 8
+preload_app = True  # loaded once, its memory shared by all workers; new code comes by a restart
 timeout = 30
 graceful_timeout = 25
 keepalive = 2  # seconds; nginx, which is the one to send, closes an idle connection before that
@@ -35,6 +40,23 @@ control_socket_disable = True
 OWN_METRICS = "caly-metrics-"
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=OWN_METRICS)
+
+
+def on_starting(server: Any) -> None:
+    """Refuse to start where the workers together could use up the server's connections."""
+    from calyapp.db import allowance  # not before the folder for metrics is made, nor in `when_ready`
+
+    if shortage := allowance.shortage(settings, server.cfg.workers):
+        sys.exit(shortage)
+
+
+def when_ready(_server: Any) -> None:
+    """The application is loaded, and no worker is forked yet."""
+    from calyapp import metrics
+
+    metrics.leave()
+    gc.collect()
+    gc.freeze()  # what is there now stays: a collection would write into every page of it and so copy it
 
 
 def post_worker_init(worker: Any) -> None:

@@ -4,6 +4,7 @@ All of it is checked at start, and all that is wrong is said at once. Knows noth
 """
 # ruff: noqa: RUF009 - setting() is dataclasses.field() with the metadata filled in, and shares nothing.
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -124,7 +125,12 @@ class Settings:
     app_env: AppEnv = setting(
         "APP_ENV", "production", choice(AppEnv), "What it is for: development, testing or production."
     )
-    workers: int = setting("WEB_CONCURRENCY", "1", whole(1, 256), "Worker processes; Gunicorn reads the same variable.")
+    web_concurrency: int | None = setting(
+        "WEB_CONCURRENCY",
+        "",
+        whole(1, 256),
+        "Worker processes; unset, one a core where redis:// counts for all of them.",
+    )
     log_level: LogLevel = setting(
         "LOG_LEVEL", "info", choice(LogLevel), "The least important lines to log: error, warn, info, debug."
     )
@@ -240,6 +246,12 @@ class Settings:
         "SPOOL_MAX_MB", "512", whole(16, 1_048_576), "Megabytes that the spool may take at most."
     )
 
+    @property
+    def workers(self) -> int:
+        """Worker processes. Those of `memory://` would each count for itself, and together let too many pass."""
+        counts_for_all = self.ratelimit_storage_uri != Secret("memory://")
+        return self.web_concurrency or (max(2, len(os.sched_getaffinity(0))) if counts_for_all else 1)
+
     @classmethod
     def declared(cls) -> dict[str, Setting]:
         """The declarations by the names of their fields, in the order above."""
@@ -270,5 +282,5 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
         return
     if not values.get("stream_base_url", "wss://").startswith("wss://"):
         yield "STREAM_BASE_URL must begin with wss:// in production: calls are not sent in clear."
-    if values.get("workers", 1) > 1 and values.get("ratelimit_storage_uri") == Secret("memory://"):
+    if (values.get("web_concurrency") or 1) > 1 and values.get("ratelimit_storage_uri") == Secret("memory://"):
         yield "RATELIMIT_STORAGE_URI must begin with redis:// in production while WEB_CONCURRENCY is above 1."

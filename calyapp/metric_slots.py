@@ -47,7 +47,7 @@ class SlotDirectory:
         return self._slot or self._claim()
 
     def forget(self) -> None:
-        """After a fork, in the child: the slot is the parent's, and the child claims another when it counts.
+        """Hold no slot until the next count. After a fork, in the child, whose slot is the parent's; or in a parent.
 
         Its descriptor is closed, never unlocked: both share one lock, and unlocking would free the slot.
         """

@@ -127,6 +127,12 @@ def prometheus_text() -> bytes:
     return generate_latest(_AllWorkers())
 
 
+def leave() -> None:
+    """This process counts no more: the next worker takes its place. For a parent, before it forks."""
+    if _SHARED is not None:
+        _SHARED.forget()
+
+
 def workers() -> list[int]:
     """Process ids of the live workers."""
     return [os.getpid()] if _SHARED is None else list(_SHARED.holders().values())

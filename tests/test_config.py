@@ -1,11 +1,13 @@
 """Settings: their defaults, what production demands, and how a wrong environment is refused."""
 
 import dataclasses
+import os
 import re
 import shlex
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -60,6 +62,19 @@ class TestDevelopment:
 
     def test_may_have_several_workers_that_count_apart(self) -> None:
         assert Settings.from_env({"APP_ENV": "development", "WEB_CONCURRENCY": "4"}).workers == 4
+
+
+class TestWorkers:
+    SHARED: ClassVar = {"APP_ENV": "testing", "RATELIMIT_STORAGE_URI": "redis://cache/0"}
+
+    def test_are_one_where_each_would_count_for_itself(self) -> None:
+        assert Settings.from_env({"APP_ENV": "testing"}).workers == 1
+
+    def test_are_one_a_core_and_two_at_least_where_redis_counts(self) -> None:
+        assert Settings.from_env(self.SHARED).workers == max(2, len(os.sched_getaffinity(0)))
+
+    def test_are_as_many_as_is_said(self) -> None:
+        assert Settings.from_env(self.SHARED | {"WEB_CONCURRENCY": "7"}).workers == 7
 
 
 class TestProduction:
