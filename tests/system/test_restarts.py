@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from reckoning import Reckoning
@@ -20,24 +21,25 @@ TIMES = 10
 class Unit:
     """What systemd does with `caly.socket` and `caly.service`: it holds the socket, and starts and stops the rest."""
 
-    def __init__(self, path: str, environment: dict[str, str], log) -> None:
+    def __init__(self, path: str, environment: dict[str, str], log: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(path)
         self._socket.listen(4096)
-        self._environment = environment
-        self._log = log
+        self.environment = environment
+        self.log = log
 
     def start(self) -> None:
         # The process that is started puts its own id into LISTEN_PID, as systemd does between fork and exec.
         gunicorn = f'exec "{sys.executable}" -m gunicorn wsgi:app 3<&{self._socket.fileno()}'
-        self.process = subprocess.Popen(
-            ["/bin/bash", "-c", f"export LISTEN_PID=$$ LISTEN_FDS=1; {gunicorn}"],
-            cwd=ROOT,
-            env=self._environment,
-            stdout=self._log,
-            stderr=self._log,
-            pass_fds=[self._socket.fileno()],
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["/bin/bash", "-c", f"export LISTEN_PID=$$ LISTEN_FDS=1; {gunicorn}"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                pass_fds=[self._socket.fileno()],
+            )
 
     def reload(self) -> None:
         self.process.send_signal(signal.SIGHUP)
@@ -69,17 +71,16 @@ def unit(database_url, nginx, tmp_path) -> Iterator[Unit]:
         "SPOOL_DIR": str(tmp_path / "spool"),
         "TMPDIR": str(tmp_path),
     }
-    with (tmp_path / "server.log").open("ab") as log:
-        unit = Unit(str(nginx.upstream), environment, log)
-        unit.start()
-        yield unit
-        unit.close()
+    unit = Unit(str(nginx.upstream), environment, tmp_path / "server.log")
+    unit.start()
+    yield unit
+    unit.close()
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("disturb", [Unit.reload, Unit.restart], ids=["reload", "restart"])
 def test_ten_under_a_hundred_a_second_refuse_and_break_nothing(unit, nginx, tenant, query, disturb):
-    server = Server(unit.process, nginx.port, unit._environment)
+    server = Server(unit.process, nginx.port, unit.environment, unit.log)
     eventually(lambda: server.ask("GET", "/health/ready")[0] == 200)
     traffic = Traffic(server, [tenant(server)], rate=RATE)
 
