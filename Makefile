@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
+DIR ?= var/backups
 APP_ENV ?= development
 export APP_ENV HOST PORT
 export FLASK_APP := wsgi
@@ -53,6 +54,13 @@ migration: .venv/dev  ## Write a new revision: make migration m="what it does"
 	@test -n "$(m)" || { echo 'usage: make migration m="what it does"'; exit 2; }
 	@exec $(WITH_DATABASE) alembic -c setup.cfg revision --autogenerate -m "$(m)"
 
+backup: .venv/run  ## Write the database into a new file: make backup [DIR=var/backups]
+	@exec $(WITH_DATABASE) flask caly backup $(DIR)
+
+restore: .venv/run  ## Fill an empty database from a backup: make restore FILE=… DATABASE_URL=…
+	@test -n "$(FILE)" && test -n "$$DATABASE_URL" || { echo 'usage: make restore FILE=… DATABASE_URL=…'; exit 2; }
+	@exec flask caly restore "$(FILE)"
+
 psql: .venv/run  ## Look into the database of a running `make run`: make psql ARGS='-c "SELECT …"'
 	@exec sh deploy/psql.sh $(ARGS)
 
@@ -82,4 +90,4 @@ clean:  ## Remove the virtual environment and caches; the database under var/ st
 	@pip install --quiet --disable-pip-version-check pip-tools==7.6.2
 	@touch $@
 
-.PHONY: help run test check bench chaos format migrate migration psql requirements clean
+.PHONY: help run test check bench chaos format migrate migration backup restore psql requirements clean

@@ -24,6 +24,10 @@ class EventType(StrEnum):
     DATA_CREATED = "DATA_CREATED"
     DATA_UPDATED = "DATA_UPDATED"
     WEBHOOK_KEY_ROTATED = "WEBHOOK_KEY_ROTATED"
+    BACKUP_STARTED = "BACKUP_STARTED"
+    BACKUP_COMPLETED = "BACKUP_COMPLETED"
+    BACKUP_FAILED = "BACKUP_FAILED"
+    DATABASE_RESTORED = "DATABASE_RESTORED"
 
 
 SEVERITY: dict[EventType, Severity] = {
@@ -43,4 +47,8 @@ SEVERITY: dict[EventType, Severity] = {
     EventType.DATA_CREATED: Severity.LOW,
     EventType.DATA_UPDATED: Severity.LOW,
     EventType.WEBHOOK_KEY_ROTATED: Severity.HIGH,
+    EventType.BACKUP_STARTED: Severity.LOW,
+    EventType.BACKUP_COMPLETED: Severity.LOW,
+    EventType.BACKUP_FAILED: Severity.HIGH,
+    EventType.DATABASE_RESTORED: Severity.HIGH,
 }

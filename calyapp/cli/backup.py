@@ -1,0 +1,96 @@
+"""`flask caly backup` and `flask caly restore`: the whole database into a file, and back; the trail knows of both."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+from calyapp.audit import trail
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.output import print_record
+from calyapp.cli.parameters import DatabaseUrl
+from calyapp.config import Secret
+from calyapp.db import backup as backups
+from calyapp.db import engine, migrations
+from calyapp.db import restore as restores
+from calyapp.db.client_programs import MaintenanceError
+from calyapp.db.engine import Pool
+from calyapp.errors import AppError
+
+_HOUR_MS = 3_600_000
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--keep", type=click.IntRange(min=1), default=14, show_default=True, help="How many to keep.")
+@with_appcontext
+@as_json
+@explains_errors
+def backup(folder: Path, keep: int, as_json: bool) -> None:
+    """Write all of the database into a new file in DIR, with its checksum, and remove the oldest ones."""
+    pool = services().database.records
+    _note(pool, EventType.BACKUP_STARTED, "Backup started", folder=str(folder))
+    with _failure_noted(pool):
+        with pool.connection() as connection:
+            contents = backups.survey(connection)
+        made = backups.make(engine.url(services().settings), folder, contents, keep=keep)
+    summary = {"file": str(made.file), "bytes": made.bytes, "seconds": made.seconds, "removed": made.removed}
+    _note(pool, EventType.BACKUP_COMPLETED, "Backup completed", **summary, rowsAbout=contents.rows)
+    print_record(summary, as_json)
+
+
+@contextmanager
+def _failure_noted(pool: Pool) -> Iterator[None]:
+    try:
+        yield
+    except (MaintenanceError, AppError) as failure:
+        reason = failure.reason if isinstance(failure, MaintenanceError) else failure.message
+        with suppress(AppError):  # the trail may be away for the same reason, which the person is told
+            _note(pool, EventType.BACKUP_FAILED, "Backup failed", "failure", reason=reason)
+        raise
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@click.option("--into", type=DatabaseUrl(), help="The database to fill, instead of that of DATABASE_URL.")
+@with_appcontext
+@as_json
+@explains_errors
+def restore(file: Path, into: Secret[str] | None, as_json: bool) -> None:
+    """Fill an empty database from a backup, and say what it holds then."""
+    digest = restores.check_file(file)
+    with _target(into) as (pool, url):
+        with pool.connection() as connection:
+            restores.check_empty(connection)
+        restores.fill(url, file)
+        with pool.transaction() as connection:
+            restored = restores.settle(connection)
+        known = {"file": file.name, "revision": restored.revision, **restored.rows}
+        _note(pool, EventType.DATABASE_RESTORED, "Database restored from a backup", sha256=digest, **known)
+    print_record({**known, "needsMigration": restored.needs_migration}, as_json)
+    if restored.needs_migration:
+        click.echo(
+            f"This code expects revision {migrations.head()}: run `alembic -c setup.cfg upgrade head`.", err=True
+        )
+
+
+@contextmanager
+def _target(into: Secret[str] | None) -> Iterator[tuple[Pool, str]]:
+    """The database to fill, with time enough to count what it holds then."""
+    settings = services().settings
+    settings = replace(settings, database_url=into or settings.database_url, db_statement_timeout_ms=_HOUR_MS)
+    database = engine.database(settings)
+    try:
+        yield database.records, engine.url(settings)
+    finally:
+        database.close()
+
+
+def _note(pool: Pool, event: EventType, description: str, status: Any = "success", /, **metadata: Any) -> None:
+    trail.write(pool, Entry.now(event, description, status=status, resource="database", metadata=metadata))

@@ -1,0 +1,76 @@
+"""A backup's way back: into an empty database, all or nothing. Knows nothing of commands and the trail."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, TextClause, text
+
+from calyapp import clock
+from calyapp.db import backup, client_programs, migrations, partitions
+from calyapp.db.client_programs import MaintenanceError
+
+_COUNTED = ("clients", "calls", "deliveries", "audit_logs")
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the database holds now: the revision of its tables and how many rows of what matters."""
+
+    revision: str | None
+    rows: dict[str, int]
+
+    @property
+    def needs_migration(self) -> bool:
+        """Whether the tables are not those that this code expects."""
+        return self.revision != migrations.head()
+
+
+def check_file(file: Path) -> str:
+    """Its checksum, if it is the one that stands beside it; else raises `MaintenanceError`."""
+    try:
+        expected = backup.checksum_file(file).read_text().partition(" ")[0]
+        found = backup.checksum(file)
+    except OSError as error:
+        raise MaintenanceError(f"The backup cannot be read ({error.strerror})", str(error.filename)) from error
+    if found != expected:
+        raise MaintenanceError(
+            "The backup is damaged, its checksum is another: take an earlier one, or another copy of it."
+        )
+    return found
+
+
+def check_empty(connection: Connection) -> None:
+    """Raises `MaintenanceError` if there is a table."""
+    if tables := connection.scalars(_TABLES).all():
+        raise MaintenanceError(
+            f"The database is not empty (it has {', '.join(tables[:3])}{', …' if tables[3:] else ''}): "
+            "make a new one with CREATE DATABASE, and restore into that."
+        )
+
+
+def fill(database_url: str, file: Path) -> None:
+    """Restore into an empty database. Raises `MaintenanceError`, and then the database is as empty as before."""
+    # In one transaction, not in parallel jobs, which would be faster with several processors: what fails half-way
+    # then leaves nothing that might pass for the whole. The owner is whoever restores.
+    options = ("--exit-on-error", "--single-transaction", "--no-owner")
+    client_programs.run("pg_restore", *options, file, database_url=database_url)
+
+
+def settle(connection: Connection) -> Restored:
+    """Make the restored database fit for use: the planner's statistics, which no backup holds, and today's months."""
+    connection.execute(_ANALYSE)
+    partitions.ensure(connection, clock.now())
+    rows = {table: connection.execute(_count(table)).scalar_one() for table in _COUNTED}
+    return Restored(migrations.current(connection), rows)
+
+
+def _count(table: str) -> TextClause:
+    return text(f"SELECT count(*) FROM {table}").execution_options(name="count_restored")  # noqa: S608 # constants
+
+
+_ANALYSE = text("ANALYZE").execution_options(name="analyse")
+_TABLES = text(
+    "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') "
+    "AND relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_' OR nspname = 'information_schema') "
+    "ORDER BY 1"
+).execution_options(name="list_tables")
