@@ -210,6 +210,12 @@ def query(database_url):
     yield from _querying(database_url)
 
 
+@pytest.fixture
+def query_empty(empty_database_url):
+    """As `query`, of the database that begins without tables."""
+    yield from _querying(empty_database_url)
+
+
 @pytest.fixture(scope="module")
 def module_query(module_database_url):
     """As `query`, for all tests of a module together."""

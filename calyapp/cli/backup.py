@@ -67,8 +67,8 @@ def restore(file: Path, into: Secret[str] | None, as_json: bool) -> None:
     digest = restores.check_file(file)
     with _target(into) as (pool, url):
         with pool.connection() as connection:
-            restores.check_empty(connection)
-        restores.fill(url, file)
+            server = restores.check_target(connection)
+        restores.fill(url, file, server)
         with pool.transaction() as connection:
             restored = restores.settle(connection)
         known = {"file": file.name, "revision": restored.revision, **restored.rows}

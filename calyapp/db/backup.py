@@ -21,13 +21,13 @@ from calyapp.db.client_programs import MaintenanceError
 
 _PARTIAL, _CHECKSUM = ".partial", ".sha256"
 _FILES = "caly-*.dump"
-# A migration that runs now, for which pg_dump waits, gives up long before.
-_LOCK_WAIT = "--lock-wait-timeout=60s"
+# A migration for whose locks pg_dump waits is through, or has given up, before that long.
+_OPTIONS = ("--format=custom", "--lock-wait-timeout=60s")
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What there is to back up: the server's major version, bytes of tables without indexes, and about how many rows.
+    """What there is to back up: the server's major version, the bytes of tables and indexes, and about how many rows.
 
     The rows are the server's own estimates: to count them would take as long as to dump them.
     """
@@ -49,9 +49,11 @@ class Backup:
 
 def survey(connection: Connection) -> Contents:
     """Look at the database before it is backed up."""
-    version = connection.execute(_VERSION).scalar_one()
-    tables = connection.execute(_TABLES).all()
-    return Contents(version, sum(table.bytes for table in tables), {table.name: table.rows for table in tables})
+    return Contents(
+        version=client_programs.server_version(connection),
+        bytes=connection.execute(_SIZE).scalar_one(),
+        rows={table.name: table.rows for table in connection.execute(_ROWS)},
+    )
 
 
 def make(database_url: str, folder: Path, contents: Contents, *, keep: int) -> Backup:
@@ -59,11 +61,10 @@ def make(database_url: str, folder: Path, contents: Contents, *, keep: int) -> B
     began = time.monotonic()
     try:
         with _alone(folder):
-            _check_version(contents)
             _remove_unfinished(folder)
             _check_space(folder, contents)
             file = folder / f"caly-{clock.now():%Y%m%dT%H%M%S.%fZ}.dump"
-            _dump(database_url, file)
+            _dump(database_url, file, contents.version)
             removed = _remove_old(folder, keep)
             return Backup(file, file.stat().st_size, round(time.monotonic() - began, 1), removed)
     except OSError as error:
@@ -93,15 +94,6 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _check_version(contents: Contents) -> None:
-    ours = client_programs.major_version("pg_dump")
-    if ours < contents.version:
-        raise MaintenanceError(
-            f"pg_dump {ours} cannot read PostgreSQL {contents.version}: install the client programs of version "
-            f"{contents.version} or newer, or let POSTGRES_BIN name their folder."
-        )
-
-
 def _remove_unfinished(folder: Path) -> None:
     """What a backup that was killed has left: nobody else can be writing it."""
     for file in folder.glob(f"{_FILES}{_PARTIAL}"):
@@ -112,7 +104,7 @@ def _remove_unfinished(folder: Path) -> None:
 
 
 def _check_space(folder: Path, contents: Contents) -> None:
-    """Room for half as much again as the newest backup; the first may come out as large as the tables."""
+    """Room for half as much again as the newest backup; of the first nobody knows."""
     newest = _finished(folder)[-1:]
     needed = newest[0].stat().st_size * 3 // 2 if newest else contents.bytes
     free = shutil.disk_usage(folder).free
@@ -122,14 +114,14 @@ def _check_space(folder: Path, contents: Contents) -> None:
         )
 
 
-def _dump(database_url: str, file: Path) -> None:
+def _dump(database_url: str, file: Path, server: int) -> None:
     partial = file.with_name(file.name + _PARTIAL)
     try:
-        with open(partial, "xb", opener=_private) as output:
-            # Without --enable-row-security: where policies would hide rows from this user, it must fail.
-            client_programs.run("pg_dump", "--format=custom", _LOCK_WAIT, database_url=database_url, output=output)
-            os.fsync(output.fileno())
-        _verify(partial)
+        partial.touch(mode=0o600, exist_ok=False)  # first, for pg_dump would make it readable to others
+        # By --file, which it syncs itself, not through its output: there, from version 16 on, it leaves the list of
+        # contents twice. Without --enable-row-security: where policies would hide rows from this user, it must fail.
+        client_programs.run("pg_dump", *_OPTIONS, f"--file={partial}", server=server, database_url=database_url)
+        _verify(partial, server)
         _write_checksum(file, checksum(partial))
         partial.rename(file)
         _sync_folder(file.parent)
@@ -137,9 +129,9 @@ def _dump(database_url: str, file: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _verify(file: Path) -> None:
+def _verify(file: Path, server: int) -> None:
     # To its end: the list of contents alone, `--list`, stands at the beginning, and a cut file has it too.
-    client_programs.run("pg_restore", "--file=/dev/null", file)
+    client_programs.run("pg_restore", "--file=/dev/null", file, server=server)
 
 
 def _write_checksum(file: Path, digest: str) -> None:
@@ -178,9 +170,9 @@ def _megabytes(count: int) -> int:
     return round(count / 1_000_000)
 
 
-_VERSION = text("SELECT current_setting('server_version_num')::int / 10000").execution_options(name="read_version")
-_TABLES = text(
-    "SELECT coalesce(pg_partition_root(relid), relid)::regclass::text AS name, "
-    "sum(pg_table_size(relid))::bigint AS bytes, sum(n_live_tup)::bigint AS rows "
+# Neither waits for a lock, whatever migration is going on.
+_SIZE = text("SELECT pg_database_size(current_database())").execution_options(name="measure_database")
+_ROWS = text(
+    "SELECT coalesce(pg_partition_root(relid), relid)::regclass::text AS name, sum(n_live_tup)::bigint AS rows "
     "FROM pg_stat_user_tables JOIN pg_class ON pg_class.oid = relid WHERE relkind = 'r' GROUP BY 1 ORDER BY 1"
-).execution_options(name="survey_tables")
+).execution_options(name="estimate_rows")

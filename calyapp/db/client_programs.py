@@ -7,11 +7,11 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 
 from psycopg2.extensions import make_dsn
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url, text
 
 from calyapp.db.child_process import dying_with_us
 from calyapp.db.postgres_programs import wheel
@@ -28,42 +28,64 @@ class MaintenanceError(Exception):
         self.reason = reason
 
 
-def run(name: str, *arguments: str | Path, database_url: str | None = None, output: IO[bytes] | None = None) -> str:
-    """Run a program to its end and return what it printed, unless that goes to `output`.
+def server_version(connection: Connection) -> int:
+    """The server's major version, such as 15 or 18."""
+    version: int = connection.execute(_SERVER_VERSION).scalar_one()
+    return version
+
+
+def run(name: str, *arguments: str | Path, server: int, database_url: str | None = None) -> str:
+    """Run a program for a server of this major version to its end and return what it printed.
 
     With `database_url` on that database. Raises `MaintenanceError` if it fails. From the main thread: the program
     is ended when its starter is.
     """
     options, environment = _connection(database_url) if database_url else ((), {})
-    command = [*dying_with_us(signal.SIGTERM), str(_find(name)), *options, *map(str, arguments)]
+    return _complete([str(_find(name, server)), *options, *map(str, arguments)], environment)
+
+
+def _complete(command: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run(  # noqa: S603  # nosec B603 # our own command
-        command,
+        [*dying_with_us(signal.SIGTERM), *command],
         env=os.environ | environment | {"LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
-        stdout=output or subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
+        text=True,
+        errors="replace",
         check=False,
     )
     if done.returncode != 0:
-        raise MaintenanceError(_ending(name, done.returncode), _complaint(done.stderr.decode(errors="replace")))
-    return (done.stdout or b"").decode()
+        raise MaintenanceError(_ending(Path(command[0]).name, done.returncode), _complaint(done.stderr))
+    return done.stdout
 
 
-def major_version(name: str) -> int:
-    """Of the program, such as 15 or 18. Raises `MaintenanceError` if there is none."""
-    return int(run(name, "--version").split()[2].partition(".")[0])
+def _find(name: str, server: int) -> Path:
+    """The oldest that knows such a server: what a newer one writes, this server might not take back."""
+    versions = {path: _major_version(path) for path in _installed(name)}
+    fit = {path: version for path, version in versions.items() if version >= server}
+    if not fit:
+        raise MaintenanceError(
+            f"{_of_versions(name, versions.values())}, and PostgreSQL here is version {server}: install the client "
+            f"programs of version {server}, or let POSTGRES_BIN name their folder."
+        )
+    return min(fit, key=lambda path: fit[path])
 
 
-def _find(name: str) -> Path:
-    """That of POSTGRES_BIN; without it that of the wheel, for the embedded server's sake, or of PATH."""
+def _installed(name: str) -> list[Path]:
+    """That of POSTGRES_BIN; without it those of the wheel and of PATH."""
     named = os.environ.get("POSTGRES_BIN")
     folders = [named] if named else [str(wheel() or ""), os.environ.get("PATH", os.defpath)]
-    found = shutil.which(name, path=os.pathsep.join(filter(None, folders)))
-    if not found:
-        raise MaintenanceError(
-            f"There is no {name}: install PostgreSQL's client programs, or let POSTGRES_BIN name their folder."
-        )
-    return Path(found)
+    found = [shutil.which(name, path=folder) for folder in folders if folder]
+    return [Path(path) for path in found if path]
+
+
+def _major_version(program: Path) -> int:
+    return int(_complete([str(program), "--version"], {}).split()[2].partition(".")[0])
+
+
+def _of_versions(name: str, versions: Iterable[int]) -> str:
+    listed = " and ".join(map(str, sorted(versions)))
+    return f"{name} here is version {listed}" if listed else f"There is no {name} here"
 
 
 def _connection(database_url: str) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -86,3 +108,8 @@ def _complaint(output: str) -> str:
     marker = "error: "
     lines = [line.partition(marker)[2] for line in output.splitlines() if marker in line]
     return "; ".join(lines)
+
+
+_SERVER_VERSION = text("SELECT current_setting('server_version_num')::int / 10000").execution_options(
+    name="read_server_version"
+)

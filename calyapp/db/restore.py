@@ -39,21 +39,25 @@ def check_file(file: Path) -> str:
     return found
 
 
-def check_empty(connection: Connection) -> None:
-    """Raises `MaintenanceError` if there is a table."""
+def check_target(connection: Connection) -> int:
+    """The server's major version, if there is no table; else raises `MaintenanceError`."""
     if tables := connection.scalars(_TABLES).all():
         raise MaintenanceError(
             f"The database is not empty (it has {', '.join(tables[:3])}{', …' if tables[3:] else ''}): "
             "make a new one with CREATE DATABASE, and restore into that."
         )
+    return client_programs.server_version(connection)
 
 
-def fill(database_url: str, file: Path) -> None:
-    """Restore into an empty database. Raises `MaintenanceError`, and then the database is as empty as before."""
+def fill(database_url: str, file: Path, server: int) -> None:
+    """Restore into an empty database on a server of this major version.
+
+    Raises `MaintenanceError`; the database is as empty then as it was.
+    """
     # In one transaction, not in parallel jobs, which would be faster with several processors: what fails half-way
     # then leaves nothing that might pass for the whole. The owner is whoever restores.
     options = ("--exit-on-error", "--single-transaction", "--no-owner")
-    client_programs.run("pg_restore", *options, file, database_url=database_url)
+    client_programs.run("pg_restore", *options, file, server=server, database_url=database_url)
 
 
 def settle(connection: Connection) -> Restored:
@@ -65,7 +69,7 @@ def settle(connection: Connection) -> Restored:
 
 
 def _count(table: str) -> TextClause:
-    return text(f"SELECT count(*) FROM {table}").execution_options(name="count_restored")  # noqa: S608 # constants
+    return text(f"SELECT count(*) FROM {table}").execution_options(name="count_restored")  # noqa: S608  # nosec B608 # constants
 
 
 _ANALYSE = text("ANALYZE").execution_options(name="analyse")

@@ -1,0 +1,106 @@
+import ledger
+import pytest
+
+ENTRIES = (
+    "SELECT event_type, severity, status, metadata FROM audit_logs "
+    "WHERE event_type ~ 'BACKUP|RESTORED' ORDER BY created_at"
+)
+
+
+@pytest.fixture
+def entries(query):
+    """`entries()`: what the trail says of backups and restorations."""
+    return lambda: query(ENTRIES)
+
+
+@pytest.fixture
+def made(told, query, tmp_path):
+    """A backup of three calls, as the command tells of it."""
+    ledger.fill(query, calls=3)
+    return told("backup", tmp_path / "backups")
+
+
+class TestBackup:
+    def test_prints_and_audits_what_was_made(self, told, entries, tmp_path):
+        first = told("backup", tmp_path / "backups")
+        second = told("backup", tmp_path / "backups", "--keep", 1)
+
+        assert list(second) == ["file", "bytes", "seconds", "removed"]
+        assert second["removed"] == [first["file"].rpartition("/")[2]]
+        started, completed = entries()[2:]
+        assert started == ("BACKUP_STARTED", "LOW", "success", {"folder": str(tmp_path / "backups")})
+        assert completed[:3] == ("BACKUP_COMPLETED", "LOW", "success")
+        assert completed[3].pop("rowsAbout").keys() >= {"clients", "calls", "deliveries", "audit_logs"}
+        assert completed[3] == second
+
+    def test_keeps_fourteen_unless_told_otherwise(self, caly):
+        assert "[default: 14;" in caly("backup", "--help").stdout
+
+    def test_ends_with_1_and_audits_the_failure(self, caly, entries, tmp_path, monkeypatch):
+        monkeypatch.setenv("POSTGRES_BIN", str(tmp_path))
+
+        result = caly("backup", tmp_path / "backups")
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("Error: There is no pg_dump here, and PostgreSQL here is version ")
+        failed = entries()[-1]
+        assert failed[:3] == ("BACKUP_FAILED", "HIGH", "failure")
+        assert failed[3] == {"reason": result.stderr.removeprefix("Error: ").strip()}
+
+    @pytest.mark.parametrize("wrong", [["backup"], ["backup", "here", "--keep", "0"]])
+    def test_ends_with_2_for_a_wrong_call(self, caly, wrong):
+        assert caly(*wrong).exit_code == 2
+
+
+class TestRestore:
+    def test_prints_what_the_database_holds_then(self, told, made, empty_database_url):
+        restored = told("restore", made["file"], "--into", empty_database_url)
+
+        assert restored == {
+            "file": made["file"].rpartition("/")[2],
+            "revision": "0001",
+            "clients": 1,
+            "calls": 3,
+            "deliveries": 12,
+            "audit_logs": 13,
+            "needsMigration": False,
+        }
+
+    def test_is_audited_where_it_happened(self, told, made, empty_database_url, query_empty, entries):
+        restored = told("restore", made["file"], "--into", empty_database_url)
+
+        (started, noted) = query_empty(ENTRIES)
+        assert started[0] == "BACKUP_STARTED"
+        assert noted[:3] == ("DATABASE_RESTORED", "HIGH", "success")
+        assert len(noted[3].pop("sha256")) == 64
+        assert noted[3] | {"needsMigration": False} == restored
+        assert [entry[0] for entry in entries()] == ["BACKUP_STARTED", "BACKUP_COMPLETED"]
+
+    def test_refuses_the_database_that_is_in_use(self, caly, made):
+        result = caly("restore", made["file"])
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("Error: The database is not empty (it has alembic_version, audit_logs, ")
+
+    def test_says_what_is_to_be_done_after_an_older_backup(self, caly, query, tmp_path, told, empty_database_url):
+        query("UPDATE alembic_version SET version_num = '0000'")
+        made = told("backup", tmp_path)
+
+        result = caly("restore", made["file"], "--into", empty_database_url)
+
+        assert result.exit_code == 0
+        assert "needsMigration  yes\n" in result.stdout
+        assert "run `alembic -c setup.cfg upgrade head`" in result.stderr
+
+    def test_ends_with_1_if_the_file_is_damaged(self, caly, made, tmp_path, empty_database_url):
+        with open(made["file"], "ab") as file:
+            file.write(b"x")
+
+        result = caly("restore", made["file"], "--into", empty_database_url)
+
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Error: The backup is damaged")
+
+    @pytest.mark.parametrize("wrong", [["nowhere.dump"], ["nowhere.dump", "--into", "mysql://here"]])
+    def test_ends_with_2_for_a_wrong_call(self, caly, wrong):
+        assert caly("restore", *wrong).exit_code == 2

@@ -1,0 +1,180 @@
+"""The commands as a timer runs them: what comes back is what was there, and what goes wrong leaves no half of it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import ledger
+import pytest
+from child_processes import children
+from running_server import ROOT, eventually
+
+SINCE = "event_type IN ('BACKUP_COMPLETED', 'DATABASE_RESTORED')"  # what the backup cannot know of
+ENDS = "SELECT status, metadata->>'reason' FROM audit_logs WHERE event_type IN ('BACKUP_COMPLETED', 'BACKUP_FAILED')"
+
+
+@pytest.fixture
+def caly(database_url, tmp_path):
+    """`caly(*arguments, before=(…), url=…)`: the command, started in a process of its own."""
+
+    def start(*arguments: object, before: tuple = (), url: str = database_url) -> subprocess.Popen:
+        environment = {
+            **os.environ,
+            "APP_ENV": "testing",
+            "FLASK_APP": "wsgi",
+            "DATABASE_URL": url,
+            "SPOOL_DIR": str(tmp_path / "spool"),
+        }
+        command = [*before, sys.executable, "-m", "flask", "caly", *map(str, arguments)]
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    return start
+
+
+@pytest.fixture
+def done(caly):
+    """`done(…)`: exit code and output of the command, at its end."""
+
+    def run(*arguments: object, **options: object) -> tuple[int, str, str]:
+        process = caly(*arguments, **options)
+        output, errors = process.communicate(timeout=100)
+        return process.returncode, output, errors
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return tmp_path / "backups"
+
+
+@pytest.fixture
+def dumping(caly, folder, query):
+    """`dumping(**options)`: a backup whose pg_dump runs and waits; both process ids. It goes on after the test."""
+    query("BEGIN")
+    query("LOCK TABLE calls IN ACCESS EXCLUSIVE MODE")
+    started = []
+
+    def start(**options: object) -> tuple[subprocess.Popen, int]:
+        process = caly("backup", folder, **options)
+        started.append(process)
+        eventually(lambda: _waiting(query))
+        (pg_dump,) = children(process.pid)
+        return process, pg_dump
+
+    yield start
+    query("COMMIT")
+    for process in started:
+        process.communicate(timeout=100)
+
+
+def _waiting(query) -> bool:
+    ((count,),) = query(
+        "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "WHERE NOT granted AND application_name = 'pg_dump' AND datname = current_database()"
+    )
+    return count == 1
+
+
+def dumps(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name != "backup.lock"]
+
+
+class TestRestoration:
+    def test_brings_back_what_was_there_row_by_row(self, done, folder, query, postgres_to_fill):
+        ledger.fill(query, calls=500)
+        before = ledger.fingerprints(query, but=SINCE)
+
+        assert done("backup", folder)[0] == 0
+        (file,) = folder.glob("*.dump")
+        code, output, errors = done("restore", file, "--into", postgres_to_fill.url)
+
+        assert (code, errors) == (0, "")
+        assert "calls           500\n" in output
+        after = ledger.fingerprints(postgres_to_fill.query, but=SINCE + " OR event_type = 'BACKUP_STARTED'")
+        assert after == before
+        assert after["deliveries"][0] == 2000
+
+    @pytest.fixture
+    def postgres_to_fill(self, postgres):
+        """A server of its own, empty."""
+        postgres.query("DROP SCHEMA public CASCADE")
+        postgres.query("CREATE SCHEMA public")
+        return postgres
+
+
+class TestInterruption:
+    def test_leaves_no_half_file(self, dumping, folder, query):
+        process, pg_dump = dumping()
+
+        os.kill(pg_dump, signal.SIGKILL)
+        _, errors = process.communicate(timeout=100)
+
+        assert process.returncode == 1
+        assert errors == "Error: pg_dump was ended by signal 9\n"
+        assert dumps(folder) == []
+        assert query(ENDS) == [("failure", "pg_dump was ended by signal 9")]
+
+    def test_of_the_command_ends_pg_dump_too(self, dumping, folder, query):
+        process, pg_dump = dumping()
+
+        process.kill()
+        process.communicate(timeout=100)
+
+        eventually(lambda: not Path(f"/proc/{pg_dump}").exists())
+        assert [path.suffix for path in dumps(folder)] == [".partial"]
+
+    def test_is_no_matter_for_the_next_one(self, dumping, done, folder, query):
+        dumping()[0].kill()
+        query("COMMIT")
+
+        assert done("backup", folder)[0] == 0
+
+        assert sorted(path.suffix for path in dumps(folder)) == [".dump", ".sha256"]
+
+
+class TestTwoAtOnce:
+    def test_are_refused(self, dumping, done, folder):
+        dumping()
+
+        assert done("backup", folder) == (1, "", "Error: Another backup into this folder is being made\n")
+
+
+class TestPassword:
+    def test_is_in_no_list_of_processes(self, dumping, database_url):
+        dumping(url=database_url.replace("caly@", "caly:open-sesame@"))
+
+        listed = subprocess.run(["ps", "-e", "-ww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+
+        assert "--dbname=" in listed
+        assert "open-sesame" not in listed
+
+
+ON_A_SMALL_DISK = """
+set -e
+mount -t tmpfs -o size=300k none "$0"
+echo small > "$0/caly-20200101T000000.000000Z.dump"
+"$@" || code=$?
+ls "$0"
+exit $code
+"""
+
+
+class TestFullDisk:
+    def test_leaves_no_half_file_and_the_backups_that_there_are(self, done, folder, query):
+        # The backup before was small, so nobody could foresee how much more this one holds.
+        query(
+            "CREATE TABLE padding AS SELECT string_agg(sha256(n::text::bytea), '') FROM generate_series(1, 50000) AS n"
+        )
+        folder.mkdir()
+        in_a_world_of_its_own = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK, folder)
+
+        code, left, errors = done("backup", folder, "--keep", 1, before=in_a_world_of_its_own)
+
+        assert (code, left) == (1, "backup.lock\ncaly-20200101T000000.000000Z.dump\n")
+        assert errors.endswith("No space left on device\n")
+        assert query(ENDS) == [("failure", "pg_dump failed with exit code 1")]
