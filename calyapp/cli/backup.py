@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from flask.cli import with_appcontext
@@ -92,5 +92,12 @@ def _target(into: Secret[str] | None) -> Iterator[tuple[Pool, str]]:
         database.close()
 
 
-def _note(pool: Pool, event: EventType, description: str, status: Any = "success", /, **metadata: Any) -> None:
+def _note(
+    pool: Pool,
+    event: EventType,
+    description: str,
+    status: Literal["success", "failure"] = "success",
+    /,
+    **metadata: Any,
+) -> None:
     trail.write(pool, Entry.now(event, description, status=status, resource="database", metadata=metadata))

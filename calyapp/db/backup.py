@@ -104,7 +104,7 @@ def _remove_unfinished(folder: Path) -> None:
 
 
 def _check_space(folder: Path, contents: Contents) -> None:
-    """Room for half as much again as the newest backup; of the first nobody knows."""
+    """Room for half as much again as the newest backup; of the first all is unknown but the database's."""
     newest = _finished(folder)[-1:]
     needed = newest[0].stat().st_size * 3 // 2 if newest else contents.bytes
     free = shutil.disk_usage(folder).free
@@ -118,8 +118,9 @@ def _dump(database_url: str, file: Path, server: int) -> None:
     partial = file.with_name(file.name + _PARTIAL)
     try:
         partial.touch(mode=0o600, exist_ok=False)  # first, for pg_dump would make it readable to others
-        # By --file, which it syncs itself, not through its output: there, from version 16 on, it leaves the list of
-        # contents twice. Without --enable-row-security: where policies would hide rows from this user, it must fail.
+        # By --file, which it syncs itself, not by its output: there version 18 writes the list of contents twice, and
+        # nobody would notice if the end were lost. Without --enable-row-security: where policies would hide rows
+        # from this user, it must fail.
         client_programs.run("pg_dump", *_OPTIONS, f"--file={partial}", server=server, database_url=database_url)
         _verify(partial, server)
         _write_checksum(file, checksum(partial))

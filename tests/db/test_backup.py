@@ -1,6 +1,7 @@
 import fcntl
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import ledger
@@ -9,6 +10,7 @@ from sqlalchemy import make_url
 
 from calyapp.db import backup
 from calyapp.db.client_programs import MaintenanceError
+from calyapp.db.postgres_programs import binaries
 
 
 @pytest.fixture
@@ -112,6 +114,18 @@ class TestFailure:
 
         assert files() == before
 
+    def test_comes_if_the_file_has_no_end(self, make, files, monkeypatch, tmp_path):
+        real, fake = binaries(), tmp_path / "bin"
+        fake.mkdir()
+        # What a disk would do that swallows the end, and says nothing.
+        write(fake / "pg_dump", f'{real}/pg_dump "$@"; test "$1" = --version || truncate -s -100 "${{5#--file=}}"')
+        write(fake / "pg_restore", f'exec {real}/pg_restore "$@"')
+        monkeypatch.setenv("POSTGRES_BIN", str(fake))
+
+        self.fails(make, r"^pg_restore failed with exit code 1: could not read from input file: end of file$")
+
+        assert files() == []
+
     def test_comes_before_the_work_if_there_is_too_little_room(self, make, files):
         self.fails(
             make, r"^There is too little room for a backup: \d+ MB are free, and 1000000000000 needed\.$", bytes=10**18
@@ -151,3 +165,8 @@ class TestFailure:
 
 def reached_as(role: str, url: str) -> str:
     return make_url(url).set(username=role).render_as_string(hide_password=False)
+
+
+def write(script: Path, line: str) -> None:
+    script.write_text(f"#!/bin/sh\n{line}\n")
+    script.chmod(0o755)
