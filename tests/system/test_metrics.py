@@ -30,6 +30,7 @@ def test_counts_are_exact_over_workers_that_come_and_go(serve, tenant, tmp_path)
     assert {status for status, _ in answers} == {200}
     assert after["deliveries"]["call-status"] == {"new": REQUESTS}
     assert after["requests"]["byStatus"]["2xx"] - before["requests"]["byStatus"]["2xx"] == REQUESTS + 1
+    assert after["workers"] == 4  # and not the master, which loaded the application for them
     assert _settled(metrics, files_of_four_workers)
     p95 = sorted(milliseconds for _, milliseconds in answers)[int(REQUESTS * 0.95)]
     assert abs(_bucket(after["latencyMs"]["p95"]) - _bucket(p95)) <= 1

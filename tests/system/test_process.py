@@ -18,6 +18,23 @@ def test_stops_at_sigterm_and_leaves_nothing_behind(serve, tmp_path):
     assert not list(tmp_path.glob("caly-*"))
 
 
+def test_refuses_to_use_up_the_connections_of_the_server(database_url, tmp_path):
+    environment = {**os.environ, "APP_ENV": "testing", "DATABASE_URL": database_url, "DB_POOL_MAX": "150"}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--workers", "2", "wsgi:app"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode != 0
+    assert "Set DB_POOL_MAX to 96 at most" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_leaves_a_folder_that_it_did_not_make(serve, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
