@@ -7,6 +7,7 @@ from calyapp.cli.backup import backup, restore
 from calyapp.cli.calls import calls
 from calyapp.cli.clients import clients
 from calyapp.cli.demo import demo
+from calyapp.cli.doctor import doctor
 from calyapp.cli.partitions import partitions
 from calyapp.cli.simulate import simulate
 from calyapp.cli.spool import spool
@@ -15,6 +16,6 @@ from calyapp.cli.spool import spool
 def install(app: Flask) -> None:
     """Make the commands known to `flask`."""
     caly = AppGroup("caly", help="Operate Caly.")
-    for command in (clients, calls, spool, partitions, backup, restore, simulate, demo):
+    for command in (clients, calls, spool, partitions, backup, restore, doctor, simulate, demo):
         caly.add_command(command)
     app.cli.add_command(caly)

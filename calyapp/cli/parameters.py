@@ -3,6 +3,7 @@
 import click
 
 from calyapp import phone
+from calyapp.exotel import simulator
 from calyapp.setting_kinds import DATABASE_URL, Secret
 
 
@@ -49,3 +50,12 @@ class DatabaseUrl(click.ParamType[Secret[str]]):
         except ValueError:
             self.fail(f"must be {DATABASE_URL.what}.", param, ctx)
         return secret
+
+
+class WebAddress(click.ParamType[str]):
+    """Where a server answers, without user, query and fragment."""
+
+    name = "url"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return value if simulator.is_address(value) else self.fail("must be https://HOST or http://HOST.", param, ctx)

@@ -28,14 +28,19 @@ class DirectoryCopy:
         self._written: bytes | None = None
 
     def write(self, clients: Sequence[Client]) -> None:
-        """Keep the clients, if they are others than last time. A disk that refuses is logged, no more."""
+        """Keep the clients; where they are those of last time, note that they still are: the file's age tells.
+
+        A disk that refuses is logged, no more.
+        """
         content = orjson.dumps([asdict(client) for client in clients])
-        if content == self._written:
-            return
         try:
-            self._replace(_checksum(content) + b"\n" + content)
-            self._written = content
+            if content == self._written:
+                os.utime(self._path)
+            else:
+                self._replace(_checksum(content) + b"\n" + content)
+                self._written = content
         except OSError as error:
+            self._written = None  # perhaps it is gone: next time it is written anew
             fields = {"error": type(error).__name__}
             _log.warning("the copy of the directory could not be written", extra={"fields": fields})
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "backup": "Write all of the database into a new file",
     "restore": "Fill an empty database from a backup",
     "simulate": "Play Exotel against a server",
+    "doctor": "Examine this host's deployment",
     "demo": "Make sure that a demo client exists",
 }
 

@@ -58,11 +58,30 @@ class TestCopy:
     def test_is_not_written_again_for_the_same_clients(self, path):
         copy, clients = DirectoryCopy(path), [client()]
         copy.write(clients)
-        path.unlink()
+        file = path.stat().st_ino
 
         copy.write(clients)
 
-        assert not path.exists()
+        assert path.stat().st_ino == file
+
+    def test_is_as_old_as_the_last_time_that_it_was_found_true(self, path):
+        copy, clients = DirectoryCopy(path), [client()]
+        copy.write(clients)
+        os.utime(path, (0, 0))
+
+        copy.write(clients)
+
+        assert path.stat().st_mtime > 0
+
+    def test_is_written_anew_where_it_was_removed(self, path):
+        copy, clients = DirectoryCopy(path), [client()]
+        copy.write(clients)
+        path.unlink()
+
+        copy.write(clients)
+        copy.write(clients)
+
+        assert DirectoryCopy(path).read() == clients
 
     def test_is_none_before_the_first(self, path):
         assert DirectoryCopy(path).read() is None

@@ -26,7 +26,7 @@ _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.lim
 )
 
 # Commands, by decorator.
-_.list_clients, _.list_quarantined, _.show_quarantined, _.show, _.demo, _.rebuild_calls, _.simulate
+_.list_clients, _.list_quarantined, _.show_quarantined, _.show, _.demo, _.rebuild_calls, _.simulate, _.doctor
 
 # Views, by the name of their route.
 _.call_start, _.call_status, _.call_end, _.recording, _.passthru, _.heartbeat

@@ -1,0 +1,117 @@
+"""What a server says of itself, for whoever examines a deployment. Judges nothing and changes nothing."""
+
+import re
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from calyapp.errors import DatabaseError
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server, as one connection of ours sees it."""
+
+    version: int
+    is_local: bool
+    is_encrypted: bool
+    is_verified: bool
+    """Whether it would be refused without TLS."""
+    is_standby: bool
+    is_read_only: bool
+    encoding: str
+    not_durable: tuple[str, ...]
+    """The settings by which what is committed may be lost."""
+    connections: int
+    """That our role can have at most, all our processes together."""
+    is_superuser: bool
+    seconds_ahead: float
+    """Of this host's clock."""
+
+
+def inspect(connection: Connection) -> Server:
+    """All of it, in one round trip."""
+    connection.execute(text("SELECT 1"))  # so that the next is measured without what a first statement costs
+    sent_at = time.time()
+    row = connection.execute(_INSPECT).mappings().one()
+    halfway = (sent_at + time.time()) / 2
+    verified = _ssl_mode(connection) in ("require", "verify-ca", "verify-full")
+    facts = {name: row[name] for name in row if name not in ("now", "not_durable")}
+    return Server(
+        **facts,
+        is_verified=verified,
+        not_durable=tuple(row["not_durable"]),
+        seconds_ahead=row["now"].timestamp() - halfway,
+    )
+
+
+def lacking_privileges(connection: Connection) -> list[str]:
+    """What the role may not do, of what the service does, in PostgreSQL's words. The tables must be there."""
+    return [str(privilege) for privilege in connection.scalars(_LACKING)]
+
+
+def reason(error: DatabaseError) -> str:
+    """Why the database could not be reached, as far as its driver told; never in the driver's own words.
+
+    Those repeat the address, and where a password is not percent-encoded, a part of it is taken for the address.
+    """
+    said = str(error.__cause__)
+    return next((meaning for pattern, meaning in _REASONS if re.search(pattern, said)), "it cannot be reached")
+
+
+def _ssl_mode(connection: Connection) -> str:
+    driver = connection.connection.dbapi_connection
+    return str(driver.info.dsn_parameters.get("sslmode", "")) if driver else ""
+
+
+_REASONS = (
+    (r"(password|authentication) .*failed|no password supplied", "it does not take the user or the password"),
+    (r"no pg_hba\.conf entry", "it lets nobody in from this address (pg_hba.conf)"),
+    (r"database .* does not exist", "there is no such database"),
+    (r"role .* (does not exist|is not permitted)", "there is no such role"),
+    (r"could not translate host name", "its host name does not resolve"),
+    (r"Connection refused", "nothing listens there"),
+    (r"No such file or directory", "there is no such socket"),
+    (r"too many (connections|clients)|connection slots", "it has no connection left"),
+    (r"SSL|certificate", "TLS cannot be agreed on"),
+    (r"in time|timeout|timed out", "it does not answer in time"),
+    (r"starting up|shutting down|recovery", "it is starting or stopping"),
+)
+
+# reserved_connections exists from version 16 on. A limit of -1 is none, and superusers have none.
+_INSPECT = text("""
+SELECT
+  current_setting('server_version_num')::int / 10000 AS version,
+  coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1'
+           OR inet_server_addr() = inet_client_addr(), true) AS is_local,
+  coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS is_encrypted,
+  pg_is_in_recovery() AS is_standby,
+  current_setting('transaction_read_only') = 'on' AS is_read_only,
+  current_setting('server_encoding') AS encoding,
+  ARRAY(SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit')
+        AND setting = 'off' ORDER BY name) AS not_durable,
+  least(
+    current_setting('max_connections')::int - CASE WHEN rolsuper THEN 0 ELSE
+      current_setting('superuser_reserved_connections')::int
+      + coalesce(current_setting('reserved_connections', true), '0')::int END,
+    CASE WHEN NOT rolsuper THEN nullif(rolconnlimit, -1) END,
+    CASE WHEN NOT rolsuper THEN nullif(datconnlimit, -1) END
+  ) AS connections,
+  rolsuper AS is_superuser,
+  clock_timestamp() AS now
+FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
+""").execution_options(name="inspect_server")
+
+# To attach a partition takes the owner of the table; to make one, a place in the schema.
+_LACKING = text("""
+SELECT privilege || ' ON ' || name FROM (VALUES
+  (1, 'SELECT', 'clients'), (2, 'SELECT', 'client_numbers'),
+  (3, 'SELECT', 'deliveries'), (4, 'INSERT', 'deliveries'), (5, 'UPDATE', 'deliveries'),
+  (6, 'SELECT', 'calls'), (7, 'INSERT', 'calls'), (8, 'UPDATE', 'calls'),
+  (9, 'SELECT', 'audit_logs'), (10, 'INSERT', 'audit_logs')
+) AS needed (place, privilege, name) WHERE NOT has_table_privilege(name, privilege)
+UNION ALL SELECT 'CREATE ON SCHEMA ' || current_schema() WHERE NOT has_schema_privilege(current_schema(), 'CREATE')
+UNION ALL SELECT 'OWNERSHIP OF audit_logs' FROM pg_class
+  WHERE oid = 'audit_logs'::regclass AND NOT pg_has_role(relowner, 'USAGE')
+""").execution_options(name="list_lacking_privileges")

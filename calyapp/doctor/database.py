@@ -1,0 +1,158 @@
+"""Whether PostgreSQL is the server that Caly's promises rest on. Holds no SQL: what is judged comes from `db`."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+from calyapp import clock
+from calyapp.config import Settings
+from calyapp.db import inspection, partitions
+from calyapp.db.engine import Pool
+from calyapp.db.inspection import Server
+from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
+from calyapp.errors import DatabaseAway, DatabaseError
+from calyapp.health.checks import Health
+from calyapp.health.probes import probe_migrations
+
+_VERSIONS = range(15, 19)
+_REACHABLE = "database"
+_MIGRATED = "migrations"
+_CLOCK_WARN_SECONDS, _CLOCK_FAIL_SECONDS = 2, 60
+
+
+def checks(settings: Settings, pool: Pool) -> list[Check]:
+    """Over the pool that deliveries use: with their time-outs, for a server that is too slow for them is away."""
+
+    @cache
+    def server() -> Server:
+        with pool.connection() as connection:
+            return inspection.inspect(connection)
+
+    return [
+        Check(_REACHABLE, lambda: look_at_reach(server)),
+        Check("database version", lambda: look_at_version(server()), _REACHABLE),
+        Check("database writes", lambda: look_at_writing(server()), _REACHABLE),
+        Check("database durability", lambda: look_at_durability(server()), _REACHABLE),
+        Check("database connections", lambda: look_at_connections(server(), settings), _REACHABLE),
+        Check("database clock", lambda: look_at_clock(server().seconds_ahead), _REACHABLE),
+        Check(_MIGRATED, lambda: look_at_migrations(pool), _REACHABLE),
+        Check("database role", lambda: look_at_role(server(), pool), _MIGRATED),
+        Check("partitions", lambda: look_at_partitions(pool), _MIGRATED),
+    ]
+
+
+def look_at_reach(server: Callable[[], Server]) -> Iterator[Finding]:
+    """It answers, and nobody on the way can listen."""
+    try:
+        found = server()
+    except DatabaseAway as away:
+        yield fail(
+            f"PostgreSQL is away: {inspection.reason(away)}",
+            "Start the server, or correct DATABASE_URL (user, password percent-encoded, host, port, name).",
+        )
+        return
+    yield ok("reachable on this host" if found.is_local else "reachable over TLS")
+    if not found.is_local and not (found.is_encrypted and found.is_verified):
+        yield warn(
+            "PostgreSQL is on another host, and TLS is not demanded",
+            "Add ?sslmode=verify-full&sslrootcert=… to DATABASE_URL.",
+        )
+
+
+def look_at_version(server: Server) -> Iterator[Finding]:
+    """One that Caly is tested with; and texts of any language fit in."""
+    yield ok(f"PostgreSQL {server.version}, {server.encoding}")
+    if server.version not in _VERSIONS:
+        yield fail(f"PostgreSQL {server.version} is not supported", "Use a server of version 15 to 18.")
+    if server.encoding != "UTF8":
+        yield fail(
+            f"its encoding is {server.encoding}: a name in Hindi could not be stored",
+            "Make the database anew: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.",
+        )
+
+
+def look_at_writing(server: Server) -> Iterator[Finding]:
+    """It is the primary, and takes what is written."""
+    yield ok("takes what is written")
+    if server.is_standby:
+        yield fail("the server is a standby", "Let DATABASE_URL lead to the primary, or promote this server.")
+    elif server.is_read_only:
+        yield fail(
+            "the server takes only reads",
+            "Set default_transaction_read_only to off, for the server, the database and the role.",
+        )
+
+
+def look_at_durability(server: Server) -> Iterator[Finding]:
+    """What is committed is on disk: our 200 says so."""
+    yield ok("what is committed is on disk")
+    for setting in server.not_durable:
+        yield fail(
+            f"{setting} is off: acknowledged deliveries are lost when the server crashes",
+            f"ALTER SYSTEM SET {setting} = on; SELECT pg_reload_conf().",
+        )
+
+
+def look_at_connections(server: Server, settings: Settings) -> Iterator[Finding]:
+    """All workers at their most find a connection each."""
+    most = settings.workers * settings.db_pool_max
+    sum_ = f"{settings.workers} × {settings.db_pool_max} = {most} of {server.connections}"
+    if most <= server.connections:
+        yield ok(f"at most {sum_}")
+    else:
+        yield fail(
+            f"WEB_CONCURRENCY × DB_POOL_MAX is {sum_} that the server has for us",
+            "Lower DB_POOL_MAX or WEB_CONCURRENCY, or raise max_connections (and the limits of role and database).",
+        )
+
+
+def look_at_clock(seconds_ahead: float) -> Iterator[Finding]:
+    """The server's clock and ours tell the same time: entries of the trail are dated here, calls are joined there."""
+    apart, where = abs(seconds_ahead), "ahead of" if seconds_ahead > 0 else "behind"
+    remedy = "Let both hosts follow a time server: timedatectl set-ntp true."
+    if apart <= _CLOCK_WARN_SECONDS:
+        yield ok(f"within {_CLOCK_WARN_SECONDS} s of this host's")
+    elif apart <= _CLOCK_FAIL_SECONDS:
+        yield warn(f"{apart:.1f} s {where} this host's", remedy)
+    else:
+        yield fail(f"{apart:.0f} s {where} this host's", remedy)
+
+
+def look_at_migrations(pool: Pool) -> Iterator[Finding]:
+    """The tables are those that this code was written for."""
+    try:
+        finding = probe_migrations(pool)
+    except DatabaseError:
+        yield fail("the database has never been migrated", "Run `make migrate`.")
+        return
+    current, head = finding.facts.get("current"), finding.facts.get("head")
+    if finding.status is Health.HEALTHY:
+        yield ok(f"at {current}, the newest")
+    else:
+        yield fail(f"at {current}, and this code needs {head}", "Run `make migrate`.")
+
+
+def look_at_role(server: Server, pool: Pool) -> Iterator[Finding]:
+    """It may do what the service does, and no more."""
+    with pool.connection() as connection:
+        lacking = inspection.lacking_privileges(connection)
+    yield ok("may do what the service does, and is no superuser")
+    if lacking:
+        yield fail(
+            f"the role lacks {', '.join(lacking)}",
+            "Migrate as the role of DATABASE_URL, or make it the owner of the tables and of the schema.",
+        )
+    if server.is_superuser:
+        yield warn(
+            "the role is a superuser: a fault in Caly could reach everything on the server",
+            "Give Caly a role of its own (CREATE ROLE … LOGIN) that owns its database.",
+        )
+
+
+def look_at_partitions(pool: Pool) -> Iterator[Finding]:
+    """The audit entries of this month and the next have a place."""
+    with pool.connection() as connection:
+        absent = partitions.missing(connection, clock.now())
+    if absent:
+        yield fail(f"no partition {', '.join(absent)}", "Run `make migrate`, which makes the coming months too.")
+    else:
+        yield ok("of this month and the next are there")

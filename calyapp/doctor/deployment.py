@@ -1,0 +1,19 @@
+"""All checks of a deployment, in the order in which one would mend what they find."""
+
+from calyapp.config import AppEnv
+from calyapp.doctor import configuration, database, front, host, limits, stream
+from calyapp.doctor.diagnosis import Check
+from calyapp.services import Services
+
+
+def all_checks(services: Services, url: str | None, http_url: str | None) -> list[Check]:
+    """`url` is where Exotel reaches the service, `http_url` the same host in clear."""
+    settings = services.settings
+    return [
+        *configuration.checks(settings),
+        *database.checks(settings, services.database.ingest),
+        *limits.checks(settings),
+        *stream.checks(settings),
+        *host.checks(settings, services.journal),
+        *front.checks(url, http_url, in_production=settings.app_env is AppEnv.PRODUCTION),
+    ]

@@ -1,0 +1,162 @@
+"""What lies on this host's disk: the spool, the copy of the directory, and who may read them.
+
+Looks into the spool only as the user whom it belongs to: anybody else would leave files that the service cannot write.
+"""
+
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from calyapp.clients.directory_copy import DirectoryCopy
+from calyapp.config import Settings
+from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
+from calyapp.health.checks import Health
+from calyapp.health.probes import probe_spool
+from calyapp.spool.files import Folder
+from calyapp.spool.journal import Journal
+
+ENVIRONMENT_FILE = Path("/etc/caly/caly.env")
+_FOLDER = "spool folder"
+_MIB = 1024 * 1024
+_DIRECTORY_SECONDS = 60
+_WAITING_SECONDS = 60
+_NETWORK = re.compile(r"nfs\d?|cifs|smb3?|9p|ceph|glusterfs|afs")
+_IN_MEMORY = ("tmpfs", "ramfs")
+
+
+def checks(settings: Settings, journal: Journal, environment_file: Path = ENVIRONMENT_FILE) -> list[Check]:
+    """Of SPOOL_DIR and what lies in it."""
+    folder = settings.spool_dir
+    return [
+        Check("environment file", lambda: look_at_environment_file(environment_file)),
+        Check(_FOLDER, lambda: look_at_folder(folder, os.geteuid())),
+        Check("file modes", lambda: look_at_modes(folder), _FOLDER),
+        Check("disk", lambda: look_at_disk(folder, settings.spool_max_mb * _MIB), _FOLDER),
+        Check("spool", lambda: look_at_spool(journal), _FOLDER),
+        Check("directory", lambda: look_at_directory(folder / "directory"), _FOLDER),
+    ]
+
+
+def look_at_environment_file(path: Path) -> Iterator[Finding]:
+    """The keys stand in it."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        yield ok(f"there is no {path}")
+        return
+    if mode & 0o007:
+        yield fail(f"{path} may be read by everybody, and the keys stand in it", f"chmod 640 {path}")
+    else:
+        yield ok(f"{path} is not for everybody")
+
+
+def look_at_folder(folder: Path, user: int) -> Iterator[Finding]:
+    """It is there, on a disk that keeps what is written, and belongs to whoever looks."""
+    try:
+        owner = folder.stat().st_uid
+    except FileNotFoundError:
+        yield fail("SPOOL_DIR does not exist", "Start the service once, which makes it, or correct SPOOL_DIR.")
+        return
+    if owner != user:
+        yield fail(
+            "SPOOL_DIR belongs to another user than the one who asks",
+            "Run this command as the user who runs the service (`sudo -u caly …`), or give SPOOL_DIR to that user.",
+        )
+        return
+    yield _judge_file_system(file_system(folder, Path("/proc/self/mountinfo").read_text()))
+
+
+def file_system(folder: Path, mounts: str) -> str:
+    """The kind of file system that holds the folder, by Linux's table of mounts."""
+    found = ("", "unknown")
+    for line in mounts.splitlines():
+        fields, _, of_source = line.partition(" - ")
+        place = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), fields.split()[4])
+        if folder.resolve().is_relative_to(place) and len(place) >= len(found[0]):
+            found = (place, of_source.split()[0])
+    return found[1]
+
+
+def _judge_file_system(kind: str) -> Finding:
+    remedy = "Let SPOOL_DIR name a folder on a local disk."
+    if kind in _IN_MEMORY:
+        return fail(f"SPOOL_DIR is in memory ({kind}): what waits there is gone when the machine restarts", remedy)
+    if _NETWORK.fullmatch(kind):
+        return fail(f"SPOOL_DIR is on the network ({kind}), where the journal's locks do not hold", remedy)
+    if kind.startswith("fuse"):
+        return warn(f"SPOOL_DIR is on {kind}, which may not keep what it acknowledges", remedy)
+    return ok(f"on a local disk ({kind})")
+
+
+def look_at_modes(folder: Path) -> Iterator[Finding]:
+    """Telephone numbers lie there: only the owner may look, and everything is the owner's."""
+    yield ok("only the service may read what waits")
+    details = folder.stat()
+    if stat.S_IMODE(details.st_mode) & 0o077:
+        yield fail("SPOOL_DIR may be entered by others", f"chmod 700 {folder}")
+    files = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
+    if open_ := sorted(path.name for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077):
+        yield fail(f"others may read {', '.join(open_)} in SPOOL_DIR", f"chmod go= {folder}/*")
+    if strange := sorted(path.name for path in files if path.stat().st_uid != details.st_uid):
+        yield fail(
+            f"{', '.join(strange)} in SPOOL_DIR belong to another user", f"chown --reference={folder} {folder}/*"
+        )
+
+
+def look_at_disk(folder: Path, most: int) -> Iterator[Finding]:
+    """The spool may still grow as large as it is allowed to."""
+    spool = Folder(folder)
+    needed, free = max(0, most - spool.bytes()), spool.free_bytes()
+    if free < needed:
+        yield fail(
+            f"{free // _MIB} MiB free, and the spool may still grow by {needed // _MIB}",
+            "Make room on the disk of SPOOL_DIR, or lower SPOOL_MAX_MB.",
+        )
+    else:
+        yield ok(f"{free // _MIB} MiB free, of which the spool may take {needed // _MIB}")
+
+
+def look_at_spool(journal: Journal) -> Iterator[Finding]:
+    """It has room, and nothing lies there that should not."""
+    finding = probe_spool(journal)
+    facts = {name: float(str(fact)) for name, fact in finding.facts.items()}
+    if finding.status is not Health.HEALTHY and not facts:
+        yield fail(finding.note, "Make room on its disk or raise SPOOL_MAX_MB, and let the service write SPOOL_DIR.")
+        return
+    yield ok(f"{facts['depth']:.0f} deliveries wait, none is in quarantine")
+    if facts["quarantined"]:
+        yield warn(
+            f"{facts['quarantined']:.0f} deliveries are in quarantine",
+            "See `flask caly spool quarantine list`, mend the reason, then `flask caly spool quarantine retry --all`.",
+        )
+    if facts["setAside"]:
+        yield warn(
+            f"{facts['setAside']:.0f} damaged journals were set aside",
+            "What could be read was saved: keep damaged-*.db in SPOOL_DIR elsewhere, then remove them.",
+        )
+    if facts["oldestSeconds"] > _WAITING_SECONDS:
+        yield warn(
+            f"{facts['depth']:.0f} deliveries wait, the oldest for {facts['oldestSeconds']:.0f} s",
+            "With the database there, start the service, or run `flask caly spool replay`.",
+        )
+
+
+def look_at_directory(path: Path) -> Iterator[Finding]:
+    """Without the database, the service starts on it."""
+    if DirectoryCopy(path).read() is None:
+        yield warn(
+            "the copy of the directory is missing or damaged: without the database the service could not start",
+            "Restart the service while the database is there.",
+        )
+        return
+    age = time.time() - path.stat().st_mtime
+    if age > _DIRECTORY_SECONDS:
+        yield warn(
+            f"the copy of the directory is {age:.0f} s old",
+            "Start the service (systemctl start caly), and see that it reaches the database.",
+        )
+    else:
+        yield ok("the copy is fresh and whole")

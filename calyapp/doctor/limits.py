@@ -1,0 +1,81 @@
+"""Whether the limits hold over all workers, in the time that a request has for them."""
+
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import redis
+
+from calyapp.config import Settings
+from calyapp.doctor import network
+from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
+from calyapp.web.pipeline.hit_counter import PATIENCE_SECONDS
+
+_SECONDS = 2.0
+_TRIES = 5
+
+
+def checks(settings: Settings) -> list[Check]:
+    """One: of the storage in RATELIMIT_STORAGE_URI."""
+    uri = settings.ratelimit_storage_uri.reveal()
+    if uri.startswith("memory:"):
+        return [Check("limits storage", lambda: look_at_memory(settings.workers))]
+    return [Check("limits storage", lambda: look_at_redis(uri))]
+
+
+def look_at_memory(workers: int) -> Iterator[Finding]:
+    """Each worker counts for itself, which is right for one."""
+    if workers == 1:
+        yield ok("in the memory of the only worker")
+    else:
+        yield warn(
+            f"each of {workers} workers counts for itself, so a limit is up to {workers} times what it says",
+            "Set RATELIMIT_STORAGE_URI=redis://127.0.0.1:6379/0.",
+        )
+
+
+def look_at_redis(uri: str) -> Iterator[Finding]:
+    """It answers while a request waits for it, its name included."""
+    host = urlsplit(uri).hostname or ""
+    try:
+        resolving = network.seconds_to_resolve(host)
+        answering = _seconds_to_answer(uri)
+    except OSError as error:
+        yield fail(f"Redis is away: {network.why(error)}", _CORRECT)
+        return
+    except redis.AuthenticationError:
+        yield fail("Redis does not take the password", _CORRECT)
+        return
+    except redis.RedisError:
+        yield fail("Redis is away or does not answer: each worker counts for itself", _CORRECT)
+        return
+    yield from _judge(resolving, answering)
+
+
+def _judge(resolving: float, answering: float) -> Iterator[Finding]:
+    yield ok(f"Redis answers within {PATIENCE_SECONDS * 1000:.0f} ms")
+    if answering > PATIENCE_SECONDS:
+        yield warn(
+            f"Redis takes {answering * 1000:.0f} ms, and a request waits {PATIENCE_SECONDS * 1000:.0f} for it",
+            "Run Redis on this host or beside it.",
+        )
+    if resolving > PATIENCE_SECONDS:
+        yield warn(
+            f"the name of Redis takes {resolving * 1000:.0f} ms to resolve",
+            "Give Redis by its address in RATELIMIT_STORAGE_URI, or its name in /etc/hosts.",
+        )
+
+
+def _seconds_to_answer(uri: str) -> float:
+    """At its quickest: what comes once is no fault of Redis."""
+    with redis.Redis.from_url(uri, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS) as client:
+        return min(_ping(client) for _ in range(_TRIES))
+
+
+def _ping(client: redis.Redis) -> float:
+    started = time.perf_counter()
+    client.ping()
+    return time.perf_counter() - started
+
+
+_CORRECT = "Start it (systemctl start redis-server), or correct RATELIMIT_STORAGE_URI."

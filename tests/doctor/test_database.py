@@ -1,0 +1,113 @@
+from dataclasses import replace
+
+import pytest
+
+from calyapp import services as wiring
+from calyapp.config import Settings
+from calyapp.db.inspection import Server
+from calyapp.doctor import database
+from calyapp.doctor.diagnosis import Check, Verdict, examine
+
+GOOD = Server(
+    version=17,
+    is_local=False,
+    is_encrypted=True,
+    is_verified=True,
+    is_standby=False,
+    is_read_only=False,
+    encoding="UTF8",
+    not_durable=(),
+    connections=97,
+    is_superuser=False,
+    seconds_ahead=0.1,
+)
+
+
+def diagnosed(look):
+    (diagnosis,) = examine([Check("it", look)])
+    return diagnosis
+
+
+class TestReach:
+    @pytest.mark.parametrize(
+        ("server", "verdict"),
+        [
+            (GOOD, Verdict.OK),
+            (replace(GOOD, is_local=True, is_encrypted=False, is_verified=False), Verdict.OK),
+            (replace(GOOD, is_encrypted=False), Verdict.WARN),
+            (replace(GOOD, is_verified=False), Verdict.WARN),
+        ],
+    )
+    def test_over_a_network_wants_tls(self, server, verdict):
+        assert diagnosed(lambda: database.look_at_reach(lambda: server)).verdict is verdict
+
+
+class TestServer:
+    @pytest.mark.parametrize(
+        ("change", "look"),
+        [
+            ({"version": 14}, database.look_at_version),
+            ({"version": 19}, database.look_at_version),
+            ({"encoding": "SQL_ASCII"}, database.look_at_version),
+            ({"is_standby": True}, database.look_at_writing),
+            ({"is_read_only": True}, database.look_at_writing),
+            ({"not_durable": ("fsync",)}, database.look_at_durability),
+            ({"not_durable": ("full_page_writes", "synchronous_commit")}, database.look_at_durability),
+        ],
+    )
+    def test_that_cannot_keep_our_promises_fails(self, change, look):
+        found = diagnosed(lambda: look(replace(GOOD, **change)))
+
+        assert found.verdict is Verdict.FAIL
+        assert found.remedy
+        assert diagnosed(lambda: look(GOOD)).verdict is Verdict.OK
+
+
+class TestConnections:
+    @pytest.mark.parametrize(("workers", "verdict"), [(4, Verdict.OK), (5, Verdict.FAIL)])
+    def test_must_do_for_all_workers(self, workers, verdict):
+        settings = replace(Settings.from_env({"APP_ENV": "testing"}), workers=workers, db_pool_max=20)
+
+        assert diagnosed(lambda: database.look_at_connections(GOOD, settings)).verdict is verdict
+
+
+class TestClock:
+    @pytest.mark.parametrize(
+        ("ahead", "verdict"),
+        [
+            (1.9, Verdict.OK),
+            (-1.9, Verdict.OK),
+            (2.1, Verdict.WARN),
+            (-2.1, Verdict.WARN),
+            (60, Verdict.WARN),
+            (61, Verdict.FAIL),
+            (-61, Verdict.FAIL),
+        ],
+    )
+    def test_may_differ_a_little(self, ahead, verdict):
+        assert diagnosed(lambda: database.look_at_clock(ahead)).verdict is verdict
+
+    @pytest.mark.parametrize(("ahead", "words"), [(90, "90 s ahead of"), (-90, "90 s behind")])
+    def test_that_differs_is_told_with_its_direction(self, ahead, words):
+        assert words in diagnosed(lambda: database.look_at_clock(ahead)).found
+
+
+class TestChecks:
+    def test_of_a_migrated_database_find_its_version_and_role(self, settings, services):
+        found = {one.check: one for one in examine(database.checks(settings, services.database.ingest))}
+
+        assert found["database"].found == "reachable on this host"
+        assert found["migrations"].verdict is Verdict.OK
+        assert found["partitions"].verdict is Verdict.OK
+        assert found["database role"].verdict is Verdict.WARN
+        assert "superuser" in found["database role"].found
+
+    def test_of_an_empty_database_ask_for_migrations(self, empty_database_url):
+        settings = Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": empty_database_url})
+        services = wiring.build(settings)
+
+        found = {one.check: one for one in examine(database.checks(settings, services.database.ingest))}
+        services.close()
+
+        assert (found["migrations"].verdict, found["migrations"].remedy) == (Verdict.FAIL, "Run `make migrate`.")
+        assert found["partitions"].found == "not examined, for `migrations` failed"
