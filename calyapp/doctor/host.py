@@ -66,7 +66,7 @@ def look_at_folder(folder: Path, user: int) -> Iterator[Finding]:
             "Run this command as the user who runs the service (`sudo -u caly …`), or give SPOOL_DIR to that user.",
         )
         return
-    yield _judge_file_system(file_system(folder, Path("/proc/self/mountinfo").read_text()))
+    yield judge_file_system(file_system(folder, Path("/proc/self/mountinfo").read_text()))
 
 
 def file_system(folder: Path, mounts: str) -> str:
@@ -80,7 +80,8 @@ def file_system(folder: Path, mounts: str) -> str:
     return found[1]
 
 
-def _judge_file_system(kind: str) -> Finding:
+def judge_file_system(kind: str) -> Finding:
+    """Whether what is acknowledged there is there after a crash."""
     remedy = "Let SPOOL_DIR name a folder on a local disk."
     if kind in _IN_MEMORY:
         return fail(f"SPOOL_DIR is in memory ({kind}): what waits there is gone when the machine restarts", remedy)

@@ -49,10 +49,11 @@ def look_at_redis(uri: str) -> Iterator[Finding]:
     except redis.RedisError:
         yield fail("Redis is away or does not answer: each worker counts for itself", _CORRECT)
         return
-    yield from _judge(resolving, answering)
+    yield from judge_speed(resolving, answering)
 
 
-def _judge(resolving: float, answering: float) -> Iterator[Finding]:
+def judge_speed(resolving: float, answering: float) -> Iterator[Finding]:
+    """Of its name and of Redis itself, in seconds: a request's whole patience is fifty milliseconds."""
     yield ok(f"Redis answers within {PATIENCE_SECONDS * 1000:.0f} ms")
     if answering > PATIENCE_SECONDS:
         yield warn(

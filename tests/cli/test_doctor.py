@@ -1,0 +1,48 @@
+import json
+
+import pytest
+
+from calyapp.app import create_app
+from calyapp.config import Settings
+
+
+class TestDoctor:
+    def test_prints_a_line_for_each_check_and_their_sum(self, caly):
+        result = caly("doctor")
+
+        first, *_, last = result.stdout.splitlines()
+        assert first.split(maxsplit=2)[:2] == ["warn", "configuration"]
+        assert last.split(":")[0].endswith("checks")
+
+    def test_prints_as_json_what_scripts_want(self, caly):
+        result = caly("doctor", "--json")
+
+        found = json.loads(result.stdout)
+        assert {tuple(one) for one in found} == {("check", "verdict", "found", "remedy")}
+        assert {one["verdict"] for one in found} <= {"ok", "warn", "fail"}
+        assert all(one["remedy"] for one in found if one["verdict"] != "ok")
+
+    def test_has_no_line_too_long_for_a_terminal(self, caly, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "80")
+
+        assert max(map(len, caly("doctor").stdout.splitlines())) <= 80
+
+    @pytest.mark.parametrize("options", [["--http-url", "http://caly.example"], ["--url", "caly.example"]])
+    def test_called_wrongly_ends_with_2(self, caly, options):
+        assert caly("doctor", *options).exit_code == 2
+
+
+class TestDoctorWithoutDatabase:
+    @pytest.fixture
+    def app(self):
+        settings = {"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly:canary@127.0.0.1:1/caly"}
+        app = create_app(Settings.from_env(settings))
+        yield app
+        app.extensions["caly"].close()
+
+    def test_ends_with_1_and_tells_neither_password_nor_log_lines(self, caly):
+        result = caly("doctor")
+
+        assert (result.exit_code, result.stderr) == (1, "")
+        assert "nothing listens there" in result.stdout
+        assert "canary" not in result.output

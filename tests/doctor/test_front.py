@@ -1,0 +1,154 @@
+import time
+from email.utils import formatdate
+
+import pytest
+
+from calyapp.doctor import front
+from calyapp.doctor.diagnosis import Check, Verdict, examine
+from calyapp.doctor.front import Answer
+from calyapp.web.pipeline.security_headers import WITHOUT_FLASK
+
+FORGED = "1795330293874-forgedforged"
+OURS = "1795330293875-oursoursours"
+HSTS = {"Strict-Transport-Security": "max-age=1"}
+
+
+def answer(status: int = 200, *headers: tuple[str, str], body: bytes = b"", at: float | None = None) -> Answer:
+    now = time.time() if at is None else at
+    return Answer(status, tuple((name.lower(), value) for name, value in headers), body, now, now)
+
+
+def diagnosed(look, *arguments, **options):
+    (diagnosis,) = examine([Check("it", lambda: look(*arguments, **options))])
+    return diagnosis
+
+
+class TestLife:
+    @pytest.mark.parametrize(
+        ("status", "body", "verdict"),
+        [
+            (200, b'{"status": "alive"}', Verdict.OK),
+            (502, b'{"status": "alive"}', Verdict.FAIL),
+            (200, b"<h1>Welcome to nginx!</h1>", Verdict.FAIL),
+            (200, b"[]", Verdict.FAIL),
+        ],
+    )
+    def test_is_told_by_who_answers(self, status, body, verdict):
+        assert diagnosed(front.look_at_life, lambda: answer(status, body=body)).verdict is verdict
+
+
+class TestRequestId:
+    @pytest.mark.parametrize(
+        ("ids", "verdict"),
+        [([OURS], Verdict.OK), ([FORGED], Verdict.FAIL), ([OURS, OURS], Verdict.FAIL), ([], Verdict.FAIL)],
+    )
+    def test_must_be_ours_once(self, ids, verdict):
+        found = answer(200, *[("X-Request-ID", one) for one in ids])
+
+        assert diagnosed(front.look_at_request_id, found, FORGED).verdict is verdict
+
+
+class TestForwardedAddress:
+    @pytest.mark.parametrize(
+        ("left", "verdict"),
+        [
+            (["9", "8", "7", "6", "5"], Verdict.OK),
+            (["9", "9", "8", "7", "8"], Verdict.OK),  # two workers that count for themselves
+            (["0", "0", "0", "0", "0"], Verdict.OK),  # over the limit, as one
+            (["9", "9", "9", "9", "9"], Verdict.FAIL),
+        ],
+    )
+    def test_is_believed_where_each_is_counted_for_itself(self, left, verdict):
+        answers = iter([answer(401, ("X-RateLimit-Remaining", one)) for one in left])
+
+        found = diagnosed(front.look_at_forwarded_address, lambda *_arguments, **_headers: next(answers))
+
+        assert found.verdict is verdict
+
+
+class TestHeaders:
+    def test_that_are_complete_are_fine(self):
+        found = answer(200, *WITHOUT_FLASK.items(), *HSTS.items())
+
+        assert diagnosed(front.look_at_headers, found, "https").verdict is Verdict.OK
+
+    @pytest.mark.parametrize("name", [*WITHOUT_FLASK, *HSTS])
+    def test_that_are_missing_or_doubled_are_named(self, name):
+        headers = WITHOUT_FLASK | HSTS
+        missing = answer(200, *[header for header in headers.items() if header[0] != name])
+        doubled = answer(200, *headers.items(), (name, headers[name]))
+
+        assert diagnosed(front.look_at_headers, missing, "https").found == f"missing: {name}"
+        assert diagnosed(front.look_at_headers, doubled, "https").found == f"twice: {name}"
+
+    @pytest.mark.parametrize(
+        ("header", "verdict"),
+        [
+            (("Server", "nginx"), Verdict.OK),
+            (("Server", "nginx/1.22.1"), Verdict.WARN),
+            (("X-Powered-By", "PHP/8.2"), Verdict.WARN),
+        ],
+    )
+    def test_must_tell_no_version(self, header, verdict):
+        assert diagnosed(front.look_at_versions, answer(200, header)).verdict is verdict
+
+
+class TestClock:
+    @pytest.mark.parametrize(
+        ("behind", "verdict"),
+        [(0, Verdict.OK), (2, Verdict.OK), (-2, Verdict.OK), (10, Verdict.WARN), (-10, Verdict.WARN)],
+    )
+    def test_may_differ_by_two_seconds(self, behind, verdict):
+        found = answer(200, ("Date", formatdate(1_795_330_293 - behind, usegmt=True)), at=1_795_330_293.4)
+
+        assert diagnosed(front.look_at_clock, found).verdict is verdict
+
+    def test_that_is_not_told_warns(self):
+        assert diagnosed(front.look_at_clock, answer()).verdict is Verdict.WARN
+
+
+class TestPlainHttp:
+    PAGE = (301, ("Location", "https://caly.example/"))
+
+    def diagnosis(self, page, delivery, claiming):
+        def ask(method, _path, **headers):
+            if method == "GET":
+                return answer(*page)
+            return answer(claiming if "X-Forwarded-Proto" in headers else delivery)
+
+        return diagnosed(front.look_at_plain_http, ask)
+
+    def test_that_refuses_deliveries_and_redirects_pages_is_fine(self):
+        assert self.diagnosis(self.PAGE, 403, 403).verdict is Verdict.OK
+
+    @pytest.mark.parametrize(
+        ("page", "delivery", "claiming", "words"),
+        [
+            (PAGE, 301, 403, "redirected"),
+            (PAGE, 401, 403, "answered 401"),
+            (PAGE, 403, 401, "X-Forwarded-Proto is believed"),
+            ((404,), 403, 403, "a page in clear is answered 404"),
+            ((301, ("Location", "http://caly.example/")), 403, 403, "not sent to https"),
+            ((301, ("Location", "https://forged.invalid/")), 403, 403, "X-Forwarded-Host is believed"),
+        ],
+    )
+    def test_that_does_anything_else_fails(self, page, delivery, claiming, words):
+        found = self.diagnosis(page, delivery, claiming)
+
+        assert found.verdict is Verdict.FAIL
+        assert words in found.found
+
+    def test_where_nobody_listens_is_fine(self):
+        assert diagnosed(front.look_at_plain_http, front.asking("http://127.0.0.1:1")).verdict is Verdict.OK
+
+
+class TestCertificate:
+    @pytest.mark.parametrize(("in_production", "verdict"), [(True, Verdict.FAIL), (False, Verdict.WARN)])
+    def test_of_an_address_in_clear_is_missing(self, in_production, verdict):
+        assert diagnosed(front.look_at_certificate, "http://127.0.0.1:1", in_production).verdict is verdict
+
+    def test_that_cannot_be_had_fails_and_spares_the_rest(self):
+        first, *rest = examine(front.checks("https://127.0.0.1:1", "http://127.0.0.1:1", in_production=True))
+
+        assert (first.check, first.verdict, first.found) == ("certificate", Verdict.FAIL, "nothing listens there")
+        assert {one.verdict for one in rest} == {Verdict.WARN, Verdict.OK}

@@ -1,0 +1,189 @@
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from calyapp import clock
+from calyapp.clients.directory_copy import DirectoryCopy
+from calyapp.doctor import host
+from calyapp.doctor.diagnosis import Check, Verdict, examine
+from calyapp.spool.journal import Journal, Lane
+
+MIB = 1024 * 1024
+MOUNTS = """\
+27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+30 27 0:25 / /var/shared\\040disk rw - nfs4 server:/export rw
+31 27 0:26 / /run rw,nosuid - tmpfs tmpfs rw
+32 27 0:27 / /srv rw shared:9 master:1 - fuse.sshfs host: rw
+33 32 0:28 / /srv/local rw - xfs /dev/vdb rw
+34 27 0:29 / /mnt rw - 9p share rw
+"""
+
+
+def diagnosed(look, *arguments):
+    (diagnosis,) = examine([Check("it", lambda: look(*arguments))])
+    return diagnosis
+
+
+@pytest.fixture
+def journal(tmp_path):
+    journal = Journal(tmp_path / "spool", 64 * MIB)
+    yield journal
+    journal.close()
+
+
+def keep(journal: Journal, seconds_ago: float = 0, reason: str | None = None) -> None:
+    arrived_at = clock.now() - timedelta(seconds=seconds_ago)
+    journal.append(b"{}", client_id=None, lane=Lane.AWAY, arrived_at=arrived_at, reason=reason)
+
+
+class TestEnvironmentFile:
+    @pytest.mark.parametrize(("mode", "verdict"), [(0o600, Verdict.OK), (0o640, Verdict.OK), (0o644, Verdict.FAIL)])
+    def test_is_not_for_everybody(self, tmp_path, mode, verdict):
+        file = tmp_path / "caly.env"
+        file.touch()
+        file.chmod(mode)
+
+        assert diagnosed(host.look_at_environment_file, file).verdict is verdict
+
+    def test_may_be_missing(self, tmp_path):
+        assert diagnosed(host.look_at_environment_file, tmp_path / "caly.env").verdict is Verdict.OK
+
+
+class TestFolder:
+    def test_that_is_mine_is_fine_on_a_local_disk(self, tmp_path):
+        expected = {"tmpfs": Verdict.FAIL}.get(host.file_system(tmp_path, Path("/proc/self/mountinfo").read_text()))
+
+        assert diagnosed(host.look_at_folder, tmp_path, os.geteuid()).verdict is (expected or Verdict.OK)
+
+    def test_that_is_missing_fails_and_is_not_made(self, tmp_path):
+        assert diagnosed(host.look_at_folder, tmp_path / "spool", os.geteuid()).verdict is Verdict.FAIL
+        assert not (tmp_path / "spool").exists()
+
+    def test_of_another_user_fails_and_says_as_whom_to_ask(self, tmp_path):
+        found = diagnosed(host.look_at_folder, tmp_path, os.geteuid() + 1)
+
+        assert found.verdict is Verdict.FAIL
+        assert "sudo -u" in found.remedy
+
+
+class TestFileSystem:
+    @pytest.mark.parametrize(
+        ("folder", "kind", "verdict"),
+        [
+            ("/var/lib/caly/spool", "ext4", Verdict.OK),
+            ("/var/shared disk/spool", "nfs4", Verdict.FAIL),
+            ("/var/shared", "ext4", Verdict.OK),
+            ("/run/caly", "tmpfs", Verdict.FAIL),
+            ("/srv/spool", "fuse.sshfs", Verdict.WARN),
+            ("/srv/local/spool", "xfs", Verdict.OK),
+            ("/mnt/spool", "9p", Verdict.FAIL),
+        ],
+    )
+    def test_is_that_of_the_nearest_mount(self, folder, kind, verdict):
+        assert host.file_system(Path(folder), MOUNTS) == kind
+        assert host.judge_file_system(kind).verdict is verdict
+
+
+class TestModes:
+    def test_as_the_journal_and_the_directory_make_them_are_fine(self, journal, tmp_path):
+        keep(journal)
+        DirectoryCopy(tmp_path / "spool" / "directory").write([])
+
+        assert diagnosed(host.look_at_modes, tmp_path / "spool").verdict is Verdict.OK
+
+    def test_that_let_others_in_fail(self, journal, tmp_path):
+        keep(journal)
+        (tmp_path / "spool").chmod(0o755)
+
+        found = diagnosed(host.look_at_modes, tmp_path / "spool")
+
+        assert (found.verdict, found.remedy) == (Verdict.FAIL, f"chmod 700 {tmp_path}/spool")
+
+    @pytest.mark.parametrize("name", ["reserve", "directory", "journal.lock"])
+    def test_of_a_file_that_others_may_read_fail_and_name_it(self, journal, tmp_path, name):
+        keep(journal)
+        DirectoryCopy(tmp_path / "spool" / "directory").write([])
+        (tmp_path / "spool" / name).chmod(0o644)
+
+        found = diagnosed(host.look_at_modes, tmp_path / "spool")
+
+        assert found.verdict is Verdict.FAIL
+        assert f"others may read {name} in" in found.found
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+    def test_of_a_file_of_another_user_fail(self, tmp_path):
+        (tmp_path / "reserve").touch(0o600)
+        tmp_path.chmod(0o700)
+        os.chown(tmp_path / "reserve", 12345, -1)
+
+        assert diagnosed(host.look_at_modes, tmp_path).found == "reserve in SPOOL_DIR belong to another user"
+
+
+class TestDisk:
+    def test_must_have_room_for_what_the_spool_may_still_take(self, journal, tmp_path):
+        keep(journal)
+        free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+
+        assert diagnosed(host.look_at_disk, tmp_path / "spool", 16 * MIB).verdict is Verdict.OK
+        assert diagnosed(host.look_at_disk, tmp_path / "spool", free * 2).verdict is Verdict.FAIL
+
+
+class TestSpool:
+    def test_that_is_empty_is_fine(self, journal):
+        assert diagnosed(host.look_at_spool, journal).verdict is Verdict.OK
+
+    def test_in_which_deliveries_wait_for_a_moment_is_fine(self, journal):
+        keep(journal)
+
+        assert diagnosed(host.look_at_spool, journal).found == "1 deliveries wait, none is in quarantine"
+
+    def test_in_which_deliveries_wait_for_long_warns(self, journal):
+        keep(journal, seconds_ago=3600)
+
+        found = diagnosed(host.look_at_spool, journal)
+
+        assert found.verdict is Verdict.WARN
+        assert "the oldest for 360" in found.found
+
+    def test_with_a_quarantine_warns(self, journal):
+        keep(journal, reason="SQLSTATE 22003")
+
+        found = diagnosed(host.look_at_spool, journal)
+
+        assert (found.verdict, found.found) == (Verdict.WARN, "1 deliveries are in quarantine")
+
+    def test_with_a_damaged_journal_set_aside_warns(self, journal, tmp_path):
+        keep(journal)
+        (tmp_path / "spool" / "damaged-20261122T090000.db").touch(0o600)
+
+        assert diagnosed(host.look_at_spool, journal).found == "1 damaged journals were set aside"
+
+    def test_that_cannot_be_written_fails(self, tmp_path):
+        (tmp_path / "file").touch()
+
+        assert diagnosed(host.look_at_spool, Journal(tmp_path / "file", 64 * MIB)).verdict is Verdict.FAIL
+
+
+class TestDirectory:
+    def test_that_is_fresh_is_fine(self, tmp_path):
+        DirectoryCopy(tmp_path / "directory").write([])
+
+        assert diagnosed(host.look_at_directory, tmp_path / "directory").verdict is Verdict.OK
+
+    def test_that_is_old_warns(self, tmp_path):
+        DirectoryCopy(tmp_path / "directory").write([])
+        os.utime(tmp_path / "directory", (0, 0))
+
+        found = diagnosed(host.look_at_directory, tmp_path / "directory")
+
+        assert found.verdict is Verdict.WARN
+        assert "old" in found.found
+
+    @pytest.mark.parametrize("content", [None, b"", b"damaged"])
+    def test_that_is_missing_or_damaged_warns(self, tmp_path, content):
+        if content is not None:
+            (tmp_path / "directory").write_bytes(content)
+
+        assert diagnosed(host.look_at_directory, tmp_path / "directory").verdict is Verdict.WARN

@@ -1,0 +1,48 @@
+import pytest
+
+from calyapp.config import Settings
+from calyapp.doctor import limits
+from calyapp.doctor.diagnosis import Check, Verdict, examine
+
+
+def diagnosed(**environment: str):
+    settings = Settings.from_env({"APP_ENV": "testing", **environment})
+    (diagnosis,) = examine(limits.checks(settings))
+    return diagnosis
+
+
+class TestMemory:
+    @pytest.mark.parametrize(("workers", "verdict"), [("1", Verdict.OK), ("2", Verdict.WARN)])
+    def test_is_for_one_worker(self, workers, verdict):
+        assert diagnosed(WEB_CONCURRENCY=workers).verdict is verdict
+
+
+class TestRedis:
+    def test_that_answers_is_fine(self, redis_server):
+        assert diagnosed(RATELIMIT_STORAGE_URI=redis_server.url, WEB_CONCURRENCY="2").verdict is Verdict.OK
+
+    def test_that_is_away_fails(self, redis_server):
+        redis_server.stop()
+
+        found = diagnosed(RATELIMIT_STORAGE_URI=redis_server.url)
+
+        assert found.verdict is Verdict.FAIL
+        assert "RATELIMIT_STORAGE_URI" in found.remedy
+
+    def test_that_hangs_fails(self, redis_server):
+        redis_server.hang()
+
+        assert diagnosed(RATELIMIT_STORAGE_URI=redis_server.url).verdict is Verdict.FAIL
+
+    def test_whose_name_does_not_resolve_fails_without_the_password(self):
+        found = diagnosed(RATELIMIT_STORAGE_URI="redis://:canary@redis.invalid:6379/0")
+
+        assert (found.verdict, found.found) == (Verdict.FAIL, "Redis is away: the host name does not resolve")
+        assert "canary" not in str(found)
+
+    @pytest.mark.parametrize(("resolving", "answering", "word"), [(0.06, 0.01, "name"), (0.01, 0.06, "takes 60 ms")])
+    def test_that_is_slow_or_slow_to_find_warns(self, resolving, answering, word):
+        (found,) = examine([Check("it", lambda: limits.judge_speed(resolving, answering))])
+
+        assert found.verdict is Verdict.WARN
+        assert word in found.found
