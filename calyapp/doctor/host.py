@@ -47,6 +47,9 @@ def look_at_environment_file(path: Path) -> Iterator[Finding]:
     except FileNotFoundError:
         yield ok(f"there is no {path}")
         return
+    except PermissionError:  # its folder lets nobody in
+        yield ok(f"{path} is not for everybody")
+        return
     if mode & 0o007:
         yield fail(f"{path} may be read by everybody, and the keys stand in it", f"chmod 640 {path}")
     else:
