@@ -15,5 +15,5 @@ def all_checks(services: Services, url: str | None, http_url: str | None) -> lis
         *limits.checks(settings),
         *stream.checks(settings),
         *host.checks(settings, services.journal),
-        *front.checks(url, http_url, in_production=settings.app_env is AppEnv.PRODUCTION),
+        *front.checks(url, http_url, in_production=settings.app_env is AppEnv.PRODUCTION, workers=settings.workers),
     ]

@@ -72,7 +72,7 @@ def examine(checks: Iterable[Check], deadline: float = DEADLINE_SECONDS) -> Iter
     for check in checks:
         if cause := causes.get(check.needs):
             causes[check.name] = cause
-            yield Diagnosis(check.name, Verdict.WARN, f"not examined, for `{cause}` failed", f"Mend `{cause}`.")
+            yield Diagnosis(check.name, Verdict.WARN, "not examined", f"Mend `{cause}` first.")
             continue
         diagnosis = _worst(check.name, _within(deadline, check.look))
         if diagnosis.verdict is Verdict.FAIL:

@@ -5,12 +5,14 @@ Nothing that it sends can become a delivery: only health is read, and webhooks a
 
 import http.client
 import json
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from calyapp.doctor import network
@@ -19,7 +21,7 @@ from calyapp.web.pipeline import request_id, security_headers
 
 _SECONDS = 5.0
 _WEBHOOK = "/webhooks/exotel/heartbeat?key=none"
-_FORGED_ADDRESSES = [f"203.0.113.{last}" for last in range(1, 6)]  # RFC 5737: nobody has them
+_NOBODYS = ip_network("198.18.0.0/15")  # RFC 2544: for tests of networks, so no customer comes from there
 _FORGED_HOST = "forged.invalid"
 _DAYS_LEFT = 14
 _SECONDS_APART = 2.0
@@ -49,7 +51,7 @@ Ask = Callable[..., Answer]
 """`ask(method, path, **headers)`; raises OSError."""
 
 
-def checks(url: str | None, http_url: str | None, *, in_production: bool) -> list[Check]:
+def checks(url: str | None, http_url: str | None, *, in_production: bool, workers: int) -> list[Check]:
     """Those of an address; without one, a check that says so."""
     if url is None:
         return [Check("front", _not_examined)]
@@ -61,7 +63,7 @@ def checks(url: str | None, http_url: str | None, *, in_production: bool) -> lis
         Check("certificate", lambda: look_at_certificate(url, in_production)),
         Check("front", lambda: look_at_life(live), "certificate"),
         Check("request id", lambda: look_at_request_id(live(), forged_id), "front"),
-        Check("forwarded address", lambda: look_at_forwarded_address(ask), "front"),
+        Check("forwarded address", lambda: look_at_forwarded_address(ask, workers), "front"),
         Check("security headers", lambda: look_at_headers(live(), parts.scheme), "front"),
         Check("server header", lambda: look_at_versions(live()), "front"),
         Check("clock", lambda: look_at_clock(live()), "front"),
@@ -144,9 +146,13 @@ def look_at_request_id(answer: Answer, forged: str) -> Iterator[Finding]:
         yield fail(f"X-Request-ID stands {len(answer.all(request_id.HEADER))} times in the answer", _NOT_TWICE)
 
 
-def look_at_forwarded_address(ask: Ask) -> Iterator[Finding]:
-    """Whoever claims other addresses is counted as the same: the limits show it, for they are counted by address."""
-    answers = [ask("HEAD", _WEBHOOK, **{"X-Forwarded-For": address}) for address in _FORGED_ADDRESSES]
+def look_at_forwarded_address(ask: Ask, workers: int) -> Iterator[Finding]:
+    """Whoever claims other addresses is counted as the same: the limits show it, for they are counted by address.
+
+    One more than there are workers: each may count for itself.
+    """
+    hosts = random.SystemRandom().sample(range(_NOBODYS.num_addresses), workers + 1)
+    answers = [ask("HEAD", _WEBHOOK, **{"X-Forwarded-For": str(_NOBODYS[host])}) for host in hosts]
     left = {answer.first("X-RateLimit-Remaining") for answer in answers}
     if left == {""}:
         yield warn("the webhooks' answers carry no X-RateLimit-Remaining", f"{_SITE}it hides no header of Caly's.")

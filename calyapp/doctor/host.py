@@ -103,11 +103,9 @@ def look_at_modes(folder: Path) -> Iterator[Finding]:
         yield fail("SPOOL_DIR may be entered by others", f"chmod 700 {folder}")
     files = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
     if open_ := sorted(path.name for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077):
-        yield fail(f"others may read {', '.join(open_)} in SPOOL_DIR", f"chmod go= {folder}/*")
+        yield fail(f"others may read in SPOOL_DIR: {', '.join(open_)}", f"chmod go= {folder}/*")
     if strange := sorted(path.name for path in files if path.stat().st_uid != details.st_uid):
-        yield fail(
-            f"{', '.join(strange)} in SPOOL_DIR belong to another user", f"chown --reference={folder} {folder}/*"
-        )
+        yield fail(f"of another user, in SPOOL_DIR: {', '.join(strange)}", f"chown --reference={folder} {folder}/*")
 
 
 def look_at_disk(folder: Path, most: int) -> Iterator[Finding]:
@@ -130,20 +128,20 @@ def look_at_spool(journal: Journal) -> Iterator[Finding]:
     if finding.status is not Health.HEALTHY and not facts:
         yield fail(finding.note, "Make room on its disk or raise SPOOL_MAX_MB, and let the service write SPOOL_DIR.")
         return
-    yield ok(f"{facts['depth']:.0f} deliveries wait, none is in quarantine")
+    yield ok(f"deliveries waiting: {facts['depth']:.0f}, in quarantine: 0")
     if facts["quarantined"]:
         yield warn(
-            f"{facts['quarantined']:.0f} deliveries are in quarantine",
+            f"deliveries in quarantine: {facts['quarantined']:.0f}",
             "See `flask caly spool quarantine list`, mend the reason, then `flask caly spool quarantine retry --all`.",
         )
     if facts["setAside"]:
         yield warn(
-            f"{facts['setAside']:.0f} damaged journals were set aside",
+            f"damaged journals, set aside: {facts['setAside']:.0f}",
             "What could be read was saved: keep damaged-*.db in SPOOL_DIR elsewhere, then remove them.",
         )
     if facts["oldestSeconds"] > _WAITING_SECONDS:
         yield warn(
-            f"{facts['depth']:.0f} deliveries wait, the oldest for {facts['oldestSeconds']:.0f} s",
+            f"deliveries waiting: {facts['depth']:.0f}, the oldest for {facts['oldestSeconds']:.0f} s",
             "With the database there, start the service, or run `flask caly spool replay`.",
         )
 

@@ -110,4 +110,4 @@ class TestChecks:
         services.close()
 
         assert (found["migrations"].verdict, found["migrations"].remedy) == (Verdict.FAIL, "Run `make migrate`.")
-        assert found["partitions"].found == "not examined, for `migrations` failed"
+        assert found["partitions"].remedy == "Mend `migrations` first."

@@ -64,8 +64,8 @@ class TestCheckThatNeedsAnother:
         )
 
         assert looked == []
-        assert second == Diagnosis("second", Verdict.WARN, "not examined, for `first` failed", "Mend `first`.")
-        assert third == Diagnosis("third", Verdict.WARN, "not examined, for `first` failed", "Mend `first`.")
+        assert second == Diagnosis("second", Verdict.WARN, "not examined", "Mend `first` first.")
+        assert third == Diagnosis("third", Verdict.WARN, "not examined", "Mend `first` first.")
 
     def test_is_made_when_that_only_warned(self):
         _, second = diagnoses(Check("first", lambda: [warn("a", "b")]), Check("second", lambda: [ok("c")], "first"))

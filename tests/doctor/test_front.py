@@ -61,7 +61,7 @@ class TestForwardedAddress:
     def test_is_believed_where_each_is_counted_for_itself(self, left, verdict):
         answers = iter([answer(401, ("X-RateLimit-Remaining", one)) for one in left])
 
-        found = diagnosed(front.look_at_forwarded_address, lambda *_arguments, **_headers: next(answers))
+        found = diagnosed(front.look_at_forwarded_address, lambda *_arguments, **_headers: next(answers), 4)
 
         assert found.verdict is verdict
 
@@ -148,7 +148,7 @@ class TestCertificate:
         assert diagnosed(front.look_at_certificate, "http://127.0.0.1:1", in_production).verdict is verdict
 
     def test_that_cannot_be_had_fails_and_spares_the_rest(self):
-        first, *rest = examine(front.checks("https://127.0.0.1:1", "http://127.0.0.1:1", in_production=True))
+        first, *rest = examine(front.checks("https://127.0.0.1:1", "http://127.0.0.1:1", in_production=True, workers=1))
 
         assert (first.check, first.verdict, first.found) == ("certificate", Verdict.FAIL, "nothing listens there")
         assert {one.verdict for one in rest} == {Verdict.WARN, Verdict.OK}

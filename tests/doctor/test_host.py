@@ -110,7 +110,7 @@ class TestModes:
         found = diagnosed(host.look_at_modes, tmp_path / "spool")
 
         assert found.verdict is Verdict.FAIL
-        assert f"others may read {name} in" in found.found
+        assert found.found == f"others may read in SPOOL_DIR: {name}"
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
     def test_of_a_file_of_another_user_fail(self, tmp_path):
@@ -118,7 +118,7 @@ class TestModes:
         tmp_path.chmod(0o700)
         os.chown(tmp_path / "reserve", 12345, -1)
 
-        assert diagnosed(host.look_at_modes, tmp_path).found == "reserve in SPOOL_DIR belong to another user"
+        assert diagnosed(host.look_at_modes, tmp_path).found == "of another user, in SPOOL_DIR: reserve"
 
 
 class TestDisk:
@@ -137,7 +137,7 @@ class TestSpool:
     def test_in_which_deliveries_wait_for_a_moment_is_fine(self, journal):
         keep(journal)
 
-        assert diagnosed(host.look_at_spool, journal).found == "1 deliveries wait, none is in quarantine"
+        assert diagnosed(host.look_at_spool, journal).found == "deliveries waiting: 1, in quarantine: 0"
 
     def test_in_which_deliveries_wait_for_long_warns(self, journal):
         keep(journal, seconds_ago=3600)
@@ -152,13 +152,13 @@ class TestSpool:
 
         found = diagnosed(host.look_at_spool, journal)
 
-        assert (found.verdict, found.found) == (Verdict.WARN, "1 deliveries are in quarantine")
+        assert (found.verdict, found.found) == (Verdict.WARN, "deliveries in quarantine: 1")
 
     def test_with_a_damaged_journal_set_aside_warns(self, journal, tmp_path):
         keep(journal)
         (tmp_path / "spool" / "damaged-20261122T090000.db").touch(0o600)
 
-        assert diagnosed(host.look_at_spool, journal).found == "1 damaged journals were set aside"
+        assert diagnosed(host.look_at_spool, journal).found == "damaged journals, set aside: 1"
 
     def test_that_cannot_be_written_fails(self, tmp_path):
         (tmp_path / "file").touch()
