@@ -1,7 +1,7 @@
 import click
 import pytest
 
-from calyapp.cli.parameters import ClientName, DatabaseUrl, PhoneNumber, Share
+from calyapp.cli.parameters import ClientName, DatabaseUrl, PhoneNumber, Share, WebAddress
 
 
 def test_a_number_becomes_e164():
@@ -28,3 +28,13 @@ def test_a_database_that_is_none_is_refused_without_repeating_it():
         DatabaseUrl().convert("mysql://u:canary@h/d", None, None)
 
     assert "canary" not in refusal.value.message
+
+
+def test_a_web_address_is_kept_as_it_is():
+    assert WebAddress().convert("https://caly.example", None, None) == "https://caly.example"
+
+
+@pytest.mark.parametrize("text", ["caly.example", "ftp://caly.example", "https://", "https://u:p@h", "https://h?key=k"])
+def test_what_is_no_web_address_is_refused(text):
+    with pytest.raises(click.BadParameter):
+        WebAddress().convert(text, None, None)

@@ -142,6 +142,8 @@ class TestGoodDeployment:
         examined(server, server.nginx)
 
         assert in_service(database, "SELECT count(*) FROM deliveries") == [(0,)]
+        # Refusals are in the trail at once, or, counted, a second later.
+        assert set(in_service(database, "SELECT DISTINCT event_type FROM audit_logs")) <= {("WEBHOOK_REJECTED",)}
 
 
 def in_service(database: PostgresServer, sql: str) -> list[tuple]:
