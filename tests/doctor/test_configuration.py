@@ -73,6 +73,7 @@ class TestKeys:
             "0123456789abcdef" * 4,
             "abcdefghijklmnopqrstuvwxyz0123456789",
             "password" * 4,
+            "k3Xz9LmKq7Wb" * 4,
             "0000000000000000000000000000000000000000000000000000000000001234",
         ],
     )

@@ -15,8 +15,8 @@ MOUNTS = """\
 27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 30 27 0:25 / /var/shared\\040disk rw - nfs4 server:/export rw
 31 27 0:26 / /run rw,nosuid - tmpfs tmpfs rw
-32 27 0:27 / /srv rw shared:9 master:1 - fuse.sshfs host: rw
 33 32 0:28 / /srv/local rw - xfs /dev/vdb rw
+32 27 0:27 / /srv rw shared:9 master:1 - fuse.sshfs host: rw
 34 27 0:29 / /mnt rw - 9p share rw
 """
 
