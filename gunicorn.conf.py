@@ -46,8 +46,8 @@ def on_starting(server: Any) -> None:
     """Refuse to start where the workers together could use up the server's connections."""
     from calyapp.db import allowance  # not before the folder for metrics is made, nor in `when_ready`
 
-    if shortage := allowance.shortage(settings, server.cfg.workers):
-        sys.exit(shortage)
+    if shortage := allowance.shortage_at_start(settings, server.cfg.workers):
+        sys.exit(f"{shortage.found}. {shortage.remedy}")
 
 
 def when_ready(_server: Any) -> None:

@@ -157,11 +157,6 @@ def url(settings: Settings) -> str:
     return settings.database_url.reveal() if settings.database_url else embedded.url(EMBEDDED_DATA)
 
 
-def driver_url(settings: Settings) -> str:
-    """The same as the driver takes it."""
-    return sqlalchemy.make_url(url(settings)).set(drivername="postgresql").render_as_string(hide_password=False)
-
-
 def _pool(
     settings: Settings,
     *,

@@ -5,7 +5,7 @@ from functools import cache
 
 from calyapp import clock
 from calyapp.config import Settings
-from calyapp.db import inspection, partitions
+from calyapp.db import allowance, inspection, partitions
 from calyapp.db.engine import Pool
 from calyapp.db.inspection import Server
 from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
@@ -94,15 +94,11 @@ def look_at_durability(server: Server) -> Iterator[Finding]:
 
 def look_at_connections(server: Server, settings: Settings) -> Iterator[Finding]:
     """All workers at their most find a connection each."""
-    most = settings.workers * settings.db_pool_max
-    sum_ = f"{settings.workers} × {settings.db_pool_max} = {most} of {server.connections}"
-    if most <= server.connections:
-        yield ok(f"at most {sum_}")
+    if shortage := allowance.shortage(server.connections, settings.workers, settings.db_pool_max):
+        yield fail(shortage.found, shortage.remedy)
     else:
-        yield fail(
-            f"WEB_CONCURRENCY × DB_POOL_MAX is {sum_} that the server has for us",
-            "Lower DB_POOL_MAX or WEB_CONCURRENCY, or raise max_connections (and the limits of role and database).",
-        )
+        most = settings.workers * settings.db_pool_max
+        yield ok(f"at most {settings.workers} × {settings.db_pool_max} = {most} of {server.connections}")
 
 
 def look_at_clock(seconds_ahead: float) -> Iterator[Finding]:
@@ -153,6 +149,6 @@ def look_at_partitions(pool: Pool) -> Iterator[Finding]:
     with pool.connection() as connection:
         absent = partitions.missing(connection, clock.now())
     if absent:
-        yield fail(f"no partition {', '.join(absent)}", "Run `make migrate`, which makes the coming months too.")
+        yield fail(f"no partition {', '.join(absent)}", "Run `flask caly partitions`.")
     else:
         yield ok("of this month and the next are there")

@@ -1,36 +1,42 @@
 from dataclasses import replace
 
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from running_server import eventually
 
 from calyapp.config import Secret
 from calyapp.db import allowance
 
 
-@pytest.fixture
-def allowed(query) -> int:
-    """What the server has for workers."""
-    ((most,),) = query("SELECT current_setting('max_connections')::int")
-    ((reserved,),) = query("SELECT current_setting('superuser_reserved_connections')::int")
-    return most - reserved - allowance.SPARE
+@given(st.integers(1, 64), st.integers(2, 100))
+def test_as_many_as_the_server_has_are_enough_and_one_less_is_not(workers, pool_max):
+    enough = workers * pool_max + allowance.SPARE
+
+    assert allowance.shortage(enough, workers, pool_max) is None
+    assert allowance.shortage(enough - 1, workers, pool_max) is not None
 
 
-def test_as_many_as_the_server_has_are_enough(settings, allowed):
-    assert allowance.shortage(replace(settings, db_pool_max=allowed), workers=1) is None
+def test_says_what_to_set():
+    shortage = allowance.shortage(97, workers=4, pool_max=60)
+
+    assert "240 connections" in shortage.found
+    assert "Set DB_POOL_MAX to 23 at most" in shortage.remedy
 
 
-def test_one_too_many_is_told_with_what_to_set(settings, allowed):
-    told = allowance.shortage(replace(settings, db_pool_max=allowed // 2 + 1), workers=2)
+class TestAtStart:
+    def test_asks_the_server(self, settings, query):
+        ((most,),) = query("SELECT current_setting('max_connections')::int")
 
-    assert f"Set DB_POOL_MAX to {allowed // 2} at most" in told
+        assert allowance.shortage_at_start(replace(settings, db_pool_max=20), workers=1) is None
+        assert allowance.shortage_at_start(replace(settings, db_pool_max=most), workers=1) is not None
 
+    def test_is_not_kept_from_starting_by_a_server_that_is_away(self, settings):
+        nowhere = replace(settings, database_url=Secret("postgresql+psycopg2://caly@127.0.0.1:1/caly"))
 
-def test_a_server_that_is_away_is_no_reason_not_to_start(settings):
-    nowhere = replace(settings, database_url=Secret("postgresql+psycopg2://caly@127.0.0.1:1/caly"))
+        assert allowance.shortage_at_start(nowhere, workers=9) is None
 
-    assert allowance.shortage(nowhere, workers=9) is None
+    def test_leaves_no_connection_open(self, settings, query):
+        allowance.shortage_at_start(settings, workers=1)
 
-
-def test_leaves_no_connection_open(settings, query):
-    allowance.shortage(settings, workers=1)
-
-    assert query("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") == [(1,)]
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        eventually(lambda: query(others) == [(0,)])

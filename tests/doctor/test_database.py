@@ -66,7 +66,7 @@ class TestServer:
 class TestConnections:
     @pytest.mark.parametrize(("workers", "verdict"), [(4, Verdict.OK), (5, Verdict.FAIL)])
     def test_must_do_for_all_workers(self, workers, verdict):
-        settings = replace(Settings.from_env({"APP_ENV": "testing"}), workers=workers, db_pool_max=20)
+        settings = replace(Settings.from_env({"APP_ENV": "testing"}), web_concurrency=workers, db_pool_max=20)
 
         assert diagnosed(lambda: database.look_at_connections(GOOD, settings)).verdict is verdict
 

@@ -31,7 +31,7 @@ def test_refuses_to_use_up_the_connections_of_the_server(database_url, tmp_path)
     )
 
     assert done.returncode != 0
-    assert "Set DB_POOL_MAX to 96 at most" in done.stderr
+    assert "Set DB_POOL_MAX to 97 at most" in done.stderr
     assert "Traceback" not in done.stderr
 
 
