@@ -6,6 +6,7 @@ It holds telephone numbers and no key; only its owner may read it. A damaged cop
 import hashlib
 import logging
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -26,6 +27,7 @@ class DirectoryCopy:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._written: bytes | None = None
+        self._writing = threading.Lock()
 
     def write(self, clients: Sequence[Client]) -> None:
         """Keep the clients; where they are those of last time, note that they still are: the file's age tells.
@@ -33,16 +35,17 @@ class DirectoryCopy:
         A disk that refuses is logged, no more.
         """
         content = orjson.dumps([asdict(client) for client in clients])
-        try:
-            if content == self._written:
-                os.utime(self._path)
-            else:
-                self._replace(_checksum(content) + b"\n" + content)
-                self._written = content
-        except OSError as error:
-            self._written = None  # perhaps it is gone: next time it is written anew
-            fields = {"error": type(error).__name__}
-            _log.warning("the copy of the directory could not be written", extra={"fields": fields})
+        with self._writing:
+            try:
+                if content == self._written:
+                    os.utime(self._path)
+                else:
+                    self._replace(_checksum(content) + b"\n" + content)
+                    self._written = content
+            except OSError as error:
+                self._written = None  # perhaps it is gone: next time it is written anew
+                fields = {"error": type(error).__name__}
+                _log.warning("the copy of the directory could not be written", extra={"fields": fields})
 
     def read(self) -> list[Client] | None:
         """The clients as last written, or None if there is no copy or it is damaged."""

@@ -1,6 +1,8 @@
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from threading import Barrier
 from uuid import uuid4
 
 import pytest
@@ -54,6 +56,19 @@ class TestCopy:
 
         assert DirectoryCopy(path).read() == newer
         assert [file.name for file in path.parent.iterdir()] == ["directory"]
+
+    def test_is_written_by_several_threads_at_once(self, path, caplog):
+        copy, start = DirectoryCopy(path), Barrier(8)
+
+        def write(number: int) -> None:
+            start.wait()
+            for turn in range(20):
+                copy.write([client(name=f"{number} {turn}")])
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(write, range(8)))
+
+        assert caplog.messages == []
 
     def test_is_not_written_again_for_the_same_clients(self, path):
         copy, clients = DirectoryCopy(path), [client()]

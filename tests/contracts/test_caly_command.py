@@ -1,6 +1,7 @@
-"""deploy/caly, the command for root: what it hands to systemd. A stand-in for systemd-run tells."""
+"""deploy/caly, the command for root: what it asks of systemd. Stand-ins for systemd's programs tell."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -48,3 +49,18 @@ def test_no_argument_stands_in_the_description(asked):
     (description,) = [word for word in asked("simulate", "--key", "cwk_secret") if word.startswith("--description")]
 
     assert "cwk_secret" not in description
+
+
+def test_what_is_broken_off_is_stopped(tmp_path):
+    for name, does in (("systemd-run", "echo begun; exec sleep 60"), ("systemctl", 'echo "$@"; kill "$(cat pid)"')):
+        (tmp_path / name).write_text(f'#!/bin/sh\n[ "$1" = stop ] || echo $$ > pid\n{does}\n')
+        (tmp_path / name).chmod(0o755)
+    known = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    with subprocess.Popen([COMMAND, "simulate"], cwd=tmp_path, env=known, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout.readline() == "begun\n"
+        command.send_signal(signal.SIGTERM)
+        stopped = command.stdout.read()
+
+    assert stopped == f"stop caly-command-{command.pid}.service\n"
+    assert command.returncode == 128 + signal.SIGTERM
