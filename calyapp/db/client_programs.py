@@ -104,10 +104,13 @@ def _ending(name: str, code: int) -> str:
 
 
 def _complaint(output: str) -> str:
-    """The program's errors, without the rows and statements that it may show below them."""
-    marker = "error: "
-    lines = [line.partition(marker)[2] for line in output.splitlines() if marker in line]
-    return "; ".join(lines)
+    """The program's errors, without the rows and statements that it may show below them.
+
+    What is none of PostgreSQL's, but keeps its program from running, says so in its last line.
+    """
+    marker, lines = "error: ", output.splitlines()
+    errors = [line.partition(marker)[2] for line in lines if marker in line]
+    return "; ".join(errors or lines[-1:])
 
 
 _SERVER_VERSION = text("SELECT current_setting('server_version_num')::int / 10000").execution_options(

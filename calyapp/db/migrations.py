@@ -17,6 +17,12 @@ def head() -> str | None:
     return ScriptDirectory.from_config(Config(_ROOT / "setup.cfg")).get_current_head()
 
 
+def is_known(revision: str) -> bool:
+    """Whether it is among the migration scripts; one of a newer release is not."""
+    scripts = ScriptDirectory.from_config(Config(_ROOT / "setup.cfg")).walk_revisions()
+    return revision in {script.revision for script in scripts}
+
+
 def current(connection: Connection) -> str | None:
     """The revision that the database is at. Raises `DatabaseError` when it has never been migrated."""
     revision: str | None = connection.scalar(_CURRENT)

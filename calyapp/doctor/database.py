@@ -5,7 +5,7 @@ from functools import cache
 
 from calyapp import clock
 from calyapp.config import Settings
-from calyapp.db import allowance, inspection, partitions
+from calyapp.db import allowance, inspection, migrations, partitions
 from calyapp.db.engine import Pool
 from calyapp.db.inspection import Server
 from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
@@ -16,6 +16,7 @@ from calyapp.health.probes import probe_migrations
 _VERSIONS = range(15, 19)
 _REACHABLE = "database"
 _MIGRATED = "migrations"
+_MIGRATE = "Run `caly alembic upgrade head`; in development `make migrate`."
 _CLOCK_WARN_SECONDS, _CLOCK_FAIL_SECONDS = 2, 60
 
 
@@ -118,13 +119,15 @@ def look_at_migrations(pool: Pool) -> Iterator[Finding]:
     try:
         finding = probe_migrations(pool)
     except DatabaseError:
-        yield fail("the database has never been migrated", "Run `make migrate`.")
+        yield fail("the database has never been migrated", _MIGRATE)
         return
     current, head = finding.facts.get("current"), finding.facts.get("head")
     if finding.status is Health.HEALTHY:
         yield ok(f"at {current}, the newest")
+    elif current is None or migrations.is_known(str(current)):
+        yield fail(f"at {current}, and this code needs {head}", _MIGRATE)
     else:
-        yield fail(f"at {current}, and this code needs {head}", "Run `make migrate`.")
+        yield warn(f"at {current}, which is newer than this code", "Fine after a rollback; else update Caly.")
 
 
 def look_at_role(server: Server, pool: Pool) -> Iterator[Finding]:

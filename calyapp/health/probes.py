@@ -80,7 +80,7 @@ def probe_migrations(pool: Pool) -> Finding:
     except DatabaseAway:
         return Finding(Health.DEGRADED, "the database is away")
     if facts["current"] != facts["head"]:
-        return Finding(Health.DEGRADED, "run `make migrate`", facts)
+        return Finding(Health.DEGRADED, "database and code are of different releases: see `flask caly doctor`", facts)
     return Finding(Health.HEALTHY, facts=facts)
 
 

@@ -73,6 +73,12 @@ class TestRun:
         assert raised.value.reason == "pg_dump failed with exit code 3"
         assert str(raised.value) == "pg_dump failed with exit code 3: no such host db"
 
+    def test_tells_why_it_could_not_even_run(self, chosen):
+        chosen(18, "echo 'setpriv: setting capabilities failed' >&2; exit 127")
+
+        with pytest.raises(MaintenanceError, match="exit code 127: setpriv: setting capabilities failed"):
+            client_programs.run("pg_dump", server=18)
+
     def test_names_the_signal_that_ended_the_program(self, chosen):
         chosen(18, "kill -9 $$")
 

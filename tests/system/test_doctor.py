@@ -231,8 +231,8 @@ class TestBrokenDatabase:
                 "fail",
             ),
             (
-                "UPDATE alembic_version SET version_num = '0000'",
-                "UPDATE alembic_version SET version_num = '0001'",
+                "DELETE FROM alembic_version",
+                "INSERT INTO alembic_version VALUES ('0001')",
                 "migrations",
                 "fail",
             ),
