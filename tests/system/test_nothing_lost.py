@@ -125,9 +125,9 @@ FROM audit_logs WHERE metadata ? 'digest'
 
 def _figures(traffic: Traffic, postgres: PostgresServer, outages: list[Outage], findings: Findings) -> dict:
     written = postgres.query(_LATE)
-    drained = [_drained(outage, written) for outage in outages]
+    nexts = [*(outage.began for outage in outages[1:]), math.inf]
+    drained = [_drained(outage, until, written) for outage, until in zip(outages, nexts, strict=True)]
     rates = [len(late) / (late[-1] - late[0]) for late in drained if late and late[-1] > late[0]]
-    recoveries = [late[-1] for late in drained if late] or [0.0]
     starts = list(_starts(traffic.attempts))
     dark = [attempt for attempt in starts if any(_within(outage, attempt) for outage in outages)]
     return {
@@ -146,8 +146,8 @@ def _figures(traffic: Traffic, postgres: PostgresServer, outages: list[Outage], 
         "call-start p99 ms, PostgreSQL down": _percentile(dark, 0.99),
         "deliveries drained": sum(map(len, drained)),
         "drained per second (median outage)": round(statistics.median(rates)) if rates else None,
-        "recovery s (median outage)": round(statistics.median(recoveries), 2),
-        "recovery s (longest)": round(max(recoveries), 2),
+        "first drained s after PostgreSQL's start": round(statistics.median(late[0] for late in drained if late), 2),
+        "last drained s after its last start": round(drained[-1][-1], 2) if drained[-1] else None,
     }
 
 
@@ -160,9 +160,9 @@ def _within(outage: Outage, attempt: Attempt) -> bool:
     return outage.began + 1 <= attempt.sent_at <= outage.ended
 
 
-def _drained(outage: Outage, written: list[tuple[float, float]]) -> list[float]:
-    """When the deliveries that had arrived before PostgreSQL's start were written, in seconds after it."""
-    return sorted(at - outage.ended for arrived, at in written if arrived < outage.ended < at)
+def _drained(outage: Outage, until: float, written: list[tuple[float, float]]) -> list[float]:
+    """When deliveries that had arrived before PostgreSQL's start were written until then, in seconds after it."""
+    return sorted(at - outage.ended for arrived, at in written if arrived < outage.ended < at < until)
 
 
 def _percentile(attempts: Iterable[Attempt], share: float) -> float | None:
