@@ -2,7 +2,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from running_server import webhook
+
+pytestmark = pytest.mark.parametrize("front", ["nothing", "nginx"])
 
 
 def start(call_sid: str) -> dict[str, str]:

@@ -7,6 +7,8 @@ from collections import Counter
 import pytest
 from running_server import webhook
 
+pytestmark = pytest.mark.parametrize("front", ["nothing", "nginx"])
+
 ROUTES = ("call-start", "call-status", "call-end", "recording", "passthru", "heartbeat")
 STARTED = {"CallSid": "s1", "From": "09876543210", "To": "08047112345"}
 
