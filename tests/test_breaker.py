@@ -1,13 +1,7 @@
 import pytest
+from clocks import Clock
 
 from calyapp.breaker import Breaker
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -61,14 +55,14 @@ def test_many_that_fail_together_cost_one_pause(breaker, clock):
         mine.failed(attempt)
 
     assert mine.may_try() is None
-    clock.now += 1.01
+    clock.seconds += 1.01
     assert mine.may_try() is not None
 
 
 def test_one_thread_tries_after_the_pause_and_the_others_go_on_without(breaker, clock):
     mine = breaker()
     fail(mine)
-    clock.now += 1.01
+    clock.seconds += 1.01
 
     assert [mine.may_try() is not None for _ in range(3)] == [True, False, False]
     assert mine.is_open
@@ -80,10 +74,10 @@ def test_the_pause_doubles_up_to_a_bound(breaker, clock):
     attempt = mine.may_try()
     for _ in range(8):
         mine.failed(attempt)
-        began = clock.now
+        began = clock.seconds
         while (attempt := mine.may_try()) is None:
-            clock.now += 0.5
-        pauses.append(clock.now - began)
+            clock.seconds += 0.5
+        pauses.append(clock.seconds - began)
 
     assert pauses == [1, 2, 4, 8, 16, 32, 32, 32]
 
@@ -91,7 +85,7 @@ def test_the_pause_doubles_up_to_a_bound(breaker, clock):
 def test_everybody_tries_again_after_a_success(breaker, clock, changes):
     mine = breaker()
     fail(mine)
-    clock.now += 1.01
+    clock.seconds += 1.01
     mine.succeeded(mine.may_try())
 
     assert all(mine.may_try() is not None for _ in range(3))
@@ -112,7 +106,7 @@ def test_a_late_failure_from_before_does_not_lengthen_the_pause(breaker, clock):
     mine = breaker()
     early, failing = mine.may_try(), mine.may_try()
     mine.failed(failing)
-    clock.now += 1.01
+    clock.seconds += 1.01
     mine.failed(early)
 
     assert mine.may_try() is not None

@@ -29,10 +29,9 @@ frame_id = click.argument("frame_id", type=int, metavar="ID")
 def status(as_json: bool) -> None:
     """Show how many deliveries wait, and for how long the oldest of them has. Exit code 1 if any is in quarantine."""
     found = services().journal.status()
-    oldest = (clock.now() - found.oldest_at).total_seconds() if found.oldest_at else 0.0
     summary = {
         "depth": found.depth,
-        "oldestSeconds": round(max(0.0, oldest), 1),
+        "oldestSeconds": round(found.oldest_seconds(clock.now()), 1),
         "quarantined": found.quarantined,
         "bytes": found.bytes,
     }

@@ -50,10 +50,9 @@ def probe_spool(journal: Journal) -> Finding:
     if not journal.has_room():
         return Finding(Health.DEGRADED, "the spool takes no delivery: it is full, or its folder cannot be written")
     status = journal.status()
-    oldest = (clock.now() - status.oldest_at).total_seconds() if status.oldest_at else 0.0
     facts = {
         "depth": status.depth,
-        "oldestSeconds": round(max(0.0, oldest), 1),
+        "oldestSeconds": round(status.oldest_seconds(clock.now()), 1),
         "quarantined": status.quarantined,
         "bytes": status.bytes,
         "setAside": status.set_aside,

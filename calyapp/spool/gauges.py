@@ -12,8 +12,7 @@ def measure(journal: Journal) -> None:
         status = journal.status()
     except SpoolError:
         return  # its health check tells
-    oldest = (clock.now() - status.oldest_at).total_seconds() if status.oldest_at else 0.0
     metrics.SPOOL_FRAMES.labels("waiting").set(status.depth)
     metrics.SPOOL_FRAMES.labels("quarantined").set(status.quarantined)
-    metrics.SPOOL_OLDEST_SECONDS.set(max(0.0, oldest))
+    metrics.SPOOL_OLDEST_SECONDS.set(status.oldest_seconds(clock.now()))
     metrics.SPOOL_BYTES.set(status.bytes)

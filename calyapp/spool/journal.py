@@ -70,6 +70,10 @@ class Status:
     bytes: int
     set_aside: int
 
+    def oldest_seconds(self, now: datetime) -> float:
+        """For how long the oldest has waited; 0 where none does."""
+        return max(0.0, (now - self.oldest_at).total_seconds()) if self.oldest_at else 0.0
+
 
 class Journal:
     """A queue in a folder on a local disk, which it keeps below `max_bytes` (at least LEAST_BYTES).

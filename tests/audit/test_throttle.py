@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from clocks import Clock
 
 from calyapp.audit import throttle
 from calyapp.audit.events import EventType
@@ -11,14 +12,6 @@ from calyapp.db import engine, queries
 
 KIND = ("rejected", "203.0.113.9", "VALIDATION_ERROR")
 OTHER_KIND = ("rejected", "203.0.113.10", "VALIDATION_ERROR")
-
-
-class Clock:
-    def __init__(self):
-        self.seconds = 100.0
-
-    def __call__(self):
-        return self.seconds
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
+from clocks import Clock
 from sqlalchemy import event
 
 from calyapp.clients import directory as directory_module
@@ -16,14 +17,6 @@ from calyapp.errors import DatabaseAway
 NUMBER, OTHER_NUMBER = "+918047112345", "+918047112346"
 STRANGER = uuid4()
 NOBODYS = [f"+9180471199{digits:02}" for digits in range(10)]
-
-
-class Clock:
-    def __init__(self):
-        self.seconds = 100.0
-
-    def __call__(self):
-        return self.seconds
 
 
 @pytest.fixture

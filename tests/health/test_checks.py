@@ -9,19 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from clocks import Clock
 
 from calyapp.health.checks import Check, Checks, Finding, Health, Outcome, overall
 
 ROOT = Path(__file__).parents[2]
 WELL = Finding(Health.HEALTHY, facts={"depth": 3})
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 class Recorded:

@@ -7,17 +7,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
 
 import pytest
+from spooling import LEAST, append, contents, drain, fill
 
-from calyapp.spool.journal import Journal, Lane, SpoolError
+from calyapp.spool.journal import Journal
 
 ROOT = Path(__file__).parents[2]
-ARRIVED = datetime(2025, 3, 1, 12, tzinfo=UTC)
-LEAST = 16 << 20
 
 PRELUDE = """
 import os, sys, signal
@@ -35,39 +32,6 @@ def append(content, lane=Lane.AWAY):
 def start(script: str, folder: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", PRELUDE + script, str(folder), *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-
-
-def append(journal: Journal, content: bytes, client: UUID | None = None, lane: Lane = Lane.AWAY) -> None:
-    journal.append(content, client_id=client, lane=lane, arrived_at=ARRIVED)
-
-
-def contents(journal: Journal, lane: Lane = Lane.AWAY) -> list[bytes]:
-    return [frame.content for frame in journal.waiting(lane, 10**6)]
-
-
-def fill(journal: Journal, lane: Lane = Lane.AWAY, size: int = 50_000) -> int:
-    """Append until it is refused; returns how many were taken."""
-    taken = 0
-    with suppress(SpoolError):
-        while True:
-            append(journal, b"x" * size, lane=lane)
-            taken += 1
-    return taken
-
-
-def drain(journal: Journal) -> int:
-    drained = 0
-    while frames := journal.waiting(Lane.AWAY, 100):
-        journal.done([frame.id for frame in frames])
-        drained += len(frames)
-    return drained
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(tmp_path / "spool", LEAST)
-    yield journal
-    journal.close()
 
 
 class TestFullDisk:
