@@ -7,7 +7,7 @@ from flask.json.provider import DefaultJSONProvider
 
 from calyapp import cli, logs, services
 from calyapp.config import Settings
-from calyapp.web import health, webhooks
+from calyapp.web import auth, health, webhooks
 from calyapp.web.pipeline import (
     access_log,
     body_limit,
@@ -45,12 +45,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     access_log.install(app)
     https_only.install(app, settings)
     guard.install(app, parts)
-    rate_limits.install(app, parts)
-    guard.enforce(app)
+    counter = rate_limits.install(app, parts)
+    guard.enforce(app, parts)
     body_limit.install(app)
     error_responses.install(app, parts)
 
     app.register_blueprint(webhooks.blueprint(parts))
+    app.register_blueprint(auth.blueprint(parts, counter))
     app.register_blueprint(health.blueprint(parts))
     cli.install(app)
 

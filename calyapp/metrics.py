@@ -63,6 +63,11 @@ RATE_LIMIT_FALLBACKS = Counter(
     "Requests that a worker counted for itself, because the limits' storage was away or slow.",
     registry=_REGISTRY,
 )
+PASSWORD_VERIFICATIONS = Counter(
+    "caly_password_verifications_total",
+    "Passwords compared with a hash: one for every attempt to sign in, whether the user exists or not.",
+    registry=_REGISTRY,
+)
 DELIVERIES = Counter(
     "caly_deliveries_total",
     "Webhook deliveries by what became of them: new, repeat, rejected, spooled (the database was away or slow), "

@@ -10,7 +10,7 @@ MASK = "***"
 
 
 def text(raw: str) -> str:
-    """The text without telephone numbers, e-mail addresses, webhook keys, credentials and signatures."""
+    """The text without telephone numbers, e-mail addresses, keys, tokens, credentials and signatures."""
     if _HINT_OF_SECRETS.search(raw):
         for pattern, replacement in _SECRETS:
             raw = pattern.sub(replacement, raw)
@@ -39,13 +39,13 @@ _WEBHOOK_KEY = re.compile(r"cwk_[A-Za-z0-9_-]{8,}")
 _MASKED_KEY = f"cwk_{MASK}"
 
 # Every log line comes through here, and most hold nothing to hide: these two make that cheap to see.
-_HINT_OF_SECRETS = re.compile(r"[=@%]|cwk_|authorization", re.IGNORECASE)
+_HINT_OF_SECRETS = re.compile(r"[=@%]|cwk_|cas_|cak_|authorization", re.IGNORECASE)
 _HINT_OF_NUMBERS = re.compile(r"\d(?:\D{0,3}\d){6}")
 
 _SECRETS = [
     (re.compile(pattern, re.IGNORECASE | re.VERBOSE), replacement)
     for pattern, replacement in (
-        (r"cwk_[a-z0-9_-]{8,}", f"cwk_{MASK}"),
+        (r"(cwk|cas|cak)_[a-z0-9_-]{8,}", rf"\1_{MASK}"),
         (
             r"""(authorization ["']? \s{0,3} [:=,] \s{0,3} ["']? (?: (?:basic|bearer) \s{1,3} )?)
             [^\s"',]+""",

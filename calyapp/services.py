@@ -4,6 +4,11 @@ import logging
 from dataclasses import dataclass
 
 from calyapp import clock
+from calyapp.access.authentication import Authentication
+from calyapp.access.key_store import ApiKeyStore
+from calyapp.access.passwords import Passwords
+from calyapp.access.session_store import SessionStore
+from calyapp.access.user_store import UserStore
 from calyapp.audit.throttle import INTERVAL_SECONDS, ThrottledTrail
 from calyapp.calls.degraded_mode import DegradedMode
 from calyapp.calls.intake import Intake
@@ -38,6 +43,11 @@ class Services:
     clients: ClientStore
     directory: Directory
     webhook_keys: WebhookKeys
+    users: UserStore
+    sessions: SessionStore
+    api_keys: ApiKeyStore
+    passwords: Passwords
+    authentication: Authentication
     reception: Reception
     journal: Journal
     replay: Replay
@@ -72,6 +82,8 @@ def build(settings: Settings) -> Services:
     clients = ClientStore(database.records)
     # Over the pool with the short time-outs: deliveries wait for what the directory does not know.
     directory = Directory(ClientStore(database.ingest), DirectoryCopy(settings.spool_dir / "directory"))
+    users, sessions, passwords = UserStore(database.records), SessionStore(database.records), Passwords()
+    api_keys = ApiKeyStore(database.records)
     throttled_trail = ThrottledTrail(database.ingest)
     intake = Intake(database.ingest, directory)
     replay = Replay(journal, intake, directory, database.ingest, degraded_mode, settings.spool_dir / "replay.lock")
@@ -81,6 +93,11 @@ def build(settings: Settings) -> Services:
         clients=clients,
         directory=directory,
         webhook_keys=_webhook_keys(settings),
+        users=users,
+        sessions=sessions,
+        api_keys=api_keys,
+        passwords=passwords,
+        authentication=Authentication(users, sessions, api_keys, passwords),
         reception=Reception(intake, journal),
         journal=journal,
         replay=replay,

@@ -8,14 +8,17 @@ from calyapp.cli.calls import calls
 from calyapp.cli.clients import clients
 from calyapp.cli.demo import demo
 from calyapp.cli.doctor import doctor
+from calyapp.cli.keys import keys
 from calyapp.cli.partitions import partitions
 from calyapp.cli.simulate import simulate
 from calyapp.cli.spool import spool
+from calyapp.cli.users import users
 
 
 def install(app: Flask) -> None:
     """Make the commands known to `flask`."""
     caly = AppGroup("caly", help="Operate Caly.")
-    for command in (clients, calls, spool, partitions, backup, restore, doctor, simulate, demo):
+    operations = (spool, partitions, backup, restore, doctor, simulate, demo)
+    for command in (clients, users, keys, calls, *operations):
         caly.add_command(command)
     app.cli.add_command(caly)

@@ -1,10 +1,12 @@
 """What operators may write behind an option, and what becomes of it."""
 
 import click
+from marshmallow import ValidationError as Invalid
 
 from calyapp import phone
 from calyapp.exotel import simulator
 from calyapp.setting_kinds import DATABASE_URL, Secret
+from calyapp.web.schemas import account
 
 
 class ClientName(click.ParamType[str]):
@@ -26,6 +28,19 @@ class PhoneNumber(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return phone.e164(value) or self.fail(f"{value!r} is not a telephone number.", param, ctx)
+
+
+class EmailAddress(click.ParamType[str]):
+    """The address that somebody signs in with, under the rules of the API: in small letters."""
+
+    name = "email"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            address: str = account().deserialize(value)
+        except Invalid:
+            self.fail(f"{value!r} is not an e-mail address.", param, ctx)
+        return address
 
 
 class Share(click.ParamType[float]):

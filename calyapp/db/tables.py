@@ -153,3 +153,60 @@ audit_logs = Table(
     Index(None, "call_id"),
     postgresql_partition_by="RANGE (created_at)",
 )
+
+
+def _role_and_client() -> tuple[Column[Any] | CheckConstraint, ...]:
+    """What users and API keys may, and of whom: an admin of all clients, a client its own, an auditor all or one."""
+    return (
+        Column("role", Text, nullable=False),
+        Column("client_id", Uuid, ForeignKey("clients.id")),
+        _one_of("role", "admin auditor client"),
+        CheckConstraint(
+            "(role = 'admin' AND client_id IS NULL) OR (role = 'client' AND client_id IS NOT NULL) OR role = 'auditor'",
+            name="scope",
+        ),
+    )
+
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("email", Text, nullable=False, unique=True),
+    Column("password_hash", Text, nullable=False),
+    *_role_and_client(),
+    _moment("created_at"),
+    _moment("password_changed_at"),
+    _moment("suspended_at", nullable=True),
+    CheckConstraint("email = lower(email)", name="email"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("token_hash", LargeBinary, nullable=False, unique=True),
+    _moment("created_at"),
+    _moment("last_used_at"),
+    _moment("expires_at"),
+    _moment("revoked_at", nullable=True),
+    Column("ip_address", INET),
+    Column("user_agent", Text),
+    CheckConstraint("octet_length(token_hash) = 32", name="token_hash"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("key_hash", LargeBinary, nullable=False, unique=True),
+    Column("prefix", Text, nullable=False),
+    *_role_and_client(),
+    _moment("created_at"),
+    _moment("expires_at", nullable=True),
+    _moment("last_used_at", nullable=True),
+    _moment("revoked_at", nullable=True),
+    CheckConstraint("octet_length(key_hash) = 32", name="key_hash"),
+)

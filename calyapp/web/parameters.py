@@ -16,6 +16,7 @@ from calyapp.errors import ValidationError
 KEY = "key"
 """The query parameter that carries the webhook key: identity, not content."""
 
+_NOT_JSON = "The body is not valid JSON."
 _DEEPEST = 64
 _LARGEST = 4 * 1024 * 1024  # characters of names and texts; four times the largest body
 
@@ -29,13 +30,28 @@ def read(request: Request) -> list[tuple[str, str]]:
     return [(redact.webhook_keys(name), redact.webhook_keys(text)) for name, text in (*_body(request), *query)]
 
 
-def _body(request: Request) -> list[tuple[str, str]]:
+def json_value(request: Request) -> Any:
+    """The body, for routes that take JSON only. Raises `ValidationError` if it is broken or something else."""
+    if not request.is_json:
+        raise ValidationError("Send a JSON object, with Content-Type: application/json.")
+    try:
+        return json.loads(_whole_body(request))
+    except (ValueError, RecursionError):
+        raise ValidationError(_NOT_JSON) from None
+
+
+def _whole_body(request: Request) -> bytes:
     try:
         body = request.get_data()
     except OSError:
         raise ValidationError("The connection broke before the whole body came; send the request again.") from None
     if request.content_length and len(body) < request.content_length:
         raise ValidationError("The body is shorter than its Content-Length says; send the request again.")
+    return body
+
+
+def _body(request: Request) -> list[tuple[str, str]]:
+    body = _whole_body(request)
     if not body.strip():
         return []
     if request.is_json:
@@ -68,7 +84,7 @@ def _object(body: bytes) -> _Object:
             body, parse_int=str, parse_float=str, parse_constant=_refuse_constant, object_pairs_hook=_Members
         )
     except (ValueError, RecursionError):
-        raise ValidationError("The body is not valid JSON.") from None
+        raise ValidationError(_NOT_JSON) from None
     if not isinstance(parsed, _Members):
         raise ValidationError("The body must be a JSON object.")
     return parsed

@@ -5,13 +5,16 @@ from typing import Any
 
 from werkzeug.routing import Rule
 
+from calyapp.access.principal import Role
+
 
 class Access(StrEnum):
     """Who may use a route."""
 
     PUBLIC = "public"
     WEBHOOK_KEY = "webhook key"
-    TRUSTED_NETWORK = "trusted network"
+    TRUSTED_NETWORK = "trusted network or admin"
+    SIGNED_IN = "signed in"
 
 
 class Profile(StrEnum):
@@ -23,12 +26,24 @@ class Profile(StrEnum):
     UPLOAD = "upload"
 
 
+ANY_ROLE = frozenset(Role)
+
+
 class GuardedRule(Rule):
-    """A URL rule with its access and its limit: `add_url_rule(…, access=Access.PUBLIC, limit=Profile.API)`."""
+    """A URL rule with its access and its limit: `add_url_rule(…, access=Access.PUBLIC, limit=Profile.API)`.
+
+    `roles` are those that `Access.SIGNED_IN` lets in; all of them unless told.
+    """
 
     def __init__(
-        self, *arguments: Any, access: Access | None = None, limit: Profile | None = None, **options: Any
+        self,
+        *arguments: Any,
+        access: Access | None = None,
+        roles: frozenset[Role] = ANY_ROLE,
+        limit: Profile | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
         self.access = access
+        self.roles = roles
         self.limit = limit

@@ -7,11 +7,9 @@ from marshmallow import RAISE, Schema, fields, pre_load, validates_schema
 from marshmallow import ValidationError as Invalid
 from werkzeug.datastructures import MultiDict
 
+from calyapp.access import passwords
 from calyapp.web import validators
 from calyapp.web.sanitizers import lower, trim
-
-SHORTEST_PASSWORD = 12
-LONGEST_PASSWORD = 128
 
 
 class StrictSchema(Schema):
@@ -34,14 +32,14 @@ class StrictSchema(Schema):
         }
 
 
-def _account(**options: Any) -> fields.String:
+def account(**options: Any) -> fields.String:
     """The e-mail address that somebody signs in with: in small letters, so that one address is one account."""
     return validators.email(pre_load=[trim, lower], **options)
 
 
 def _known_password(**options: Any) -> fields.String:
     """A password to compare: only bounded, so that whoever misspells it hears that it is wrong, not how it looks."""
-    return validators.string(1, LONGEST_PASSWORD, required=True, load_only=True, **options)
+    return validators.string(1, passwords.LONGEST, required=True, load_only=True, **options)
 
 
 def _is_time_zone(name: str) -> bool:
@@ -55,7 +53,7 @@ def _is_time_zone(name: str) -> bool:
 class LoginSchema(StrictSchema):
     """Signing in."""
 
-    email = _account(required=True)
+    email = account(required=True)
     password = _known_password()
 
 
@@ -64,7 +62,7 @@ class PasswordChangeSchema(StrictSchema):
 
     current_password = _known_password(data_key="currentPassword")
     new_password = validators.string(
-        SHORTEST_PASSWORD, LONGEST_PASSWORD, data_key="newPassword", required=True, load_only=True
+        passwords.SHORTEST, passwords.LONGEST, data_key="newPassword", required=True, load_only=True
     )
 
     @validates_schema
@@ -77,7 +75,7 @@ class ProfileSchema(StrictSchema):
     """What users say of themselves; with `partial=True` a change of some of it."""
 
     name = validators.string(1, 100, pre_load=[trim], required=True)
-    email = _account(required=True)
+    email = account(required=True)
     phone = validators.phone(load_default=None)
     time_zone = validators.string(
         1,

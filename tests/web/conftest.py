@@ -1,10 +1,14 @@
-"""A client of Caly's, and deliveries to it as Exotel would send them."""
+"""A client of Caly's, deliveries to it as Exotel would send them, and people and programs that read its records."""
 
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 
+from calyapp.access.principal import COMMAND_LINE, Role
+
 NUMBER = "+918047112345"
+PASSWORD = "seven lamps by the ghat"
 
 
 @pytest.fixture
@@ -29,3 +33,30 @@ def deliver(client, tenant):
 def start():
     """The fields of a call's first delivery."""
     return {"CallSid": "sid-1", "From": "09876543210", "To": "08047112345"}
+
+
+@pytest.fixture
+def user(app):
+    """`user(role, client_id)`: the header under which a new user of this role, signed in, sends requests."""
+    parts = app.extensions["caly"]
+    # Hashed once: it is slow on purpose.
+    password_hash = parts.passwords.hash(PASSWORD)
+
+    def signed_in(role: str, client_id=None) -> dict[str, str]:
+        email = f"{role}-{uuid4().hex[:8]}@example.com"
+        parts.users.add(email, password_hash, Role(role), client_id)
+        session = parts.sessions.open(parts.users.credentials(email), COMMAND_LINE)
+        return {"Authorization": f"Bearer {session.token}"}
+
+    return signed_in
+
+
+@pytest.fixture
+def api_key(app):
+    """`api_key(role, client_id)`: the header under which a program with a new key of this role sends requests."""
+
+    def created(role: str, client_id=None, expires_at=None) -> dict[str, str]:
+        _, token = app.extensions["caly"].api_keys.create("A program", Role(role), client_id, expires_at)
+        return {"Authorization": f"Bearer {token}"}
+
+    return created

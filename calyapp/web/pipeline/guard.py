@@ -2,14 +2,19 @@
 
 from flask import Flask, g, request
 
+from calyapp import redact
+from calyapp.access.principal import Principal, Role
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
 from calyapp.clients.keys import Claim
 from calyapp.config import WebhookAuth
-from calyapp.errors import AuthenticationError, DatabaseError
+from calyapp.errors import AppError, AuthenticationError, AuthorizationError, DatabaseError
 from calyapp.services import Services
 from calyapp.web import parameters
-from calyapp.web.pipeline.proxy import is_within
+from calyapp.web.pipeline.proxy import client_address, is_within
 from calyapp.web.routing import Access, GuardedRule
 
+_BEARER = "the header must be: Authorization: Bearer, a space, and a session token or an API key."
 _ADVICE = "register with Exotel the webhook URL that `flask caly clients show ID --with-key` prints."
 
 
@@ -20,27 +25,31 @@ def install(app: Flask, services: Services) -> None:
         Access.PUBLIC: lambda: None,
         Access.WEBHOOK_KEY: lambda: _identify_client(services),
         Access.TRUSTED_NETWORK: lambda: _require_trusted_network(services),
+        Access.SIGNED_IN: lambda: _require_role(services),
     }
 
     def identify() -> None:
-        g.client_id, g.unconfirmed_key_version, g.refusal = None, None, None
+        g.client_id, g.unconfirmed_key_version, g.principal, g.refusal = None, None, None, None
         if isinstance(rule := request.url_rule, GuardedRule) and rule.access:
             try:
                 guards[rule.access]()
-            except AuthenticationError as refusal:
+            except (AuthenticationError, AuthorizationError) as refusal:
                 g.refusal = refusal
 
     app.before_request(identify)
 
 
-def enforce(app: Flask) -> None:
+def enforce(app: Flask, services: Services) -> None:
     """Turn away whom `install` did not know; later, so that refusals are counted against their limit first."""
-    app.before_request(_turn_away)
 
+    def turn_away() -> None:
+        if g.refusal:
+            if request.blueprint != "webhooks":  # those have an event of their own
+                kind = ("denied", client_address() or "", str(_principal_id()), g.refusal.code)
+                services.throttled_trail.note(kind, _denial(g.refusal))
+            raise g.refusal
 
-def _turn_away() -> None:
-    if g.refusal:
-        raise g.refusal
+    app.before_request(turn_away)
 
 
 def verify(app: Flask) -> None:
@@ -90,5 +99,64 @@ def _is_valid(services: Services, claim: Claim) -> bool:
 
 
 def _require_trusted_network(services: Services) -> None:
-    if not is_within(request.remote_addr or "", services.settings.health_trusted):
-        raise AuthenticationError("This address may not see the details of the service's health.")
+    if is_within(request.remote_addr or "", services.settings.health_trusted):
+        return
+    if "Authorization" not in request.headers:
+        raise AuthenticationError("From this address the details of the service's health need an admin's key.")
+    _admit(_identified(services), frozenset({Role.ADMIN}))
+
+
+def _require_role(services: Services) -> None:
+    rule = request.url_rule
+    if isinstance(rule, GuardedRule):
+        _admit(_identified(services), rule.roles)
+
+
+def _admit(principal: Principal, roles: frozenset[Role]) -> None:
+    g.principal, g.client_id = principal, principal.client_id
+    if principal.role not in roles:
+        raise AuthorizationError(f"The role {principal.role} may not do this.")
+
+
+def _identified(services: Services) -> Principal:
+    principal = services.authentication.identify(_bearer_token())
+    if principal is None:
+        raise AuthenticationError("The token or key is wrong, has expired or was revoked.")
+    return principal
+
+
+def _bearer_token() -> str:
+    presented = request.headers.getlist("Authorization")
+    if not presented:
+        raise AuthenticationError(f"Nobody is signed in: {_BEARER}")
+    scheme, _, token = presented[0].partition(" ")
+    if len(presented) > 1 or scheme.lower() != "bearer" or not token:
+        raise AuthenticationError(f"The Authorization header cannot be read: {_BEARER}")
+    return token
+
+
+def _principal_id() -> object:
+    return g.principal.id if g.principal else None
+
+
+def _denial(refusal: AppError) -> Entry:
+    principal: Principal | None = g.principal
+    return Entry.now(
+        EventType.ACCESS_DENIED,
+        "Access denied",
+        status="failure",
+        client_id=g.client_id,
+        user_id=principal.user_id if principal else None,
+        resource="route",
+        resource_id=request.url_rule.rule if request.url_rule else None,
+        ip_address=client_address(),
+        user_agent=redact.text(request.user_agent.string)[:512] or None,
+        request_id=g.request_id,
+        metadata={
+            "code": refusal.code,
+            "reason": refusal.message,
+            "principal": {"kind": principal.kind.value, "id": str(principal.id), "role": principal.role.value}
+            if principal
+            else None,
+        },
+    )

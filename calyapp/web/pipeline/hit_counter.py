@@ -44,6 +44,9 @@ class _Windows:
         count = self._storage.incr(name, limit.get_expiry())
         return Hits(count, self._end(limit, name, count))
 
+    def peek(self, _limit: RateLimitItem, name: str) -> Hits:
+        return Hits(self._storage.get(name), self._storage.get_expiry(name))
+
     def _end(self, limit: RateLimitItem, name: str, count: int) -> float:
         """Asked for once a window; the storage is a round trip away."""
         now = self._clock()
@@ -74,17 +77,26 @@ class HitCounter:
 
     def hit(self, limit: RateLimitItem, *key: str) -> Hits:
         """Count one. Never raises for the storage: what cannot be counted for all is counted for this worker."""
+        return self._ask(_Windows.hit, limit, key)
+
+    def peek(self, limit: RateLimitItem, *key: str) -> Hits:
+        """As the window stands, without a hit. Never raises for the storage either."""
+        return self._ask(_Windows.peek, limit, key)
+
+    def _ask(
+        self, question: Callable[[_Windows, RateLimitItem, str], Hits], limit: RateLimitItem, key: tuple[str, ...]
+    ) -> Hits:
         name = limit.key_for(*key)
         if (attempt := self._breaker.may_try()) is not None:
             try:
-                hits = self._shared.hit(limit, name)
+                hits = question(self._shared, limit, name)
             except self._faults:
                 self._breaker.failed(attempt)
             else:
                 self._breaker.succeeded(attempt)
                 return hits
         metrics.RATE_LIMIT_FALLBACKS.inc()
-        return self._own.hit(limit, name)
+        return question(self._own, limit, name)
 
 
 def _tell(is_open: bool) -> None:

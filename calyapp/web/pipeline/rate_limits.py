@@ -1,4 +1,7 @@
-"""How often one may come: four profiles. Deliveries are counted by client and route, everybody else by address."""
+"""How often one may come: four profiles.
+
+Deliveries are counted by client and route, who is signed in by themselves, and everybody else by address.
+"""
 
 import math
 from ipaddress import ip_network
@@ -20,11 +23,16 @@ from calyapp.web.routing import GuardedRule, Profile
 _FLOOD = 10  # times its limit: more than that is no traffic, but a fault or an attack
 
 
-def install(app: Flask, services: Services) -> None:
-    """After the guard has looked who it is, and before it turns anybody away: refusals are limited too."""
-    limits = _RateLimits(services, HitCounter(_limiter(app, services.settings)))
+def install(app: Flask, services: Services) -> HitCounter:
+    """After the guard has looked who it is, and before it turns anybody away: refusals are limited too.
+
+    The counter is for what else is limited, and is known only to a view.
+    """
+    counter = HitCounter(_limiter(app, services.settings))
+    limits = _RateLimits(services, counter)
     app.before_request(limits.count)
     app.after_request(limits.show)
+    return counter
 
 
 def _limiter(app: Flask, settings: Settings) -> Limiter:
@@ -67,7 +75,7 @@ class _RateLimits:
             metrics.RATE_LIMIT_EXCEEDED.labels(rule.limit).inc()
             g.is_over_limit = True
             if not _can_wait(rule) or g.hits.count > limit.amount * _FLOOD:
-                raise _refusal(limit, g.hits)
+                raise refusal(limit, g.hits)
 
     def show(self, response: Response) -> Response:
         """Tell the caller how the window stands."""
@@ -83,7 +91,8 @@ def _can_wait(rule: GuardedRule) -> bool:
     return bool(g.client_id) and rule.limit is Profile.WEBHOOK
 
 
-def _refusal(limit: RateLimitItem, hits: Hits) -> RateLimitError:
+def refusal(limit: RateLimitItem, hits: Hits) -> RateLimitError:
+    """What is said to one too many."""
     return RateLimitError(
         f"More than {limit.amount} requests in {limit.get_expiry()} seconds",
         retry_after=max(1, math.ceil(hits.resets_at - clock.now().timestamp())),
@@ -94,6 +103,8 @@ def _whom(rule: GuardedRule) -> tuple[str, ...]:
     """By whom and where it is counted."""
     if _can_wait(rule):
         return "client", str(g.client_id), rule.endpoint
+    if g.principal:
+        return "principal", str(g.principal.id)
     return "address", _neighbourhood(client_address() or "")
 
 

@@ -1,0 +1,136 @@
+"""The SQL of sessions: opened by signing in, good while they are used, ended at once for all workers.
+
+A session ends twelve hours after it was opened and half an hour after it was last used. Its use is noted once a minute
+at most, so that reading costs no write: it may end up to that minute early, never late.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, text
+
+from calyapp import clock
+from calyapp.access import tokens
+from calyapp.access.principal import Origin, Principal, PrincipalKind, Role
+from calyapp.access.tokens import TokenKind
+from calyapp.access.user_store import Credentials
+from calyapp.audit import trail
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+from calyapp.db.engine import Pool
+
+LONGEST = timedelta(hours=12)
+IDLE = timedelta(minutes=30)
+NOTED_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSession:
+    """A session at its beginning: the only moment at which its token is known."""
+
+    token: str
+    expires_at: datetime
+
+
+class SessionStore:
+    """Opens, finds and ends sessions."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def open(self, credentials: Credentials, origin: Origin) -> OpenedSession | None:
+        """For a user whose password was verified against these; None if they were changed or suspended meanwhile."""
+        now, token = clock.now(), tokens.mint(TokenKind.SESSION)
+        user = credentials.user
+        given = {"id": uuid4(), "user_id": user.id, "hash": credentials.password_hash, "now": now}
+        given |= {"token_hash": tokens.digest(token), "expires_at": now + LONGEST}
+        given |= {"ip_address": origin.ip_address, "user_agent": origin.user_agent}
+        with self._pool.transaction() as connection:
+            connection.execute(_FORGET_EXPIRED, given)
+            if connection.execute(_OPEN, given).rowcount == 0:
+                return None
+            _audit(connection, EventType.LOGIN_SUCCESS, "Signed in", user.id, user.client_id, origin)
+        return OpenedSession(token, now + LONGEST)
+
+    def find(self, token: str) -> Principal | None:
+        """Whose session it is, if it is still good and its user not suspended."""
+        now = clock.now()
+        given = {"token_hash": tokens.digest(token), "now": now, "idle": now - IDLE}
+        with self._pool.connection() as connection:
+            row = connection.execute(_FIND, given).one_or_none()
+        if row and now - row.last_used_at >= NOTED_EVERY:
+            self._note_use(row.session_id, now)
+        return _principal(row) if row else None
+
+    def close(self, principal: Principal, origin: Origin) -> None:
+        """End the session that the principal came with."""
+        with self._pool.transaction() as connection:
+            connection.execute(_CLOSE, {"id": principal.session_id, "now": clock.now()})
+            _audit(connection, EventType.LOGOUT, "Signed out", principal.id, principal.client_id, origin)
+
+    def _note_use(self, session_id: UUID, now: datetime) -> None:
+        with self._pool.transaction() as connection:
+            connection.execute(_NOTE_USE, {"id": session_id, "now": now, "before": now - NOTED_EVERY})
+
+
+def _audit(
+    connection: Connection,
+    event: EventType,
+    description: str,
+    user_id: UUID,
+    client_id: UUID | None,
+    origin: Origin,
+) -> None:
+    entry = Entry.now(
+        event,
+        description,
+        client_id=client_id,
+        user_id=user_id,
+        resource="user",
+        resource_id=str(user_id),
+        ip_address=origin.ip_address,
+        user_agent=origin.user_agent,
+        request_id=origin.request_id,
+        metadata={"via": origin.via},
+    )
+    trail.append(connection, entry)
+
+
+def _principal(row: Any) -> Principal:
+    return Principal(
+        kind=PrincipalKind.USER,
+        id=row.user_id,
+        name=row.email,
+        role=Role(row.role),
+        client_id=row.client_id,
+        session_id=row.session_id,
+    )
+
+
+def _named(name: str, sql: str) -> Any:
+    return text(sql).execution_options(name=name)
+
+
+# The lock makes it wait for a change of password that is on its way, and then see that it was verified in vain.
+_OPEN = _named(
+    "open_session",
+    "INSERT INTO sessions (id, user_id, token_hash, created_at, last_used_at, expires_at, ip_address, user_agent) "
+    "SELECT :id, id, :token_hash, :now, :now, :expires_at, CAST(:ip_address AS inet), :user_agent "
+    "FROM users WHERE id = :user_id AND password_hash = :hash AND suspended_at IS NULL FOR SHARE",
+)
+_FIND = _named(
+    "find_session",
+    "SELECT sessions.id AS session_id, last_used_at, user_id, email, role, client_id "
+    "FROM sessions JOIN users ON users.id = user_id "
+    "WHERE token_hash = :token_hash AND revoked_at IS NULL AND expires_at > :now AND last_used_at > :idle "
+    "AND suspended_at IS NULL",
+)
+_CLOSE = _named("close_session", "UPDATE sessions SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL")
+_NOTE_USE = _named(
+    "note_session_use", "UPDATE sessions SET last_used_at = :now WHERE id = :id AND last_used_at <= :before"
+)
+_FORGET_EXPIRED = _named(
+    "forget_expired_sessions", "DELETE FROM sessions WHERE user_id = :user_id AND expires_at < :now"
+)

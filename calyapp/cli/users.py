@@ -1,0 +1,120 @@
+"""`flask caly users …`: who may sign in, and what they may."""
+
+from typing import Any
+from uuid import UUID
+
+import click
+from flask.cli import AppGroup
+
+from calyapp import clock
+from calyapp.access import passwords
+from calyapp.access.principal import Role
+from calyapp.access.user_store import User
+from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.output import print_record, print_rows
+from calyapp.cli.parameters import EmailAddress
+
+users = AppGroup("users", help="Who may sign in: users, their roles and their passwords.")
+role = click.option("--role", type=click.Choice(list(Role)), required=True, help="What they may.")
+client = click.option("--client", "client_id", type=click.UUID, help="The one client that it is for.")
+password_stdin = click.option(
+    "--password-stdin", is_flag=True, required=True, help="Read the password from the first line of standard input."
+)
+
+
+@users.command()
+@click.option("--email", type=EmailAddress(), required=True, help="An address that no other user has.")
+@role
+@client
+@password_stdin
+@as_json
+@explains_errors
+def add(email: str, role: Role, client_id: UUID | None, password_stdin: bool, as_json: bool) -> None:
+    """Add a user."""
+    require_client(client_id)
+    print_record(_brief(services().users.add(email, _hash_from_stdin(), role, client_id)), as_json)
+
+
+@users.command("list")
+@as_json
+@explains_errors
+def list_users(as_json: bool) -> None:
+    """List all users."""
+    print_rows([_summary(user) for user in services().users.all()], as_json)
+
+
+@users.command()
+@click.argument("user_id", type=click.UUID)
+@as_json
+@explains_errors
+def suspend(user_id: UUID, as_json: bool) -> None:
+    """Let a user in no more, and end their sessions."""
+    print_record(_summary(services().users.suspend(user_id)), as_json)
+
+
+@users.command("set-role")
+@click.argument("user_id", type=click.UUID)
+@click.argument("role", type=click.Choice(list(Role)))
+@client
+@as_json
+@explains_errors
+def set_role(user_id: UUID, role: Role, client_id: UUID | None, as_json: bool) -> None:
+    """Give a user another role, at once."""
+    require_client(client_id)
+    print_record(_brief(services().users.set_role(user_id, role, client_id)), as_json)
+
+
+@users.command()
+@click.argument("user_id", type=click.UUID)
+@as_json
+@explains_errors
+def delete(user_id: UUID, as_json: bool) -> None:
+    """Forget a user and their sessions; the audit trail keeps who they were."""
+    services().users.delete(user_id)
+    print_record({"id": str(user_id), "deleted": True}, as_json)
+
+
+@users.command("set-password")
+@click.argument("user_id", type=click.UUID)
+@password_stdin
+@as_json
+@explains_errors
+def set_password(user_id: UUID, password_stdin: bool, as_json: bool) -> None:
+    """Give a user another password, and end their sessions."""
+    services().users.set_password(user_id, _hash_from_stdin())
+    print_record({"id": str(user_id), "changed": True}, as_json)
+
+
+@users.command("revoke-sessions")
+@click.argument("user_id", type=click.UUID)
+@as_json
+@explains_errors
+def revoke_sessions(user_id: UUID, as_json: bool) -> None:
+    """End all of a user's sessions, at once."""
+    print_record({"id": str(user_id), "sessionsRevoked": services().users.revoke_sessions(user_id)}, as_json)
+
+
+def require_client(client_id: UUID | None) -> None:
+    """Raises `NotFoundError` for a client that is not there."""
+    if client_id:
+        services().clients.get(client_id)
+
+
+def _hash_from_stdin() -> str:
+    password = click.get_text_stream("stdin").readline().rstrip("\r\n")
+    passwords.check(password)
+    return services().passwords.hash(password)
+
+
+def _brief(user: User) -> dict[str, Any]:
+    """As scripts rely on it."""
+    return {
+        "id": str(user.id),
+        "email": user.email,
+        "role": user.role.value,
+        "clientId": str(user.client_id) if user.client_id else None,
+    }
+
+
+def _summary(user: User) -> dict[str, Any]:
+    return _brief(user) | {"createdAt": clock.iso(user.created_at), "suspended": user.suspended_at is not None}

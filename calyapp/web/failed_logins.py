@@ -1,0 +1,63 @@
+"""How often a wrong password may be tried on one account, from all addresses together.
+
+Counted by the address that was written, whether a user has it or not: neither the answer nor the limit tells. What is
+refused here is not counted, so a window ends after its fifteen minutes whatever is tried meanwhile; and who is signed
+in stays so.
+"""
+
+import hashlib
+from uuid import UUID
+
+from flask import g, request
+from limits import RateLimitItemPerMinute
+
+from calyapp.access.principal import Origin
+from calyapp.audit.events import EventType
+from calyapp.audit.throttle import ThrottledTrail
+from calyapp.audit.trail import Entry
+from calyapp.web.pipeline.hit_counter import HitCounter
+from calyapp.web.pipeline.rate_limits import refusal
+
+LIMIT = RateLimitItemPerMinute(30, 15)
+
+
+class FailedLogins:
+    """Counts them, and puts them on the trail: one entry a second for each address and account."""
+
+    def __init__(self, counter: HitCounter, throttled_trail: ThrottledTrail) -> None:
+        self._counter = counter
+        self._throttled_trail = throttled_trail
+
+    def refuse_if_too_many(self, email: str) -> None:
+        """Raises `RateLimitError`."""
+        hits = self._counter.peek(LIMIT, *_key(email))
+        if hits.count >= LIMIT.amount:
+            raise refusal(LIMIT, hits)
+
+    def note(self, email: str, origin: Origin, user_id: UUID | None) -> None:
+        """Count one."""
+        hits = self._counter.hit(LIMIT, *_key(email))
+        entry = Entry.now(
+            EventType.LOGIN_FAILURE,
+            "Wrong e-mail address or password",
+            status="failure",
+            user_id=user_id,
+            resource="route",
+            resource_id=request.url_rule.rule if request.url_rule else None,
+            ip_address=origin.ip_address,
+            user_agent=origin.user_agent,
+            request_id=g.request_id,
+            metadata={"email": _masked(email), "failuresInWindow": hits.count},
+        )
+        self._throttled_trail.note(("login", origin.ip_address or "", email), entry)
+
+
+def _key(email: str) -> tuple[str, str]:
+    """What strangers wrote does not go into the names of the storage as it is."""
+    return "failed-login", hashlib.sha256(email.encode()).hexdigest()
+
+
+def _masked(email: str) -> str:
+    """Enough for those who know the address: `a***@example.com`."""
+    local, _, domain = email.rpartition("@")
+    return f"{local[:1]}***@{domain}"
