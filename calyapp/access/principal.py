@@ -24,7 +24,7 @@ class PrincipalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Somebody we know. `client_id` is the one client that they see, or None for all; a user's `name` is the address."""
+    """Somebody we know. `client_id` is the one client that they see, or None for all; `name` may be an address."""
 
     kind: PrincipalKind
     id: UUID
@@ -42,6 +42,11 @@ class Principal:
     def may_write(self) -> bool:
         """Whether they may change anything at all; of whom, `sees` tells."""
         return self.role is not Role.AUDITOR
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What the trail keeps of them."""
+        return {"kind": self.kind.value, "id": str(self.id), "role": self.role.value}
 
     def sees(self, client_id: UUID | None) -> bool:
         """Whether what belongs to this client is theirs to see; what belongs to none is for those who see all."""

@@ -13,7 +13,7 @@ from calyapp.access.principal import Role
 from calyapp.cli.command import as_json, explains_errors, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import ClientName
-from calyapp.cli.users import client, require_client, role
+from calyapp.cli.users import client, require_scope, role
 
 keys = AppGroup("keys", help="API keys, for programs that use the records API.")
 
@@ -27,7 +27,7 @@ keys = AppGroup("keys", help="API keys, for programs that use the records API.")
 @explains_errors
 def create(name: str, role: Role, client_id: UUID | None, days: int | None, as_json: bool) -> None:
     """Create an API key and print it, this once."""
-    require_client(client_id)
+    require_scope(role, client_id)
     expires_at = clock.now() + timedelta(days=days) if days else None
     key, token = services().api_keys.create(name, role, client_id, expires_at)
     brief = {"id": str(key.id), "name": key.name, "role": key.role.value, "clientId": _text(key.client_id)}

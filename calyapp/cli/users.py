@@ -1,5 +1,6 @@
 """`flask caly users …`: who may sign in, and what they may."""
 
+import sys
 from typing import Any
 from uuid import UUID
 
@@ -8,11 +9,13 @@ from flask.cli import AppGroup
 
 from calyapp import clock
 from calyapp.access import passwords
-from calyapp.access.principal import Role
+from calyapp.access.principal import Role, check_scope
 from calyapp.access.user_store import User
 from calyapp.cli.command import as_json, explains_errors, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import EmailAddress
+from calyapp.errors import ValidationError
+from calyapp.web.sanitizers import CONTROL_CHARACTERS
 
 users = AppGroup("users", help="Who may sign in: users, their roles and their passwords.")
 role = click.option("--role", type=click.Choice(list(Role)), required=True, help="What they may.")
@@ -31,7 +34,7 @@ password_stdin = click.option(
 @explains_errors
 def add(email: str, role: Role, client_id: UUID | None, password_stdin: bool, as_json: bool) -> None:
     """Add a user."""
-    require_client(client_id)
+    require_scope(role, client_id)
     print_record(_brief(services().users.add(email, _hash_from_stdin(), role, client_id)), as_json)
 
 
@@ -60,7 +63,7 @@ def suspend(user_id: UUID, as_json: bool) -> None:
 @explains_errors
 def set_role(user_id: UUID, role: Role, client_id: UUID | None, as_json: bool) -> None:
     """Give a user another role, at once."""
-    require_client(client_id)
+    require_scope(role, client_id)
     print_record(_brief(services().users.set_role(user_id, role, client_id)), as_json)
 
 
@@ -94,14 +97,20 @@ def revoke_sessions(user_id: UUID, as_json: bool) -> None:
     print_record({"id": str(user_id), "sessionsRevoked": services().users.revoke_sessions(user_id)}, as_json)
 
 
-def require_client(client_id: UUID | None) -> None:
-    """Raises `NotFoundError` for a client that is not there."""
+def require_scope(role: Role, client_id: UUID | None) -> None:
+    """Ends with the usage for a role without its client, and with `NotFoundError` for a client that is not there."""
+    try:
+        check_scope(role, client_id)
+    except ValidationError as error:
+        raise click.UsageError(error.message) from None
     if client_id:
         services().clients.get(client_id)
 
 
 def _hash_from_stdin() -> str:
-    password = click.get_text_stream("stdin").readline().rstrip("\r\n")
+    password = sys.stdin.readline().rstrip("\r\n")
+    if CONTROL_CHARACTERS.search(password):  # the API would refuse it whenever they sign in
+        raise ValidationError("The password must not contain control characters.")
     passwords.check(password)
     return services().passwords.hash(password)
 

@@ -26,7 +26,18 @@ _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.lim
 )
 
 # Commands, by decorator.
-_.list_clients, _.list_quarantined, _.show_quarantined, _.show, _.demo, _.rebuild_calls, _.simulate, _.doctor
+(
+    _.list_clients,
+    _.list_quarantined,
+    _.show_quarantined,
+    _.show,
+    _.demo,
+    _.list_users,
+    _.list_keys,
+    _.rebuild_calls,
+    _.simulate,
+    _.doctor,
+)
 
 # Views, by the name of their route.
 _.call_start, _.call_status, _.call_end, _.recording, _.passthru, _.heartbeat
@@ -38,7 +49,10 @@ _.phone_from, _.phone_to, _.direction, _.start_ts, _.end_ts, _.recording_url
 _.WARN, _.API
 
 # Tables that only the migrations' check compares; their statements are text.
-_.client_numbers, _.calls, _.audit_logs
+_.client_numbers, _.calls, _.audit_logs, _.api_keys
+
+# Columns of a row, and fields of a schema, by their names.
+_.current_password, _.new_password
 
 # Settings that operators are promised: checked at start, so that an environment file stays good over upgrades.
 _.secret_key, _.encryption_key, _.encryption_key_previous
@@ -46,9 +60,9 @@ _.secret_key, _.encryption_key, _.encryption_key_previous
 # The outside is promised all eight errors; this one is raised by nothing yet.
 _.ExternalServiceError
 
-# What the routes of the records API and the console will use to check what they are sent.
-_.LoginSchema, _.PasswordChangeSchema, _.ProfileSchema, _.PaginationSchema
-_.current_password, _.new_password, _.time_zone, _.cursor
+# What the routes of the records API and the console will use to check what they are sent, and who may see what.
+_.ProfileSchema, _.PaginationSchema, _.time_zone, _.cursor
+_.sees, _.may_write
 _.alphanumeric, _.no_special_characters, _.enum, _.array, _.uuid, _.strip_control_characters
 
 # Gunicorn: the class by its path in gunicorn.conf.py, its method by override.

@@ -39,11 +39,14 @@ class TestSurvey:
     def test_knows_the_tables_with_the_trail_as_one(self, contents):
         assert set(contents.rows) == {
             "alembic_version",
+            "api_keys",
             "audit_logs",
             "calls",
             "client_numbers",
             "clients",
             "deliveries",
+            "sessions",
+            "users",
         }
 
     def test_waits_for_no_lock(self, services, query):

@@ -1,6 +1,8 @@
 """Who may come in. Every route declares its access in its rule; one that does not keeps the service from starting."""
 
-from flask import Flask, g, request
+from http import HTTPStatus
+
+from flask import Flask, Response, g, request
 
 from calyapp import redact
 from calyapp.access.principal import Principal, Role
@@ -37,6 +39,7 @@ def install(app: Flask, services: Services) -> None:
                 g.refusal = refusal
 
     app.before_request(identify)
+    app.after_request(_name_scheme)
 
 
 def enforce(app: Flask, services: Services) -> None:
@@ -135,6 +138,13 @@ def _bearer_token() -> str:
     return token
 
 
+def _name_scheme(response: Response) -> Response:
+    """A 401 has to say what would be accepted; Exotel has no use for it."""
+    if response.status_code == HTTPStatus.UNAUTHORIZED and request.blueprint != "webhooks":
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
 def _principal_id() -> object:
     return g.principal.id if g.principal else None
 
@@ -155,8 +165,6 @@ def _denial(refusal: AppError) -> Entry:
         metadata={
             "code": refusal.code,
             "reason": refusal.message,
-            "principal": {"kind": principal.kind.value, "id": str(principal.id), "role": principal.role.value}
-            if principal
-            else None,
+            "principal": principal.shown if principal else None,
         },
     )

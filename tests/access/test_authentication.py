@@ -1,0 +1,106 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from argon2 import PasswordHasher
+
+from calyapp import metrics
+from calyapp.access import tokens
+from calyapp.access.principal import Origin, Role
+from calyapp.access.tokens import TokenKind
+from calyapp.db import queries
+from calyapp.errors import ValidationError
+
+EMAIL, PASSWORD, NEW = "ravi@example.com", "seven lamps by the ghat", "eight lamps by the ghat"
+ORIGIN = Origin("api", "203.0.113.9")
+
+
+@pytest.fixture
+def ravi(services):
+    return services.users.add(EMAIL, services.passwords.hash(PASSWORD), Role.ADMIN)
+
+
+@pytest.fixture
+def sign_in(services):
+    return lambda email=EMAIL, password=PASSWORD: services.authentication.sign_in(email, password, ORIGIN)
+
+
+class TestIdentify:
+    def test_knows_sessions_and_api_keys(self, services, ravi, sign_in):
+        key, token = services.api_keys.create("Report", Role.ADMIN)
+
+        known = [services.authentication.identify(one).id for one in (sign_in().session.token, token)]
+
+        assert known == [ravi.id, key.id]
+
+    @pytest.mark.parametrize("token", ["", "x", "cas_" + "A" * 48, "cwk_" + "A" * 56])
+    def test_asks_no_database_for_what_was_never_minted(self, services, token):
+        with queries.tallied() as tally:
+            assert services.authentication.identify(token) is None
+
+        assert tally.count == 0
+
+    @pytest.mark.parametrize("kind", TokenKind)
+    def test_knows_nobody_by_a_token_that_was_not_given_out(self, services, kind):
+        assert services.authentication.identify(tokens.mint(kind)) is None
+
+
+class TestSignIn:
+    def test_opens_a_session_for_the_right_password(self, ravi, sign_in):
+        assert sign_in().user == ravi
+        assert sign_in().session is not None
+
+    def test_opens_none_for_another_password_or_user(self, ravi, sign_in):
+        assert (sign_in(password=NEW).session, sign_in("nobody@example.com").session) == (None, None)
+
+    def test_opens_none_for_a_suspended_user(self, services, ravi, sign_in):
+        services.users.suspend(ravi.id)
+
+        assert sign_in().session is None
+
+    @pytest.mark.parametrize("email", [EMAIL, "nobody@example.com"])
+    def test_verifies_once_whether_the_user_exists_or_not(self, ravi, sign_in, email):
+        before = metrics.PASSWORD_VERIFICATIONS._value.get()
+
+        sign_in(email, NEW)
+
+        assert metrics.PASSWORD_VERIFICATIONS._value.get() - before == 1
+
+    def test_stores_the_password_under_todays_parameters(self, services, sign_in):
+        outdated = PasswordHasher(memory_cost=1024, time_cost=2).hash(PASSWORD)
+        services.users.add(EMAIL, outdated, Role.ADMIN)
+
+        with ThreadPoolExecutor(2) as threads:
+            sessions = [one.session for one in threads.map(lambda _: sign_in(), range(2))]
+
+        assert None not in sessions
+        assert not services.passwords.is_outdated(services.users.credentials(EMAIL).password_hash)
+        assert sign_in().session is not None
+
+
+class TestChangePassword:
+    def change(self, services, token, current=PASSWORD, new=NEW):
+        principal = services.authentication.identify(token)
+        return services.authentication.change_password(principal, current, new, ORIGIN)
+
+    def test_sets_the_new_one_and_ends_the_other_sessions(self, services, ravi, sign_in):
+        token, other = sign_in().session.token, sign_in().session.token
+
+        assert self.change(services, token)
+
+        identified = [services.authentication.identify(one) for one in (token, other)]
+        assert [one is not None for one in identified] == [True, False]
+        assert [sign_in(password=one).session is not None for one in (PASSWORD, NEW)] == [False, True]
+
+    def test_changes_nothing_for_a_wrong_current_password(self, services, ravi, sign_in, stored):
+        token = sign_in().session.token
+        before = stored()
+
+        assert not self.change(services, token, current=NEW, new="nine lamps by the ghat")
+
+        assert stored() == before
+
+    def test_refuses_a_common_new_password(self, services, ravi, sign_in):
+        token = sign_in().session.token
+
+        with pytest.raises(ValidationError):
+            self.change(services, token, new="password1234")

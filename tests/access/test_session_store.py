@@ -1,0 +1,123 @@
+from dataclasses import replace
+
+import pytest
+
+from calyapp.access.principal import Origin, PrincipalKind, Role
+from calyapp.access.session_store import IDLE, LONGEST, NOTED_EVERY
+
+ORIGIN = Origin("api", "203.0.113.9", "Firefox", "1795344419512-bd9d62pfg6a7")
+
+
+@pytest.fixture
+def store(services):
+    return services.sessions
+
+
+@pytest.fixture
+def credentials(services, asha):
+    return services.users.credentials(asha.email)
+
+
+@pytest.fixture
+def age(query):
+    """`age(column, by)`: make a session's moment so much earlier."""
+    return lambda column, by: query(f"UPDATE sessions SET {column} = {column} - %s", by)
+
+
+class TestOpen:
+    def test_gives_a_token_that_stands_nowhere(self, store, credentials, stored):
+        token = store.open(credentials, ORIGIN).token
+
+        assert token not in str(stored())
+
+    def test_lasts_twelve_hours(self, store, credentials, query):
+        expires_at = store.open(credentials, ORIGIN).expires_at
+
+        ((created_at, stored_expiry),) = query("SELECT created_at, expires_at FROM sessions")
+        assert expires_at == stored_expiry == created_at + LONGEST
+
+    def test_is_audited_with_where_it_was_done(self, store, credentials, asha, query):
+        store.open(credentials, ORIGIN)
+
+        assert query(
+            "SELECT user_id::text, host(ip_address), user_agent, request_id, status FROM audit_logs "
+            "WHERE event_type = 'LOGIN_SUCCESS'"
+        ) == [(str(asha.id), ORIGIN.ip_address, ORIGIN.user_agent, ORIGIN.request_id, "success")]
+
+    def test_is_refused_if_the_password_was_changed_meanwhile(self, services, store, credentials, asha, stored):
+        services.users.set_password(asha.id, "new hash")
+        before = stored()
+
+        assert store.open(credentials, ORIGIN) is None
+        assert stored() == before
+
+    def test_is_refused_to_who_is_suspended(self, services, store, credentials, asha):
+        services.users.suspend(asha.id)
+
+        assert store.open(credentials, ORIGIN) is None
+
+    def test_forgets_the_users_expired_sessions(self, store, credentials, age, query):
+        store.open(credentials, ORIGIN)
+        age("expires_at", LONGEST)
+
+        store.open(credentials, ORIGIN)
+
+        assert query("SELECT count(*) FROM sessions") == [(1,)]
+
+
+class TestFind:
+    def test_knows_whose_it_is(self, store, credentials, asha):
+        principal = store.find(store.open(credentials, ORIGIN).token)
+
+        assert (principal.kind, principal.id, principal.name) == (PrincipalKind.USER, asha.id, asha.email)
+        assert (principal.role, principal.client_id) == (Role.ADMIN, None)
+
+    def test_knows_no_session_after_its_longest_time(self, store, credentials, age):
+        token = store.open(credentials, ORIGIN).token
+        age("expires_at", LONGEST)
+
+        assert store.find(token) is None
+
+    def test_knows_no_session_that_was_idle_too_long(self, store, credentials, age):
+        token = store.open(credentials, ORIGIN).token
+        age("last_used_at", IDLE)
+
+        assert store.find(token) is None
+
+    def test_keeps_a_session_that_is_used(self, store, credentials, age):
+        token = store.open(credentials, ORIGIN).token
+
+        for _ in range(3):
+            age("last_used_at", IDLE * 0.9)
+            assert store.find(token) is not None
+
+    def test_notes_its_use_once_a_minute_at_most(self, store, credentials, age, query):
+        token = store.open(credentials, ORIGIN).token
+        versions = [query("SELECT xmin FROM sessions")]
+        for wait in (NOTED_EVERY * 0, NOTED_EVERY):
+            age("last_used_at", wait)
+            before = query("SELECT xmin FROM sessions")
+            store.find(token)
+            versions.append(before == query("SELECT xmin FROM sessions"))
+
+        assert versions[1:] == [True, False]
+
+
+class TestClose:
+    def test_ends_this_session_and_is_audited(self, store, credentials, asha, audited):
+        token, other = (store.open(credentials, ORIGIN).token for _ in range(2))
+
+        store.close(store.find(token), ORIGIN)
+
+        assert store.find(token) is None
+        assert store.find(other) is not None
+        assert audited(asha)[-1] == ("LOGOUT", "Signed out", None, {"via": "api"})
+
+    def test_is_done_once(self, store, credentials, query):
+        principal = store.find(store.open(credentials, ORIGIN).token)
+        store.close(principal, ORIGIN)
+        ended = query("SELECT revoked_at FROM sessions")
+
+        store.close(replace(principal), ORIGIN)
+
+        assert query("SELECT revoked_at FROM sessions") == ended

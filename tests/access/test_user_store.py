@@ -1,0 +1,177 @@
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from calyapp.access.principal import Role
+from calyapp.errors import ConflictError, NotFoundError, ValidationError
+
+EMAIL = "asha@example.com"
+
+
+@pytest.fixture
+def store(services):
+    return services.users
+
+
+def shown(user, **differences):
+    """What the trail keeps of a user."""
+    known = {"email": user.email, "role": user.role.value, "clientId": None, "suspendedAt": None}
+    return known | differences
+
+
+class TestReading:
+    def test_lists_all_users_by_address(self, store):
+        second, first = store.add("b@example.com", "hash", Role.ADMIN), store.add("a@example.com", "hash", Role.AUDITOR)
+
+        assert store.all() == [first, second]
+
+    def test_finds_what_a_password_is_compared_with(self, store, asha):
+        credentials = store.credentials(EMAIL)
+
+        assert (credentials.user, credentials.password_hash) == (asha, "hash")
+        assert store.credentials("nobody@example.com") is None
+
+
+class TestAdd:
+    def test_is_audited_under_the_user_and_without_the_hash(self, store, tenant_id, audited):
+        added = store.add("dev@example.com", "hash-of-a-password", Role.CLIENT, tenant_id)
+
+        assert (added.role, added.client_id, added.suspended_at) == (Role.CLIENT, tenant_id, None)
+        after = shown(added, clientId=str(tenant_id))
+        assert audited(added) == [("USER_CREATED", "User added", {"after": after}, {"via": "command line"})]
+
+    def test_gives_an_address_to_one_of_eight_who_ask_at_once(self, store):
+        def add(_):
+            try:
+                return store.add(EMAIL, "hash", Role.ADMIN)
+            except ConflictError as error:
+                return error
+
+        with ThreadPoolExecutor(8) as threads:
+            outcomes = list(threads.map(add, range(8)))
+
+        assert sum(isinstance(one, ConflictError) for one in outcomes) == 7
+        assert len(store.all()) == 1
+
+    def test_refuses_a_role_without_its_client_and_leaves_nothing(self, store, stored):
+        before = stored()
+
+        with pytest.raises(ValidationError):
+            store.add(EMAIL, "hash", Role.CLIENT)
+
+        assert stored() == before
+
+
+class TestSuspend:
+    def test_ends_the_sessions_and_is_audited(self, services, store, asha, signed_in, audited):
+        token = signed_in(asha)
+
+        suspended = store.suspend(asha.id)
+
+        assert services.sessions.find(token) is None
+        type_, _, changes, _ = audited(asha)[-1]
+        assert (type_, changes["before"]) == ("USER_SUSPENDED", shown(asha))
+        assert changes["after"]["suspendedAt"] is not None
+        assert suspended.suspended_at is not None
+
+    def test_refuses_to_do_it_twice(self, store, asha, stored):
+        store.suspend(asha.id)
+        before = stored()
+
+        with pytest.raises(ConflictError, match="suspended already"):
+            store.suspend(asha.id)
+
+        assert stored() == before
+
+
+class TestSetRole:
+    def test_is_effective_in_open_sessions(self, services, store, asha, signed_in, tenant_id, audited):
+        token = signed_in(asha)
+
+        store.set_role(asha.id, Role.CLIENT, tenant_id)
+
+        principal = services.sessions.find(token)
+        assert (principal.role, principal.client_id) == (Role.CLIENT, tenant_id)
+        after = shown(asha, role="client", clientId=str(tenant_id))
+        assert audited(asha)[-1][::2] == ("PERMISSION_CHANGED", {"before": shown(asha), "after": after})
+
+
+class TestDelete:
+    def test_forgets_the_user_and_the_sessions_but_not_who_it_was(self, services, store, asha, signed_in, audited):
+        token = signed_in(asha)
+
+        store.delete(asha.id)
+
+        assert store.all() == []
+        assert services.sessions.find(token) is None
+        assert audited(asha)[-1][::2] == ("USER_DELETED", {"before": shown(asha)})
+
+    def test_sets_the_address_free(self, store, asha):
+        store.delete(asha.id)
+
+        assert store.add(EMAIL, "hash", Role.ADMIN).id != asha.id
+
+
+class TestSetPassword:
+    def test_ends_all_other_sessions(self, services, store, asha, signed_in, audited):
+        kept, *others = [signed_in(asha) for _ in range(3)]
+        session_id = services.sessions.find(kept).session_id
+
+        store.set_password(asha.id, "new hash", keep_session=session_id)
+
+        assert store.credentials(EMAIL).password_hash == "new hash"
+        assert services.sessions.find(kept) is not None
+        assert [services.sessions.find(token) for token in others] == [None, None]
+        assert audited(asha)[-1] == (
+            *("PASSWORD_CHANGE", "Password changed", None),
+            {"via": "command line", "sessionsRevoked": 2},
+        )
+
+    def test_ends_all_sessions_where_none_is_kept(self, services, store, asha, signed_in):
+        token = signed_in(asha)
+
+        store.set_password(asha.id, "new hash")
+
+        assert services.sessions.find(token) is None
+
+
+class TestRenewHash:
+    @pytest.mark.parametrize(("outdated", "kept"), [("hash", "renewed"), ("another", "hash")])
+    def test_replaces_only_what_was_verified(self, store, asha, outdated, kept):
+        store.renew_hash(asha.id, outdated, "renewed")
+
+        assert store.credentials(EMAIL).password_hash == kept
+
+
+class TestRevokeSessions:
+    def test_ends_those_of_this_user_and_says_how_many(self, services, store, asha, signed_in, audited):
+        other = store.add("b@example.com", "hash", Role.ADMIN)
+        ended, open_ = [signed_in(asha) for _ in range(2)], signed_in(other)
+
+        assert store.revoke_sessions(asha.id) == 2
+
+        assert [services.sessions.find(token) for token in ended] == [None, None]
+        assert services.sessions.find(open_) is not None
+        type_, _, changes, _ = audited(asha)[-1]
+        assert (type_, changes) == ("SESSION_REVOKED", None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store, nobody: store.suspend(nobody),
+        lambda store, nobody: store.set_role(nobody, Role.ADMIN),
+        lambda store, nobody: store.delete(nobody),
+        lambda store, nobody: store.set_password(nobody, "hash"),
+        lambda store, nobody: store.revoke_sessions(nobody),
+    ],
+    ids=["suspend", "set_role", "delete", "set_password", "revoke_sessions"],
+)
+def test_no_change_finds_a_user_that_is_not_there(store, asha, stored, change):
+    before = stored()
+
+    with pytest.raises(NotFoundError, match="There is no user with this id"):
+        change(store, uuid4())
+
+    assert stored() == before
