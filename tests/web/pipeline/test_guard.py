@@ -3,13 +3,15 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from flask import Flask
+from flask import Flask, g
 
+from calyapp.access.principal import Role
 from calyapp.app import create_app
 from calyapp.config import Settings, WebhookAuth
 from calyapp.web.pipeline import guard
 from calyapp.web.pipeline.guard import Access, GuardedRule
 
+STRANGER = {"REMOTE_ADDR": "203.0.113.9"}
 URL = "/webhooks/exotel/call-end"
 
 
@@ -98,6 +100,66 @@ class TestTrustedNetwork:
     @pytest.mark.parametrize(("address", "status"), [("127.0.0.1", 200), ("203.0.113.9", 401)])
     def test_may_see_details(self, client, path, address, status):
         assert client.get(path, environ_base={"REMOTE_ADDR": address}).status_code == status
+
+    @pytest.mark.parametrize(("role", "status"), [("admin", 200), ("auditor", 403)])
+    def test_is_not_needed_by_an_admin(self, client, user, api_key, role, status):
+        headers = [user(role), api_key(role)]
+
+        answers = [client.get("/health/detailed", headers=header, environ_base=STRANGER) for header in headers]
+
+        assert [answer.status_code for answer in answers] == [status, status]
+
+
+class TestSignedIn:
+    @pytest.fixture
+    def read(self, app, client):
+        """`read(headers)`: the answer of a route for admins and auditors."""
+        roles = frozenset({Role.ADMIN, Role.AUDITOR})
+        app.add_url_rule("/read", "read", lambda: str(g.principal.role), access=Access.SIGNED_IN, roles=roles)
+        return lambda headers: client.get("/read", headers=headers, environ_base=STRANGER)
+
+    @pytest.mark.parametrize(("role", "status"), [("admin", 200), ("auditor", 200), ("client", 403)])
+    def test_lets_the_roles_of_its_route_in(self, read, user, api_key, tenant, role, status):
+        client_id = tenant.id if role == "client" else None
+
+        answers = [read(user(role, client_id)), read(api_key(role, client_id))]
+
+        assert [answer.status_code for answer in answers] == [status, status]
+
+    @pytest.mark.parametrize(
+        "header", ["", "Bearer", "Bearer ", "Basic dTpw", "cak_x", "Bearer x", "Bearer a b", "Bearer ключ", "Token x"]
+    )
+    def test_refuses_a_header_that_it_cannot_read_and_says_what_it_wants(self, read, header):
+        answer = read({"Authorization": header.encode().decode("latin-1")})
+
+        assert (answer.status_code, answer.json["error"]["code"]) == (401, "AUTHENTICATION_ERROR")
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+    def test_refuses_two_headers_even_if_both_are_right(self, read, api_key):
+        header = api_key("admin")["Authorization"]
+
+        assert read([("Authorization", header), ("Authorization", header)]).status_code == 401
+
+    def test_takes_the_scheme_in_any_case(self, read, api_key):
+        assert read({"Authorization": api_key("admin")["Authorization"].replace("Bearer", "bearer")}).status_code == 200
+
+    def test_does_not_take_a_webhook_key(self, read, tenant):
+        assert read({"Authorization": f"Bearer {tenant.key}"}).status_code == 401
+
+    def test_is_refused_on_the_trail_with_who_it_was(self, read, api_key, tenant, query):
+        token = api_key("client", tenant.id)["Authorization"]
+        read({"Authorization": token})
+        read({"Authorization": "Bearer x"})
+
+        entries = query(
+            "SELECT client_id::text, resource_id, host(ip_address), metadata -> 'principal' ->> 'role', "
+            "metadata ->> 'code' FROM audit_logs WHERE event_type = 'ACCESS_DENIED' ORDER BY created_at, id"
+        )
+        assert entries == [
+            (str(tenant.id), "/read", "203.0.113.9", "client", "AUTHORIZATION_ERROR"),
+            (None, "/read", "203.0.113.9", None, "AUTHENTICATION_ERROR"),
+        ]
+        assert token.partition(" ")[2] not in str(query("SELECT a::text FROM audit_logs a"))
 
 
 class TestVerify:

@@ -1,0 +1,69 @@
+import pytest
+
+from calyapp.access.principal import Origin
+from calyapp.errors import RateLimitError
+from calyapp.web.failed_logins import LIMIT, FailedLogins
+from calyapp.web.pipeline.hit_counter import Hits
+
+EMAIL = "asha@example.com"
+ORIGIN = Origin("api", "203.0.113.9")
+
+
+class Counter:
+    """Remembers under which key how often."""
+
+    def __init__(self):
+        self.hits = {}
+
+    def hit(self, limit, *key):
+        self.hits[key] = self.hits.get(key, 0) + 1
+        return self.peek(limit, *key)
+
+    def peek(self, _limit, *key):
+        return Hits(self.hits.get(key, 0), 2_000_000_000.0)
+
+
+@pytest.fixture
+def counter():
+    return Counter()
+
+
+@pytest.fixture
+def failed(app, counter):
+    with app.test_request_context("/api/auth/login", method="POST"):
+        app.preprocess_request()
+        yield FailedLogins(counter, app.extensions["caly"].throttled_trail)
+
+
+class TestFailedLogins:
+    def test_are_thirty_in_a_quarter_of_an_hour(self):
+        assert (LIMIT.amount, LIMIT.get_expiry()) == (30, 900)
+
+    def test_are_refused_from_the_thirty_first_on(self, failed):
+        for _ in range(30):
+            failed.refuse_if_too_many(EMAIL)
+            failed.note(EMAIL, ORIGIN, None)
+
+        with pytest.raises(RateLimitError):
+            failed.refuse_if_too_many(EMAIL)
+        failed.refuse_if_too_many("ravi@example.com")
+
+    def test_are_not_counted_by_asking(self, failed, counter):
+        failed.refuse_if_too_many(EMAIL)
+
+        assert counter.hits == {}
+
+    def test_name_nobody_to_the_storage(self, failed, counter):
+        failed.note(EMAIL, ORIGIN, None)
+
+        assert "asha" not in str(counter.hits)
+
+    def test_are_on_the_trail_by_a_masked_address(self, failed, query):
+        failed.note(EMAIL, ORIGIN, None)
+
+        assert query("SELECT event_type, severity, resource_id, metadata FROM audit_logs") == [
+            (
+                *("LOGIN_FAILURE", "MEDIUM", "/api/auth/login"),
+                {"email": "a***@example.com", "failuresInWindow": 1, "count": 1},
+            )
+        ]
