@@ -135,6 +135,8 @@ class TestSecrets:
         ("raw", "expected"),
         [
             ("cwk_" + "aB3-_x7" * 8, "cwk_***"),
+            ("Bearer cas_" + "aB3-_x7" * 7, "Bearer cas_***"),
+            ("cak_" + "aB3-_x7" * 7, "cak_***"),
             ("POST /webhooks?key=s3cret&From=1", "POST /webhooks?key=***&From=1"),
             ("next=%2Fw%3Fkey%3Ds3cret%26From%3D1", "next=%2Fw%3Fkey%3D***%26From%3D1"),
             ("?api_key=s3cret&accessToken=s3cret", "?api_key=***&accessToken=***"),

@@ -4,6 +4,7 @@ import click
 from marshmallow import ValidationError as Invalid
 
 from calyapp import phone
+from calyapp.access.principal import Role
 from calyapp.exotel import simulator
 from calyapp.setting_kinds import DATABASE_URL, Secret
 from calyapp.web.schemas import account
@@ -41,6 +42,16 @@ class EmailAddress(click.ParamType[str]):
         except Invalid:
             self.fail(f"{value!r} is not an e-mail address.", param, ctx)
         return address
+
+
+class RoleWord(click.Choice[Role]):
+    """A role, by its word; click by itself would take the names of the members."""
+
+    def __init__(self) -> None:
+        super().__init__(list(Role))
+
+    def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:
+        return str(choice)
 
 
 class Share(click.ParamType[float]):

@@ -13,12 +13,12 @@ from calyapp.access.principal import Role, check_scope
 from calyapp.access.user_store import User
 from calyapp.cli.command import as_json, explains_errors, services
 from calyapp.cli.output import print_record, print_rows
-from calyapp.cli.parameters import EmailAddress
+from calyapp.cli.parameters import EmailAddress, RoleWord
 from calyapp.errors import ValidationError
 from calyapp.web.sanitizers import CONTROL_CHARACTERS
 
 users = AppGroup("users", help="Who may sign in: users, their roles and their passwords.")
-role = click.option("--role", type=click.Choice(list(Role)), required=True, help="What they may.")
+role = click.option("--role", type=RoleWord(), required=True, help="What they may.")
 client = click.option("--client", "client_id", type=click.UUID, help="The one client that it is for.")
 password_stdin = click.option(
     "--password-stdin", is_flag=True, required=True, help="Read the password from the first line of standard input."
@@ -57,7 +57,7 @@ def suspend(user_id: UUID, as_json: bool) -> None:
 
 @users.command("set-role")
 @click.argument("user_id", type=click.UUID)
-@click.argument("role", type=click.Choice(list(Role)))
+@click.argument("role", type=RoleWord())
 @client
 @as_json
 @explains_errors

@@ -1,7 +1,16 @@
 import click
 import pytest
 
-from calyapp.cli.parameters import ClientName, DatabaseUrl, PhoneNumber, Share, WebAddress
+from calyapp.access.principal import Role
+from calyapp.cli.parameters import (
+    ClientName,
+    DatabaseUrl,
+    EmailAddress,
+    PhoneNumber,
+    RoleWord,
+    Share,
+    WebAddress,
+)
 
 
 def test_a_number_becomes_e164():
@@ -10,6 +19,22 @@ def test_a_number_becomes_e164():
 
 def test_a_name_loses_its_stray_blanks():
     assert ClientName().convert("  Asha   Clinics ", None, None) == "Asha Clinics"
+
+
+def test_an_address_is_taken_in_small_letters():
+    assert EmailAddress().convert(" Asha@Example.COM ", None, None) == "asha@example.com"
+
+
+def test_a_role_is_written_as_its_word():
+    assert RoleWord().convert("auditor", None, None) is Role.AUDITOR
+    with pytest.raises(click.BadParameter, match="'admin', 'auditor', 'client'"):
+        RoleWord().convert("AUDITOR", None, None)
+
+
+@pytest.mark.parametrize("text", ["", "asha", "asha@localhost", "a b@example.com"])
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(click.BadParameter):
+        EmailAddress().convert(text, None, None)
 
 
 @pytest.mark.parametrize(("text", "share"), [("20%", 0.2), ("20", 0.2), ("0%", 0.0), ("100%", 1.0)])

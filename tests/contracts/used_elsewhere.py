@@ -2,7 +2,7 @@
 
 # Read by name by the library that they are written for.
 _.ensure_ascii, _.sort_keys, _.merge_slashes, _.url_rule_class  # Flask
-_.convert  # click: a parameter type's one method
+_.convert, _.normalize_choice  # click: what a parameter type overrides
 _.ValueClass  # prometheus-client: where it takes the storage of its metrics from
 _.Meta, _.unknown, _.CallSid, _.From, _.To, _.CallStatus, _.CallDuration  # marshmallow: options and fields
 _.RecordingUrl, _.RecordingDuration, _.error_messages, _._keep_repeated, _._refuse_the_same

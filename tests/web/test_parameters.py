@@ -144,3 +144,21 @@ class TestBrokenBody:
         assert parameters.read(request(data=body, content_type="application/json", query_string={"a": "1"})) == [
             ("a", "1")
         ]
+
+
+class TestJsonValue:
+    def read(self, body: str | bytes, content_type: str = "application/json"):
+        return parameters.json_value(request(data=body, content_type=content_type))
+
+    @pytest.mark.parametrize("value", [{"a": [1, None]}, [], "x", 1.5, None])
+    def test_is_what_the_body_says(self, value):
+        assert self.read(json.dumps(value)) == value
+
+    @pytest.mark.parametrize("body", ["", "{", b"\xff", "[" * 100_000, "{'a': 1}"])
+    def test_is_none_of_a_broken_body(self, body):
+        with pytest.raises(ValidationError, match="The body is not valid JSON"):
+            self.read(body)
+
+    def test_is_none_of_a_form(self):
+        with pytest.raises(ValidationError, match="Send a JSON object"):
+            self.read("a=1", "application/x-www-form-urlencoded")

@@ -36,6 +36,27 @@ def counts(counter: HitCounter, times: int, *key: str) -> list[int]:
     return [counter.hit(LIMIT, *(key or ("a",))).count for _ in range(times)]
 
 
+class TestPeek:
+    @pytest.mark.parametrize("storage", ["memory", "redis"])
+    def test_sees_the_hits_and_adds_none(self, counter, request, clock, storage):
+        clock.now = time.time()
+        uri = "memory://" if storage == "memory" else request.getfixturevalue("redis_server").url
+        mine = counter(uri)
+        last = [mine.hit(LIMIT, "a") for _ in range(2)][-1]
+
+        peeks = [mine.peek(LIMIT, "a") for _ in range(3)]
+
+        assert [hits.count for hits in peeks] == [2, 2, 2]
+        assert abs(peeks[0].resets_at - last.resets_at) <= 2
+        assert mine.peek(LIMIT, "b").count == 0
+
+    def test_sees_this_workers_own_hits_while_the_storage_is_away(self, counter):
+        mine = counter(NOBODY)
+        mine.hit(LIMIT, "a")
+
+        assert mine.peek(LIMIT, "a").count == 1
+
+
 class TestHit:
     def test_counts_each_key_apart(self, counter):
         mine = counter("memory://")
