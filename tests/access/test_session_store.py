@@ -1,3 +1,5 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -50,6 +52,17 @@ class TestOpen:
 
         assert store.open(credentials, ORIGIN) is None
         assert stored() == before
+
+    def test_waits_for_a_change_of_password_that_is_on_its_way(self, store, credentials, query):
+        query("BEGIN")
+        query("UPDATE users SET password_hash = 'new hash'")
+        with ThreadPoolExecutor() as threads:
+            opening = threads.submit(store.open, credentials, ORIGIN)
+            while not (opening.done() or query("SELECT 1 FROM pg_locks WHERE NOT granted")):
+                time.sleep(0.01)
+            query("COMMIT")
+
+            assert opening.result() is None
 
     def test_is_refused_to_who_is_suspended(self, services, store, credentials, asha):
         services.users.suspend(asha.id)

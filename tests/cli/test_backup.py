@@ -58,7 +58,7 @@ class TestRestore:
 
         assert restored == {
             "file": made["file"].rpartition("/")[2],
-            "revision": "0001",
+            "revision": "0002",
             "clients": 1,
             "calls": 3,
             "deliveries": 12,
@@ -80,7 +80,7 @@ class TestRestore:
         result = caly("restore", made["file"])
 
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr.startswith("Error: The database is not empty (it has alembic_version, audit_logs, ")
+        assert result.stderr.startswith("Error: The database is not empty (it has alembic_version, api_keys, ")
 
     def test_says_what_is_to_be_done_after_an_older_backup(self, caly, query, tmp_path, told, empty_database_url):
         query("UPDATE alembic_version SET version_num = '0000'")

@@ -78,7 +78,9 @@ def cookie(asked) -> set[str]:
 
 
 def test_every_answer_has_exactly_these(answer):
-    of_other_layers = re.compile(r"Content-(Type|Length)|X-Request-ID|Location|Allow|Retry-After|X-RateLimit-.*")
+    of_other_layers = re.compile(
+        r"Content-(Type|Length)|X-Request-ID|Location|Allow|WWW-Authenticate|Retry-After|X-RateLimit-.*"
+    )
 
     assert {name: value for name, value in answer.headers if not of_other_layers.fullmatch(name)} == {
         "Cache-Control": "no-store",
