@@ -36,16 +36,20 @@ _LONGEST_PAUSE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """An engine with its limits; hands out connections and turns the driver's errors into ours."""
+    """An engine with its limits; hands out connections and turns the driver's errors into ours.
+
+    All pools of a process heed its breaker; `tells_breaker` is the one whose time-outs are short enough to judge by.
+    """
 
     engine: Engine
     limits: Limits
-    breaker: Breaker | None = None
+    breaker: Breaker
+    tells_breaker: bool
 
     @property
     def is_away(self) -> bool:
         """Whether the database is given up for now."""
-        return self.breaker is not None and self.breaker.is_open
+        return self.breaker.is_open
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -53,21 +57,17 @@ class Pool:
 
         Raises `DatabaseAway` when none can be had in time, and at once while the breaker is open.
         """
-        if self.breaker is None:
-            with self._connect() as connection:
-                yield connection
-        elif self.breaker.is_open or (attempt := self.breaker.may_try()) is None:
+        if self.breaker.is_open or (attempt := self.breaker.may_try()) is None:
             raise DatabaseAway
-        else:
-            with self._counted(self.breaker, attempt), self._connect() as connection:
-                yield connection
+        with self._counted(attempt), self._connect() as connection:
+            yield connection
 
     def try_again(self, check: Callable[[Connection], object]) -> None:
         """If the breaker is open and its pause over, close it where `check` finds nothing amiss.
 
         So no delivery ever is the one that finds out.
         """
-        if self.breaker and self.breaker.is_open and (attempt := self.breaker.may_try()) is not None:
+        if self.breaker.is_open and (attempt := self.breaker.may_try()) is not None:
             try:
                 with self._connect() as connection:
                     check(connection)
@@ -77,15 +77,16 @@ class Pool:
                 self.breaker.succeeded(attempt)
 
     @contextmanager
-    def _counted(self, breaker: Breaker, attempt: int) -> Iterator[None]:
+    def _counted(self, attempt: int) -> Iterator[None]:
         try:
             yield
         except DatabaseAway as away:
             # A connection that broke says only that the server was started anew since.
-            if not away.connection_lost:
-                breaker.failed(attempt)
+            if self.tells_breaker and not away.connection_lost:
+                self.breaker.failed(attempt)
             raise
-        breaker.succeeded(attempt)
+        if self.tells_breaker:
+            self.breaker.succeeded(attempt)
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
@@ -125,6 +126,9 @@ def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_
 
     `on_change` hears when this process gives the database up for deliveries (True), and when it is back.
     """
+    breaker = Breaker(
+        failures=_FAILURES, pause=_PAUSE_SECONDS, longest_pause=_LONGEST_PAUSE_SECONDS, on_change=on_change
+    )
     for_records = max(1, settings.db_pool_max // 4)
     for_ingest = settings.db_pool_max - for_records
     return Database(
@@ -136,9 +140,8 @@ def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_
             connect_ms=INGEST_STATEMENT_MS,
             statement_ms=min(INGEST_STATEMENT_MS, settings.db_statement_timeout_ms),
             isolation_level="AUTOCOMMIT",
-            breaker=Breaker(
-                failures=_FAILURES, pause=_PAUSE_SECONDS, longest_pause=_LONGEST_PAUSE_SECONDS, on_change=on_change
-            ),
+            breaker=breaker,
+            tells_breaker=True,
         ),
         records=_pool(
             settings,
@@ -148,6 +151,8 @@ def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_
             connect_ms=settings.db_connection_timeout_ms,
             statement_ms=settings.db_statement_timeout_ms,
             isolation_level="READ COMMITTED",
+            breaker=breaker,
+            tells_breaker=False,
         ),
     )
 
@@ -166,7 +171,8 @@ def _pool(
     connect_ms: int,
     statement_ms: int,
     isolation_level: Any,
-    breaker: Breaker | None = None,
+    breaker: Breaker,
+    tells_breaker: bool,
 ) -> Pool:
     limits = Limits(keep, most, settings.db_idle_timeout_ms, settings.db_max_uses, wait_ms)
     engine = sqlalchemy.create_engine(
@@ -178,7 +184,7 @@ def _pool(
     pooling.enforce(engine, limits)
     queries.observe(engine)
     event.listen(engine, "handle_error", _translate)
-    return Pool(engine, limits, breaker)
+    return Pool(engine, limits, breaker, tells_breaker)
 
 
 def _connect_arguments(connect_ms: int, statement_ms: int) -> dict[str, Any]:

@@ -256,6 +256,26 @@ class TestBreaker:
             pytest.fail("a connection was handed out")
         assert changes == [True]
 
+    def test_keeps_reports_from_it_too_for_they_would_hold_the_threads_that_calls_need(self, opened, query):
+        database = opened(db_statement_timeout_ms=20)
+        query("BEGIN")
+        query("LOCK TABLE clients")
+        for _ in range(3):
+            with pytest.raises(DatabaseAway):
+                self.insert(database.ingest)
+        query("ROLLBACK")
+
+        with pytest.raises(DatabaseAway), database.records.connection():
+            pytest.fail("a connection was handed out")
+
+    def test_is_not_opened_by_reports_that_are_slow(self, opened):
+        database = opened(db_statement_timeout_ms=20)
+        for _ in range(4):
+            with database.records.connection() as connection, pytest.raises(DatabaseAway):
+                connection.execute(text("SELECT pg_sleep(60)"))
+
+        assert not database.ingest.is_away
+
     def test_is_closed_by_a_check_and_not_by_a_delivery(self, slow, changes, query):
         for _ in range(3):
             with pytest.raises(DatabaseAway):

@@ -4,11 +4,12 @@ import subprocess
 import sys
 
 import pytest
-from running_server import ROOT
+from running_server import ROOT, eventually
 
 
 def test_stops_at_sigterm_and_leaves_nothing_behind(serve, tmp_path):
     server = serve("--workers", "2")
+    eventually(lambda: len(server.workers()) == 2)
     workers = server.workers()
 
     assert server.stop() == 0
