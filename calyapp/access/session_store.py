@@ -65,10 +65,10 @@ class SessionStore:
         return _principal(row) if row else None
 
     def close(self, principal: Principal, origin: Origin) -> None:
-        """End the session that the principal came with."""
+        """End the session that the principal came with; on the trail once, however often it is asked for at a time."""
         with self._pool.transaction() as connection:
-            connection.execute(_CLOSE, {"id": principal.session_id, "now": clock.now()})
-            _audit(connection, EventType.LOGOUT, "Signed out", principal.id, principal.client_id, origin)
+            if connection.execute(_CLOSE, {"id": principal.session_id, "now": clock.now()}).rowcount:
+                _audit(connection, EventType.LOGOUT, "Signed out", principal.id, principal.client_id, origin)
 
     def _note_use(self, session_id: UUID, now: datetime) -> None:
         with self._pool.transaction() as connection:

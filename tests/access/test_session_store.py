@@ -134,3 +134,4 @@ class TestClose:
         store.close(replace(principal), ORIGIN)
 
         assert query("SELECT revoked_at FROM sessions") == ended
+        assert query("SELECT count(*) FROM audit_logs WHERE event_type = 'LOGOUT'") == [(1,)]
