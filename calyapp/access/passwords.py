@@ -77,9 +77,10 @@ def weakness(password: str) -> str | None:
     Only its length and whether it is in the lists that attackers try first (SecLists' common credentials of at least
     ten characters, 1.4 million of them, in any case): what it is composed of is nobody's business.
     """
-    if not SHORTEST <= len(password) <= LONGEST:
+    normal = _normal(password)  # what is stored, and so what attackers have to guess
+    if len(normal) < SHORTEST or len(password) > LONGEST:
         return f"must be a text of {SHORTEST} to {LONGEST} characters."
-    if is_bad_password(password) or is_bad_password(password.lower()):
+    if is_bad_password(normal) or is_bad_password(normal.lower()):
         return "must not be one of the passwords that attackers try first."
     return None
 
@@ -90,9 +91,9 @@ def check(password: str) -> None:
         raise ValidationError(f"The password {wrong}")
 
 
-def _normal(password: str) -> bytes:
+def _normal(password: str) -> str:
     """Different keyboards write the same Indian syllable as different characters (NIST SP 800-63B, 5.1.1.2)."""
-    return unicodedata.normalize("NFKC", password).encode()
+    return unicodedata.normalize("NFKC", password)
 
 
 def _base64(data: bytes) -> str:

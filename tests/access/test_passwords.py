@@ -94,7 +94,7 @@ class TestWeakness:
     def test_is_none_of_what_is_long_and_uncommon(self, password):
         assert passwords.weakness(password) is None
 
-    @pytest.mark.parametrize("password", ["", "x" * 11, "short", "x" * 129])
+    @pytest.mark.parametrize("password", ["", "x" * 11, "short", "x" * 129, "a\u0301" * 6])
     def test_is_a_length_outside_its_bounds(self, password):
         assert passwords.weakness(password) == "must be a text of 12 to 128 characters."
 
@@ -103,6 +103,9 @@ class TestWeakness:
     )
     def test_is_to_be_common_in_any_case(self, password):
         assert passwords.weakness(password) == "must not be one of the passwords that attackers try first."
+
+    def test_is_to_be_common_in_full_width_letters(self):
+        assert passwords.weakness("ｐａｓｓｗｏｒｄ１２３４") == passwords.weakness("password1234")
 
     def test_is_refused_without_repeating_it(self):
         with pytest.raises(ValidationError) as refused:
