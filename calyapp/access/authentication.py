@@ -50,17 +50,17 @@ class Authentication:
         self._sessions.close(principal, origin)
 
     def change_password(self, principal: Principal, current: str, new: str, origin: Origin) -> bool:
-        """Whether the current password was right; then the new one is set, and all other sessions are ended.
+        """Whether the current password was right, and still is; then the new one is set, all other sessions are ended.
 
         Raises `ValidationError` for a new password that is not taken, `RateLimitError` when too many are at it.
         """
         passwords.check(new)
         credentials = self._users.credentials(principal.name)
-        if not self._passwords.verify(current, credentials.password_hash if credentials else None):
+        verified = credentials.password_hash if credentials else None
+        if not self._passwords.verify(current, verified):
             return False
-        new_hash = self._passwords.hash(new)
-        self._users.set_password(principal.id, new_hash, keep_session=principal.session_id, origin=origin)
-        return True
+        new_hash, kept = self._passwords.hash(new), principal.session_id
+        return self._users.set_password(principal.id, new_hash, verified=verified, keep_session=kept, origin=origin)
 
     def _renew_hash(self, credentials: Credentials, password: str) -> None:
         """The one moment at which the password is known, to store it under today's parameters."""

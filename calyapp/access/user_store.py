@@ -94,15 +94,26 @@ class UserStore:
             _audit(connection, EventType.USER_DELETED, before, "User deleted", before=_shown(before))
 
     def set_password(
-        self, user_id: UUID, password_hash: str, *, keep_session: UUID | None = None, origin: Origin = COMMAND_LINE
-    ) -> None:
-        """Revokes all of their sessions but the one to keep. Raises `NotFoundError`."""
+        self,
+        user_id: UUID,
+        password_hash: str,
+        *,
+        verified: str | None = None,
+        keep_session: UUID | None = None,
+        origin: Origin = COMMAND_LINE,
+    ) -> bool:
+        """Revokes all of their sessions but the one to keep. Raises `NotFoundError`.
+
+        False, and nothing is done, if `verified` is given and is their hash no longer: another change came first.
+        """
         with self._pool.transaction() as connection:
             user = _get(connection, user_id, lock=True)
             given = {"id": user_id, "keep": keep_session, "now": clock.now()}
-            connection.execute(_SET_PASSWORD, given | {"hash": password_hash})
+            if connection.execute(_SET_PASSWORD, given | {"hash": password_hash, "verified": verified}).rowcount == 0:
+                return False
             ended = connection.execute(_REVOKE, given).rowcount
             _audit(connection, EventType.PASSWORD_CHANGE, user, "Password changed", origin, ended)
+            return True
 
     def renew_hash(self, user_id: UUID, outdated: str, renewed: str) -> None:
         """Keep the same password under newer parameters, unless it was changed meanwhile."""
@@ -196,7 +207,9 @@ _SUSPEND = _named("suspend_user", "UPDATE users SET suspended_at = :now WHERE id
 _SET_ROLE = _named("set_role", "UPDATE users SET role = :role, client_id = CAST(:client_id AS uuid) WHERE id = :id")
 _DELETE = _named("delete_user", "DELETE FROM users WHERE id = :id")
 _SET_PASSWORD = _named(
-    "set_password", "UPDATE users SET password_hash = :hash, password_changed_at = :now WHERE id = :id"
+    "set_password",
+    "UPDATE users SET password_hash = :hash, password_changed_at = :now "
+    "WHERE id = :id AND password_hash = COALESCE(CAST(:verified AS text), password_hash)",
 )
 _RENEW_HASH = _named(
     "renew_hash", "UPDATE users SET password_hash = :renewed WHERE id = :id AND password_hash = :outdated"

@@ -1,3 +1,4 @@
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -98,6 +99,20 @@ class TestChangePassword:
         assert not self.change(services, token, current=NEW, new="nine lamps by the ghat")
 
         assert stored() == before
+
+    def test_does_not_undo_a_change_that_comes_while_it_verifies(self, services, ravi, sign_in):
+        token = sign_in().session.token
+        with services.passwords._turn(), services.passwords._turn(), ThreadPoolExecutor() as threads:
+            change = threads.submit(self.change, services, token)
+            while services.passwords._admitted._value > 1:  # it has read the hash, and waits for its turn
+                threading.Event().wait(0.01)
+            services.users.set_password(ravi.id, PasswordHasher(memory_cost=1024, time_cost=2).hash("of an operator"))
+            services.passwords._running.release()
+            changed = change.result()
+            services.passwords._running.acquire()
+
+        assert not changed
+        assert sign_in(password="of an operator").session is not None
 
     def test_refuses_a_common_new_password(self, services, ravi, sign_in):
         token = sign_in().session.token

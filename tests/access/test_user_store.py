@@ -135,6 +135,14 @@ class TestSetPassword:
 
         assert services.sessions.find(token) is None
 
+    def test_does_nothing_where_another_change_came_first(self, store, asha, stored):
+        assert store.set_password(asha.id, "first", verified="hash")
+        before = stored()
+
+        assert not store.set_password(asha.id, "second", verified="hash")
+
+        assert stored() == before
+
 
 class TestRenewHash:
     @pytest.mark.parametrize(("outdated", "kept"), [("hash", "renewed"), ("another", "hash")])
