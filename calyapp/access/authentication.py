@@ -1,5 +1,6 @@
 """Proving who one is: by password for a session, then by its token; programs by their API key."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from calyapp.access import passwords, tokens
@@ -9,6 +10,7 @@ from calyapp.access.principal import Origin, Principal
 from calyapp.access.session_store import OpenedSession, SessionStore
 from calyapp.access.tokens import TokenKind
 from calyapp.access.user_store import Credentials, User, UserStore
+from calyapp.errors import RateLimitError
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,11 @@ class Authentication:
         return self._users.set_password(principal.id, new_hash, verified=verified, keep_session=kept, origin=origin)
 
     def _renew_hash(self, credentials: Credentials, password: str) -> None:
-        """The one moment at which the password is known, to store it under today's parameters."""
+        """The one moment at which the password is known, to store it under today's parameters.
+
+        Where too many are at it, the next one will do: they are signed in already.
+        """
         outdated = credentials.password_hash
         if self._passwords.is_outdated(outdated):
-            self._users.renew_hash(credentials.user.id, outdated, self._passwords.hash(password))
+            with suppress(RateLimitError):
+                self._users.renew_hash(credentials.user.id, outdated, self._passwords.hash(password))

@@ -1,5 +1,6 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from argon2 import PasswordHasher
@@ -76,6 +77,24 @@ class TestSignIn:
         assert None not in sessions
         assert not services.passwords.is_outdated(services.users.credentials(EMAIL).password_hash)
         assert sign_in().session is not None
+
+    def test_leaves_an_outdated_hash_for_the_next_time_when_too_many_are_at_it(self, services, sign_in, monkeypatch):
+        outdated = PasswordHasher(memory_cost=1024, time_cost=2).hash(PASSWORD)
+        services.users.add(EMAIL, outdated, Role.ADMIN)
+        # Others take the last places as soon as this one has verified.
+        is_outdated = services.passwords.is_outdated
+        with ExitStack() as others:
+
+            def crowd(stored):
+                while services.passwords._admitted.acquire(blocking=False):
+                    others.callback(services.passwords._admitted.release)
+                return is_outdated(stored)
+
+            monkeypatch.setattr(services.passwords, "is_outdated", crowd)
+
+            assert sign_in().session is not None
+
+        assert services.users.credentials(EMAIL).password_hash == outdated
 
 
 class TestChangePassword:
