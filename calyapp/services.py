@@ -82,8 +82,8 @@ def build(settings: Settings) -> Services:
     clients = ClientStore(database.records)
     # Over the pool with the short time-outs: deliveries wait for what the directory does not know.
     directory = Directory(ClientStore(database.ingest), DirectoryCopy(settings.spool_dir / "directory"))
-    users, sessions, passwords = UserStore(database.records), SessionStore(database.records), Passwords()
-    api_keys = ApiKeyStore(database.records)
+    users, sessions, passwords = UserStore(database.identity), SessionStore(database.identity), Passwords()
+    api_keys = ApiKeyStore(database.identity)
     throttled_trail = ThrottledTrail(database.ingest)
     intake = Intake(database.ingest, directory)
     replay = Replay(journal, intake, directory, database.ingest, degraded_mode, settings.spool_dir / "replay.lock")

@@ -110,10 +110,14 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The two pools of a process."""
+    """The two pools of a process; `identity` hands out the connections of `ingest`, for transactions.
+
+    Strangers who only claim to be somebody may not hold a thread longer than a delivery does.
+    """
 
     ingest: Pool
     records: Pool
+    identity: Pool
 
     def close(self) -> None:
         """Close every idle connection; those in use are closed when they are given back."""
@@ -131,18 +135,21 @@ def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_
     )
     for_records = max(1, settings.db_pool_max // 4)
     for_ingest = settings.db_pool_max - for_records
+    ingest = _pool(
+        settings,
+        keep=max(1, min(settings.db_pool_min - 1, for_ingest)),
+        most=for_ingest,
+        wait_ms=min(INGEST_WAIT_MS, settings.db_connection_timeout_ms),
+        connect_ms=INGEST_STATEMENT_MS,
+        statement_ms=min(INGEST_STATEMENT_MS, settings.db_statement_timeout_ms),
+        isolation_level="AUTOCOMMIT",
+        breaker=breaker,
+        tells_breaker=True,
+    )
+    in_transactions = ingest.engine.execution_options(isolation_level="READ COMMITTED")
     return Database(
-        ingest=_pool(
-            settings,
-            keep=max(1, min(settings.db_pool_min - 1, for_ingest)),
-            most=for_ingest,
-            wait_ms=min(INGEST_WAIT_MS, settings.db_connection_timeout_ms),
-            connect_ms=INGEST_STATEMENT_MS,
-            statement_ms=min(INGEST_STATEMENT_MS, settings.db_statement_timeout_ms),
-            isolation_level="AUTOCOMMIT",
-            breaker=breaker,
-            tells_breaker=True,
-        ),
+        ingest=ingest,
+        identity=Pool(in_transactions, ingest.limits, breaker, tells_breaker=False),
         records=_pool(
             settings,
             keep=1,

@@ -10,7 +10,7 @@ from calyapp.access import tokens
 from calyapp.access.principal import Origin, Role
 from calyapp.access.tokens import TokenKind
 from calyapp.db import queries
-from calyapp.errors import ValidationError
+from calyapp.errors import DatabaseAway, ValidationError
 
 EMAIL, PASSWORD, NEW = "ravi@example.com", "seven lamps by the ghat", "eight lamps by the ghat"
 ORIGIN = Origin("api", "203.0.113.9")
@@ -44,6 +44,17 @@ class TestIdentify:
     @pytest.mark.parametrize("kind", TokenKind)
     def test_knows_nobody_by_a_token_that_was_not_given_out(self, services, kind):
         assert services.authentication.identify(tokens.mint(kind)) is None
+
+    @pytest.mark.parametrize("kind", TokenKind)
+    def test_asks_nobody_while_the_database_is_given_up_for_deliveries(self, services, kind):
+        breaker = services.database.ingest.breaker
+        while not breaker.is_open:
+            breaker.failed(0)
+
+        with queries.tallied() as tally, pytest.raises(DatabaseAway):
+            services.authentication.identify(tokens.mint(kind))
+
+        assert tally.count == 0
 
 
 class TestSignIn:

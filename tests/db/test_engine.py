@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +110,42 @@ class TestRecords:
             connection.execute(text("SELECT 1 / 0"))
 
         assert query("SELECT name FROM clients") == []
+
+
+class TestIdentity:
+    def test_keeps_nothing_of_a_transaction_that_raised(self, opened, query):
+        pool = opened().identity
+
+        with pytest.raises(DatabaseError), pool.transaction() as connection:  # noqa: PT012 (two, of which one is undone)
+            connection.execute(INSERT, {"name": "Asha Dental"})
+            connection.execute(text("SELECT 1 / 0"))
+
+        assert query("SELECT name FROM clients") == []
+
+    def test_gives_back_a_connection_that_commits_each_statement_at_once(self, opened, query):
+        database = opened(db_pool_max=2)  # one for each pool
+        with database.identity.transaction() as connection:
+            used = connection.scalar(text("SELECT pg_backend_pid()"))
+
+        with database.ingest.connection() as connection:
+            connection.execute(INSERT, {"name": "Asha Dental"})
+            seen = query("SELECT name FROM clients")
+            assert connection.scalar(text("SELECT pg_backend_pid()")) == used
+
+        assert seen == [("Asha Dental",)]
+
+    def test_is_given_up_with_the_deliveries_and_says_nothing_of_its_own(self, opened):
+        database = opened()
+        breaker = database.ingest.breaker
+        with suppress(DatabaseAway), database.identity.connection() as connection:
+            connection.execute(text("SET statement_timeout = 1; SELECT pg_sleep(1)"))
+        counted = breaker._in_a_row
+        for _ in range(3):
+            breaker.failed(breaker._openings)
+
+        with pytest.raises(DatabaseAway), database.identity.connection():
+            pytest.fail("a connection was handed out")
+        assert counted == 0
 
 
 class TestAway:
