@@ -1,5 +1,6 @@
 """The SQL of API keys, for programs. Every change is audited in its own transaction."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from calyapp.audit import trail
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
-from calyapp.errors import ConflictError, NotFoundError
+from calyapp.errors import ConflictError, DatabaseAway, NotFoundError
 
 NOTED_EVERY = timedelta(minutes=1)
 
@@ -87,7 +88,8 @@ class ApiKeyStore:
         return _principal(_key(row))
 
     def _note_use(self, key_id: UUID, now: datetime) -> None:
-        with self._pool.transaction() as connection:
+        # A standby only reads: who may come in still does, though their use goes unnoted.
+        with suppress(DatabaseAway), self._pool.transaction() as connection:
             connection.execute(_NOTE_USE, {"id": key_id, "now": now, "before": now - NOTED_EVERY})
 
 

@@ -4,6 +4,7 @@ A session ends twelve hours after it was opened and half an hour after it was la
 at most, so that reading costs no write: it may end up to that minute early, never late.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from calyapp.audit import trail
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
+from calyapp.errors import DatabaseAway
 
 LONGEST = timedelta(hours=12)
 IDLE = timedelta(minutes=30)
@@ -71,7 +73,8 @@ class SessionStore:
                 _audit(connection, EventType.LOGOUT, "Signed out", principal.id, principal.client_id, origin)
 
     def _note_use(self, session_id: UUID, now: datetime) -> None:
-        with self._pool.transaction() as connection:
+        # A standby only reads: who may come in still does, though their use goes unnoted.
+        with suppress(DatabaseAway), self._pool.transaction() as connection:
             connection.execute(_NOTE_USE, {"id": session_id, "now": now, "before": now - NOTED_EVERY})
 
 

@@ -22,6 +22,18 @@ def ravi(services):
 
 
 @pytest.fixture
+def read_only(services, query):
+    """`read_only()`: from now on the database takes no writes from the application."""
+
+    def make() -> None:
+        ((name,),) = query("SELECT current_database()")
+        query(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        services.database.close()  # connections of before do not hear of it
+
+    return make
+
+
+@pytest.fixture
 def sign_in(services):
     return lambda email=EMAIL, password=PASSWORD: services.authentication.sign_in(email, password, ORIGIN)
 
@@ -44,6 +56,14 @@ class TestIdentify:
     @pytest.mark.parametrize("kind", TokenKind)
     def test_knows_nobody_by_a_token_that_was_not_given_out(self, services, kind):
         assert services.authentication.identify(tokens.mint(kind)) is None
+
+    def test_knows_them_where_their_use_cannot_be_noted(self, services, ravi, sign_in, query, read_only):
+        token, (_, key) = sign_in().session.token, services.api_keys.create("Report", Role.ADMIN)
+        query("UPDATE sessions SET last_used_at = last_used_at - interval '5 minutes'")
+
+        read_only()
+
+        assert None not in [services.authentication.identify(one) for one in (token, key)]
 
     @pytest.mark.parametrize("kind", TokenKind)
     def test_asks_nobody_while_the_database_is_given_up_for_deliveries(self, services, kind):
