@@ -13,7 +13,7 @@ from calyapp.config import WebhookAuth
 from calyapp.errors import AppError, AuthenticationError, AuthorizationError, DatabaseError
 from calyapp.services import Services
 from calyapp.web import parameters
-from calyapp.web.pipeline.proxy import client_address, is_within
+from calyapp.web.pipeline.proxy import client_address, client_neighbourhood, is_within
 from calyapp.web.routing import Access, GuardedRule
 
 _BEARER = "the header must be: Authorization: Bearer, a space, and a session token or an API key."
@@ -48,7 +48,7 @@ def enforce(app: Flask, services: Services) -> None:
     def turn_away() -> None:
         if g.refusal:
             if request.blueprint != "webhooks":  # those have an event of their own
-                kind = ("denied", client_address() or "", str(_principal_id()), g.refusal.code)
+                kind = ("denied", client_neighbourhood(), str(_principal_id()), g.refusal.code)
                 services.throttled_trail.note(kind, _denial(g.refusal))
             raise g.refusal
 

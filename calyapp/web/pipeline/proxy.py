@@ -5,7 +5,7 @@ Works on the WSGI environment, before Flask or anything else can read a header.
 
 import re
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from flask import Flask, request
@@ -62,6 +62,12 @@ def _forget(environ: dict[str, Any]) -> None:
 def client_address() -> str | None:
     """Where the request comes from, in a form that PostgreSQL takes; None for a peer on a unix socket."""
     return _address(request.remote_addr or "")
+
+
+def client_neighbourhood() -> str:
+    """The client's address, but of IPv6 the /64, for that is what one subscriber has: 2⁶⁴ addresses to come from."""
+    address = client_address() or ""
+    return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
 def _address(text: str) -> str | None:

@@ -4,7 +4,6 @@ Deliveries are counted by client and route, who is signed in by themselves, and 
 """
 
 import math
-from ipaddress import ip_network
 
 from flask import Flask, Response, g, request
 from flask_limiter import Limiter
@@ -17,7 +16,7 @@ from calyapp.config import Settings
 from calyapp.errors import RateLimitError
 from calyapp.services import Services
 from calyapp.web.pipeline.hit_counter import REDIS_OPTIONS, HitCounter, Hits
-from calyapp.web.pipeline.proxy import client_address
+from calyapp.web.pipeline.proxy import client_address, client_neighbourhood
 from calyapp.web.routing import GuardedRule, Profile
 
 _FLOOD = 10  # times its limit: more than that is no traffic, but a fault or an attack
@@ -105,12 +104,7 @@ def _whom(rule: GuardedRule) -> tuple[str, ...]:
         return "client", str(g.client_id), rule.endpoint
     if g.principal:
         return "principal", str(g.principal.id)
-    return "address", _neighbourhood(client_address() or "")
-
-
-def _neighbourhood(address: str) -> str:
-    """Of IPv6 the /64, for that is what one subscriber has: 2⁶⁴ addresses to come from."""
-    return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
+    return "address", client_neighbourhood()
 
 
 def _entry(profile: Profile, limit: RateLimitItem) -> Entry:

@@ -146,6 +146,12 @@ class TestSignedIn:
     def test_does_not_take_a_webhook_key(self, read, tenant):
         assert read({"Authorization": f"Bearer {tenant.key}"}).status_code == 401
 
+    def test_is_on_the_trail_once_a_second_from_wherever_in_their_network_they_ask(self, client, query):
+        for n in range(5):
+            client.get("/health/detailed", environ_overrides={"REMOTE_ADDR": f"2001:db8::{n:x}"})
+
+        assert query("SELECT count(*) FROM audit_logs WHERE event_type = 'ACCESS_DENIED'") == [(1,)]
+
     def test_is_refused_on_the_trail_with_who_it_was(self, read, api_key, tenant, query):
         token = api_key("client", tenant.id)["Authorization"]
         read({"Authorization": token})
