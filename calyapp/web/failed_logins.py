@@ -6,6 +6,7 @@ in stays so.
 """
 
 import hashlib
+from typing import Any
 from uuid import UUID
 
 from flask import g, request
@@ -22,7 +23,7 @@ LIMIT = RateLimitItemPerMinute(30, 15)
 
 
 class FailedLogins:
-    """Counts them, and puts them on the trail: one entry a second for each address and account."""
+    """Counts them, and puts them on the trail: one entry a second for each address and account, one for its closing."""
 
     def __init__(self, counter: HitCounter, throttled_trail: ThrottledTrail) -> None:
         self._counter = counter
@@ -36,20 +37,28 @@ class FailedLogins:
 
     def note(self, email: str, origin: Origin, user_id: UUID | None) -> None:
         """Count one."""
-        hits = self._counter.hit(LIMIT, *_key(email))
-        entry = Entry.now(
-            EventType.LOGIN_FAILURE,
-            "Wrong e-mail address or password",
-            status="failure",
-            user_id=user_id,
-            resource="route",
-            resource_id=request.url_rule.rule if request.url_rule else None,
-            ip_address=origin.ip_address,
-            user_agent=origin.user_agent,
-            request_id=g.request_id,
-            metadata={"email": _masked(email), "failuresInWindow": hits.count},
-        )
+        failures = self._counter.hit(LIMIT, *_key(email)).count
+        shown = {"email": _masked(email), "failuresInWindow": failures}
+        entry = _entry(EventType.LOGIN_FAILURE, "Wrong e-mail address or password", origin, user_id, shown)
         self._throttled_trail.note(("login", origin.ip_address or "", email), entry)
+        if failures == LIMIT.amount:  # the last one, of all workers: once a window
+            closed = _entry(EventType.RATE_LIMIT_EXCEEDED, "Too many failed logins", origin, user_id, shown)
+            self._throttled_trail.note(("limit", *_key(email)), closed)
+
+
+def _entry(event: EventType, description: str, origin: Origin, user_id: UUID | None, shown: dict[str, Any]) -> Entry:
+    return Entry.now(
+        event,
+        description,
+        status="failure",
+        user_id=user_id,
+        resource="route",
+        resource_id=request.url_rule.rule if request.url_rule else None,
+        ip_address=origin.ip_address,
+        user_agent=origin.user_agent,
+        request_id=g.request_id,
+        metadata=shown,
+    )
 
 
 def _key(email: str) -> tuple[str, str]:

@@ -67,3 +67,11 @@ class TestFailedLogins:
                 {"email": "a***@example.com", "failuresInWindow": 1, "count": 1},
             )
         ]
+
+    def test_are_on_the_trail_when_they_close_an_account(self, failed, query):
+        for _ in range(31):
+            failed.note(EMAIL, ORIGIN, None)
+
+        assert query("SELECT metadata FROM audit_logs WHERE event_type = 'RATE_LIMIT_EXCEEDED'") == [
+            ({"email": "a***@example.com", "failuresInWindow": 30, "count": 1},)
+        ]
