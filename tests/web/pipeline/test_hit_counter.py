@@ -39,7 +39,7 @@ def counts(counter: HitCounter, times: int, *key: str) -> list[int]:
 class TestPeek:
     @pytest.mark.parametrize("storage", ["memory", "redis"])
     def test_sees_the_hits_and_adds_none(self, counter, request, clock, storage):
-        clock.now = time.time()
+        clock.seconds = time.time()
         uri = "memory://" if storage == "memory" else request.getfixturevalue("redis_server").url
         mine = counter(uri)
         last = [mine.hit(LIMIT, "a") for _ in range(2)][-1]
