@@ -68,6 +68,8 @@ def restore(file: Path, into: Secret[str] | None, as_json: bool) -> None:
     with _target(into) as (pool, url):
         with pool.connection() as connection:
             server = restores.check_target(connection)
+        with pool.transaction() as connection:
+            restores.ensure_roles(connection)
         restores.fill(url, file, server)
         with pool.transaction() as connection:
             restored = restores.settle(connection)

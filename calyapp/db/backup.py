@@ -16,25 +16,29 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from calyapp import clock
-from calyapp.db import client_programs
+from calyapp.db import client_programs, tenancy
 from calyapp.db.client_programs import MaintenanceError
 
 _PARTIAL, _CHECKSUM = ".partial", ".sha256"
 _FILES = "caly-*.dump"
 # A migration for whose locks pg_dump waits is through, or has given up, before that long.
 _OPTIONS = ("--format=custom", "--lock-wait-timeout=60s")
+# Else pg_dump gives up on tables whose policies hold for whoever makes the backup.
+_UNDER_POLICIES = ("--enable-row-security",)
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
     """What there is to back up: the server's major version, the bytes of tables and indexes, and about how many rows.
 
-    The rows are the server's own estimates: to count them would take as long as to dump them.
+    The rows are the server's own estimates: to count them would take as long as to dump them. `has_policies` tells that
+    our policies hold for this role; they hide nothing from it.
     """
 
     version: int
     bytes: int
     rows: dict[str, int]
+    has_policies: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,16 @@ class Backup:
 
 
 def survey(connection: Connection) -> Contents:
-    """Look at the database before it is backed up."""
+    """Look at the database before it is backed up. Raises `MaintenanceError` where it may hide rows from us."""
+    if hiding := tenancy.hiding_tables(connection):
+        raise MaintenanceError(
+            f"Row-level security may hide rows of {', '.join(hiding)} from this role: let one with BYPASSRLS do it."
+        )
     return Contents(
         version=client_programs.server_version(connection),
         bytes=connection.execute(_SIZE).scalar_one(),
         rows={table.name: table.rows for table in connection.execute(_ROWS)},
+        has_policies=tenancy.holds_for_us(connection),
     )
 
 
@@ -64,7 +73,7 @@ def make(database_url: str, folder: Path, contents: Contents, *, keep: int) -> B
             _remove_unfinished(folder)
             _check_space(folder, contents)
             file = folder / f"caly-{clock.now():%Y%m%dT%H%M%S.%fZ}.dump"
-            _dump(database_url, file, contents.version)
+            _dump(database_url, file, contents)
             removed = _remove_old(folder, keep)
             return Backup(file, file.stat().st_size, round(time.monotonic() - began, 1), removed)
     except OSError as error:
@@ -114,14 +123,15 @@ def _check_space(folder: Path, contents: Contents) -> None:
         )
 
 
-def _dump(database_url: str, file: Path, server: int) -> None:
+def _dump(database_url: str, file: Path, contents: Contents) -> None:
+    options = _OPTIONS + _UNDER_POLICIES if contents.has_policies else _OPTIONS
+    server = contents.version
     partial = file.with_name(file.name + _PARTIAL)
     try:
         partial.touch(mode=0o600, exist_ok=False)  # first, for pg_dump would make it readable to others
         # By --file, which it syncs itself, not by its output: there version 18 writes the list of contents twice, and
-        # nobody would notice if the end were lost. Without --enable-row-security: where policies would hide rows
-        # from this user, it must fail.
-        client_programs.run("pg_dump", *_OPTIONS, f"--file={partial}", server=server, database_url=database_url)
+        # nobody would notice if the end were lost.
+        client_programs.run("pg_dump", *options, f"--file={partial}", server=server, database_url=database_url)
         _verify(partial, server)
         _write_checksum(file, checksum(partial))
         partial.rename(file)

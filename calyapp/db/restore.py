@@ -6,8 +6,9 @@ from pathlib import Path
 from sqlalchemy import Connection, TextClause, text
 
 from calyapp import clock
-from calyapp.db import backup, client_programs, migrations, partitions
+from calyapp.db import backup, client_programs, migrations, partitions, tenancy
 from calyapp.db.client_programs import MaintenanceError
+from calyapp.errors import DatabaseError
 
 _COUNTED = ("clients", "calls", "deliveries", "audit_logs")
 
@@ -49,6 +50,14 @@ def check_target(connection: Connection) -> int:
     return client_programs.server_version(connection)
 
 
+def ensure_roles(connection: Connection) -> None:
+    """Make what the backup's grants and policies name. Raises `MaintenanceError` where this role may not."""
+    try:
+        tenancy.ensure_reader(connection)
+    except DatabaseError as error:
+        raise MaintenanceError(_first_line(error)) from error
+
+
 def fill(database_url: str, file: Path, server: int) -> None:
     """Restore into an empty database on a server of this major version.
 
@@ -66,6 +75,11 @@ def settle(connection: Connection) -> Restored:
     partitions.ensure(connection, clock.now())
     rows = {table: connection.execute(_count(table)).scalar_one() for table in _COUNTED}
     return Restored(migrations.current(connection), rows)
+
+
+def _first_line(error: DatabaseError) -> str:
+    """What the server said; of our own statement, which repeats nothing."""
+    return str(error.__cause__).partition("\n")[0]
 
 
 def _count(table: str) -> TextClause:

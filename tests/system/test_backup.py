@@ -101,8 +101,9 @@ class TestRestoration:
 
     @pytest.fixture
     def postgres_to_fill(self, postgres):
-        """A server of its own, empty."""
+        """A server of its own, empty, that has never heard of our roles."""
         postgres.query("DROP SCHEMA public CASCADE")
+        postgres.query("DROP ROLE caly_reader")
         postgres.query("CREATE SCHEMA public")
         return postgres
 
