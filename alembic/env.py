@@ -1,6 +1,7 @@
 """How migrations run: one at a time, and never in the way of the service that goes on beside them."""
 
 import os
+import time
 from typing import Any
 
 import sqlalchemy
@@ -16,6 +17,7 @@ from calyapp.db.tables import metadata
 # One migration at a time over all machines. Waiting for a lock also makes everybody who comes later wait, so a
 # migration that cannot have its lock in five seconds gives up and is tried again at a better moment.
 ADVISORY_LOCK = 0x63616C79_0000
+SECONDS_BETWEEN_ATTEMPTS = 0.2
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "15min"
 
@@ -39,11 +41,23 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+def wait_for_turn(connection: sqlalchemy.Connection) -> None:
+    """Take the lock once it is free.
+
+    Asked for again and again: a statement that waited for it would hold a snapshot, and CREATE INDEX CONCURRENTLY in
+    the migration that has the lock waits for the end of all snapshots.
+    """
+    attempt = sqlalchemy.text("SELECT pg_try_advisory_lock(:key)")
+    while not connection.scalar(attempt, {"key": ADVISORY_LOCK}):
+        connection.commit()
+        time.sleep(SECONDS_BETWEEN_ATTEMPTS)
+
+
 def run() -> None:
     """Migrate the database, one migration at a time."""
     engine = sqlalchemy.create_engine(url(Settings.from_env(os.environ)), poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:
-        connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+        wait_for_turn(connection)
         connection.execute(sqlalchemy.text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.execute(sqlalchemy.text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
         connection.commit()

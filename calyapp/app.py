@@ -7,7 +7,7 @@ from flask.json.provider import DefaultJSONProvider
 
 from calyapp import cli, logs, services
 from calyapp.config import Settings
-from calyapp.web import auth, health, webhooks
+from calyapp.web import audit, auth, calls, health, webhooks
 from calyapp.web.pipeline import (
     access_log,
     body_limit,
@@ -52,6 +52,8 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     app.register_blueprint(webhooks.blueprint(parts))
     app.register_blueprint(auth.blueprint(parts, counter))
+    app.register_blueprint(calls.blueprint(parts))
+    app.register_blueprint(audit.blueprint(parts))
     app.register_blueprint(health.blueprint(parts))
     cli.install(app)
 

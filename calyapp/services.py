@@ -9,9 +9,11 @@ from calyapp.access.key_store import ApiKeyStore
 from calyapp.access.passwords import Passwords
 from calyapp.access.session_store import SessionStore
 from calyapp.access.user_store import UserStore
+from calyapp.audit.store import EventReader
 from calyapp.audit.throttle import INTERVAL_SECONDS, ThrottledTrail
 from calyapp.calls.degraded_mode import DegradedMode
 from calyapp.calls.intake import Intake
+from calyapp.calls.read_store import CallReader
 from calyapp.calls.reception import Reception
 from calyapp.calls.replay import Replay
 from calyapp.clients.directory import REFRESH_SECONDS, Directory
@@ -29,6 +31,7 @@ from calyapp.spool import gauges
 from calyapp.spool.journal import Journal
 
 REPLAY_SECONDS = 0.5
+ACCESS_SECONDS = 60.0  # who reads a client's records is on the trail once in that time
 TRY_AGAIN_SECONDS = 0.1  # how often it looks whether the breaker's pause is over
 PARTITIONS_SECONDS = 600.0  # far more often than they are needed, so that one failure does not matter
 _log = logging.getLogger(__name__)
@@ -54,6 +57,9 @@ class Services:
     intake: Intake
     answers: Answers
     throttled_trail: ThrottledTrail
+    access_trail: ThrottledTrail
+    call_reader: CallReader
+    event_reader: EventReader
     checks: Checks
     chores: tuple[Periodic, ...]
 
@@ -70,6 +76,7 @@ class Services:
         for chore in self.chores:
             chore.stop()
         self.throttled_trail.close()
+        self.access_trail.close()
         self.database.close()
         self.journal.close()
 
@@ -85,6 +92,7 @@ def build(settings: Settings) -> Services:
     users, sessions, passwords = UserStore(database.identity), SessionStore(database.identity), Passwords()
     api_keys = ApiKeyStore(database.identity)
     throttled_trail = ThrottledTrail(database.ingest)
+    access_trail = ThrottledTrail(database.records, interval=ACCESS_SECONDS)
     intake = Intake(database.ingest, directory)
     replay = Replay(journal, intake, directory, database.ingest, degraded_mode, settings.spool_dir / "replay.lock")
     return Services(
@@ -104,10 +112,14 @@ def build(settings: Settings) -> Services:
         intake=intake,
         answers=Answers(settings),
         throttled_trail=throttled_trail,
+        access_trail=access_trail,
+        call_reader=CallReader(database.records),
+        event_reader=EventReader(database.records),
         checks=Checks(all_probes(settings, database, journal)),
         chores=(
             Periodic("refresh directory", REFRESH_SECONDS, directory.refresh),
             Periodic("write counted audit entries", INTERVAL_SECONDS, throttled_trail.flush),
+            Periodic("write counted accesses", ACCESS_SECONDS, access_trail.flush),
             Periodic("try the database again", TRY_AGAIN_SECONDS, intake.try_again),
             Periodic("replay the spool", REPLAY_SECONDS, replay.turn),
             Periodic("measure the spool", gauges.EVERY_SECONDS, lambda: gauges.measure(journal)),

@@ -23,6 +23,7 @@ class EventType(StrEnum):
     DELIVERY_DROPPED = "DELIVERY_DROPPED"
     DATA_CREATED = "DATA_CREATED"
     DATA_UPDATED = "DATA_UPDATED"
+    DATA_ACCESSED = "DATA_ACCESSED"
     WEBHOOK_KEY_ROTATED = "WEBHOOK_KEY_ROTATED"
     LOGIN_SUCCESS = "LOGIN_SUCCESS"
     LOGIN_FAILURE = "LOGIN_FAILURE"
@@ -58,6 +59,7 @@ SEVERITY: dict[EventType, Severity] = {
     EventType.DELIVERY_DROPPED: Severity.CRITICAL,
     EventType.DATA_CREATED: Severity.LOW,
     EventType.DATA_UPDATED: Severity.LOW,
+    EventType.DATA_ACCESSED: Severity.LOW,
     EventType.WEBHOOK_KEY_ROTATED: Severity.HIGH,
     EventType.LOGIN_SUCCESS: Severity.LOW,
     EventType.LOGIN_FAILURE: Severity.MEDIUM,

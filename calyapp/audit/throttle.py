@@ -1,6 +1,6 @@
-"""Entries that a stranger can provoke at will: the first at once, then one a second for each kind, with a count.
+"""Entries that can be provoked at will: the first at once, then one an interval for each kind, with a count.
 
-Counted in each process; what waits for its second is written by `flush`, which a timer calls.
+Counted in each process; what waits for its interval to end is written by `flush`, which a timer calls.
 """
 
 import logging
@@ -33,11 +33,14 @@ class _Window:
 
 
 class ThrottledTrail:
-    """Appends to the trail, at most one entry a second for each kind."""
+    """Appends to the trail, at most one entry an interval (in seconds) for each kind."""
 
-    def __init__(self, pool: Pool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, pool: Pool, clock: Callable[[], float] = time.monotonic, *, interval: float = INTERVAL_SECONDS
+    ) -> None:
         self._pool = pool
         self._clock = clock
+        self._interval = interval
         self._windows: dict[Kind, _Window] = {}
         self._lock = threading.Lock()
 
@@ -57,10 +60,10 @@ class ThrottledTrail:
             self._write(kind, entry, 1)
 
     def flush(self) -> None:
-        """Write what waited out its second, and forget the kinds that have been quiet."""
+        """Write what waited out its interval, and forget the kinds that have been quiet."""
         with self._lock:
             now = self._clock()
-            due = {kind: window for kind, window in self._windows.items() if now - window.opened_at >= INTERVAL_SECONDS}
+            due = {kind: window for kind, window in self._windows.items() if now - window.opened_at >= self._interval}
             for kind, window in due.items():
                 if window.waiting:
                     self._windows[kind] = _Window(now)
@@ -69,7 +72,7 @@ class ThrottledTrail:
         self._write_waiting(due)
 
     def close(self) -> None:
-        """Write all that waits, its second over or not."""
+        """Write all that waits, its interval over or not."""
         with self._lock:
             windows, self._windows = self._windows, {}
         self._write_waiting(windows)

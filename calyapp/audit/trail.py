@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal, Self
 from uuid import UUID
 
@@ -39,6 +40,13 @@ VALUES = ", ".join(f"CAST(:{name} AS {type_})" for name, type_ in COLUMNS.items(
 ONCE = "ON CONFLICT (id, created_at) DO NOTHING"
 
 _APPEND = text(f"{INSERT} SELECT {VALUES} {ONCE}").execution_options(name="append_audit_entry")
+
+
+class Outcome(StrEnum):
+    """How it ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,6 +108,11 @@ calls = Table(
     *(_one_of(f"{name}_source", SOURCES) for name in SOURCED),
     *(CheckConstraint(f"({name} IS NULL) = ({name}_source IS NULL)", name=f"{name}_has_source") for name in SOURCED),
     Index(None, "call_sid"),
+    Index(None, "created_at", "id"),
+    Index(None, "client_id", "created_at", "id"),
+    Index(None, "client_id", "status", "created_at", "id"),
+    Index(None, "phone_from", "created_at", "id"),
+    Index(None, "phone_to", "created_at", "id"),
     # A call's row is rewritten by each of its deliveries: free space in the page keeps these rewrites off the indexes.
     postgresql_with={"fillfactor": "80"},
 )

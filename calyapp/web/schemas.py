@@ -8,6 +8,10 @@ from marshmallow import ValidationError as Invalid
 from werkzeug.datastructures import MultiDict
 
 from calyapp.access import passwords
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Outcome
+from calyapp.calls.state import Direction, Status
+from calyapp.errors import Severity
 from calyapp.web import validators
 from calyapp.web.sanitizers import lower, trim
 
@@ -91,3 +95,34 @@ class PaginationSchema(StrictSchema):
 
     limit = validators.whole_number(1, 1000, load_default=100)
     cursor = validators.string(1, 512, load_default=None)
+
+
+class _RecordsSchema(PaginationSchema):
+    """What all lists of records can be narrowed by. Names are those of columns."""
+
+    client_id = validators.uuid(data_key="clientId")
+    since = validators.moment()
+    until = validators.moment()
+
+
+class CallsSchema(_RecordsSchema):
+    """Which calls."""
+
+    status = validators.enum(Status)
+    direction = validators.enum(Direction)
+    phone_from = validators.phone(data_key="from")
+    phone_to = validators.phone(data_key="to")
+    call_sid = validators.string(1, 128, data_key="callSid")
+    has_recording = validators.yes_or_no(data_key="hasRecording")
+
+
+class EventsSchema(_RecordsSchema):
+    """Which audit entries."""
+
+    user_id = validators.uuid(data_key="userId")
+    event_type = validators.enum(EventType, data_key="eventType")
+    severity = validators.enum(Severity)
+    status = validators.enum(Outcome)
+    resource = validators.string(1, 64)
+    call_id = validators.uuid(data_key="callId")
+    request_id = validators.string(1, 64, data_key="requestId")

@@ -33,11 +33,12 @@ _URL = re.compile(
 )
 _WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(_DATE.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]*")
 _LETTERS_AND_DIGITS = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"}  # with the marks that vowels are in India
 
-_EVERY_COMPLAINT = ("invalid", "invalid_uuid", "special", "too_large", "unknown")
+_EVERY_COMPLAINT = ("invalid", "invalid_awareness", "format", "invalid_uuid", "special", "too_large", "unknown")
 
 
 def demand(test: Callable[[Any], bool], wrong: str) -> Check:
@@ -128,6 +129,18 @@ def date(earliest: dt.date = dt.date.min, latest: dt.date = dt.date.max, **optio
     wrong = f"must be a date from {earliest} to {latest}, written YYYY-MM-DD."
     within = demand(lambda day: earliest <= day <= latest, wrong)
     return fields.Date(validate=within, **_with(options, wrong, demand(_written(_DATE), wrong)))
+
+
+def moment(**options: Any) -> fields.AwareDateTime:
+    """A moment in ISO 8601 with its offset from UTC; comes out aware."""
+    wrong = "must be a moment such as 2026-11-22T09:30:00Z or 2026-11-22T15:00:00%2B05:30."
+    return fields.AwareDateTime(format="iso", **_with(options, wrong, demand(_written(_MOMENT), wrong)))
+
+
+def yes_or_no(**options: Any) -> fields.Boolean:
+    """The word true or false."""
+    wrong = "must be true or false."
+    return fields.Boolean(truthy={"true"}, falsy={"false"}, **_with(options, wrong))
 
 
 def uuid(**options: Any) -> fields.UUID:

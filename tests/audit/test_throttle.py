@@ -53,6 +53,15 @@ class TestNote:
 
         assert written() == [("number 0", 1)]
 
+    def test_keeps_it_waiting_for_as_long_as_it_was_told_to(self, services, clock, written):
+        throttled = ThrottledTrail(services.database.ingest, clock, interval=60)
+        for seconds in (0, 30, 29, 1):
+            clock.seconds += seconds
+            throttled.flush()
+            throttled.note(KIND, entry("again"))
+
+        assert written() == [("again", 1), ("again", 2)]
+
     def test_tells_kinds_apart(self, throttled, clock, written):
         for kind, description in ((KIND, "one"), (OTHER_KIND, "two"), (OTHER_KIND, "two again")):
             throttled.note(kind, entry(description))

@@ -58,7 +58,7 @@ class TestRestore:
 
         assert restored == {
             "file": made["file"].rpartition("/")[2],
-            "revision": "0003",
+            "revision": "0004",
             "clients": 1,
             "calls": 3,
             "deliveries": 12,

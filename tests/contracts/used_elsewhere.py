@@ -46,13 +46,13 @@ _.call_start, _.call_status, _.call_end, _.recording, _.passthru, _.heartbeat
 _.phone_from, _.phone_to, _.direction, _.start_ts, _.end_ts, _.recording_url
 
 # Words of closed vocabularies, by their value.
-_.WARN, _.API
+_.WARN, _.API, _.SUCCESS, _.FAILURE
 
 # Tables that only the migrations' check compares; their statements are text.
-_.client_numbers, _.calls, _.audit_logs, _.api_keys
+_.client_numbers, _.api_keys
 
 # Columns of a row, and fields of a schema, by their names.
-_.current_password, _.new_password
+_.current_password, _.new_password, _.has_recording
 
 # Settings that operators are promised: checked at start, so that an environment file stays good over upgrades.
 _.secret_key, _.encryption_key, _.encryption_key_previous
@@ -60,13 +60,10 @@ _.secret_key, _.encryption_key, _.encryption_key_previous
 # The outside is promised all eight errors; this one is raised by nothing yet.
 _.ExternalServiceError
 
-# Until the records API reads.
-_.reading, _.ALL
-
 # What the routes of the records API and the console will use to check what they are sent, and who may see what.
-_.ProfileSchema, _.PaginationSchema, _.time_zone, _.cursor
+_.ProfileSchema, _.time_zone
 _.sees, _.may_write
-_.alphanumeric, _.no_special_characters, _.enum, _.array, _.uuid, _.strip_control_characters
+_.alphanumeric, _.no_special_characters, _.array, _.strip_control_characters
 
 # Gunicorn: the class by its path in gunicorn.conf.py, its method by override.
 _.Worker, _.handle_error, _._keepalive_after

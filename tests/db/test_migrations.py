@@ -158,8 +158,8 @@ class TestUpgrade:
 
 def _waiting(connection: sqlalchemy.Connection) -> int:
     return connection.exec_driver_sql(
-        "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database, pg_sleep(0.01) "
-        "WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+        "SELECT count(*) FROM pg_stat_activity, pg_sleep(0.01) WHERE datname = current_database() "
+        "AND query ~ '^(COMMIT|SELECT pg_try_advisory_lock)' AND pid <> pg_backend_pid()"
     ).scalar_one()
 
 

@@ -32,6 +32,8 @@ CATALOGUE = {
     "enum": validators.enum(Answer),
     "array": validators.array(validators.whole_number(0, 9), 1, 3),
     "date": validators.date(dt.date(2020, 1, 1), dt.date(2030, 12, 31)),
+    "moment": validators.moment(),
+    "yes or no": validators.yes_or_no(),
     "uuid": validators.uuid(),
     "alphanumeric": validators.alphanumeric(1, 10),
     "no special characters": validators.no_special_characters(1, 20),
@@ -104,6 +106,9 @@ def test_takes_unchanged(kind, value):
         ("date", "2024-02-29", dt.date(2024, 2, 29)),
         ("date", "2020-01-01", dt.date(2020, 1, 1)),
         ("date", "2030-12-31", dt.date(2030, 12, 31)),
+        ("moment", "2024-02-29T09:30:00Z", dt.datetime(2024, 2, 29, 9, 30, tzinfo=dt.UTC)),
+        ("yes or no", "true", True),
+        ("yes or no", "false", False),
         ("uuid", "01890A5D-ac96-774b-bcce-b302099a8057", UUID("01890a5d-ac96-774b-bcce-b302099a8057")),
     ],
 )
@@ -216,6 +221,20 @@ def test_takes_in_its_own_form(kind, value, becomes):
             "29.02.2024",
             "२०२४-०२-२९",
         ],
+        "moment": [
+            *NO_TEXTS,
+            "",
+            "2024-02-29",
+            "2024-02-29T09:30:00",
+            "2024-02-29T09:30Z",
+            "2024-02-29 09:30:00Z",
+            "2024-02-29T09:30:00 05:30",
+            "2023-02-29T09:30:00Z",
+            "2024-02-29T25:30:00Z",
+            "2024-02-29T09:30:00+25:00",
+            "2024-02-29T09:30:00Z\n",
+        ],
+        "yes or no": [*NO_TEXTS, "", "True", "yes", "1", "on", "true\n"],
         "uuid": [
             *NO_TEXTS,
             "",
@@ -328,6 +347,13 @@ class TestArray:
 
     def test_counts_before_it_looks_at_the_items(self):
         assert refusal(CATALOGUE["array"], ["x"] * 1000) == ["must be a list of 1 to 3 items."]
+
+
+class TestMoment:
+    def test_keeps_the_instant_whatever_its_offset(self):
+        moments = {CATALOGUE["moment"].deserialize(f"2024-02-29T{rest}") for rest in ("15:00:00+05:30", "09:30:00.0Z")}
+
+        assert moments == {dt.datetime(2024, 2, 29, 9, 30, tzinfo=dt.UTC)}
 
 
 class TestDate:

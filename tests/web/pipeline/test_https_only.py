@@ -130,7 +130,7 @@ class TestWhoSaysThatItIsSecure:
     @pytest.mark.parametrize("peer", [PROXY, UNIX_SOCKET])
     def test_may_be_a_trusted_proxy(self, ask, peer):
         assert ask("/console", peer=peer, **FORGED).status_code == 200
-        assert ask("/api/calls", peer=peer, **FORGED).status_code == 404
+        assert ask("/api/calls", peer=peer, **FORGED).status_code == 401
 
     def test_may_not_be_a_stranger(self, ask):
         plain, forged = ask("/console"), ask("/console", **FORGED)

@@ -1,0 +1,74 @@
+"""What all views of records share: whose they show, page by page, and that it is on the trail who looked at them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from flask import g, request
+from marshmallow import Schema
+
+from calyapp import validation
+from calyapp.access.principal import Principal, Role
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+from calyapp.db import tenancy
+from calyapp.db.keyset import Page, Place, Row
+from calyapp.db.tenancy import Tenant
+from calyapp.services import Services
+from calyapp.web.paging import Cursors
+from calyapp.web.pipeline.proxy import client_address
+
+Answer = dict[str, Any]
+ReadPage = Callable[[Tenant, Mapping[str, Any], Place | None, int], Page]
+
+
+class Records:
+    """Reads in the name of whoever asks."""
+
+    def __init__(self, services: Services) -> None:
+        self._cursors = Cursors(services.settings.secret_key.reveal())
+        self._access_trail = services.access_trail
+
+    def page(self, schema: Schema, read: ReadPage, show: Callable[[Row], Answer]) -> Answer:
+        """A page of the list that the query string asks for. Raises `ValidationError`."""
+        filters = validation.load(schema, request.args)
+        limit, cursor = filters.pop("limit"), filters.pop("cursor")
+        tenant = _tenant(filters.get("client_id"))
+        listed = {**filters, "list": request.endpoint, "tenant": str(tenant)}
+        page = read(tenant, filters, self._cursors.read(cursor, listed) if cursor else None, limit)
+        self.note_access(tenant)
+        following = self._cursors.issue(page.next, listed) if page.next else None
+        return {"items": [show(row) for row in page.rows], "next": following}
+
+    def note_access(self, read: Tenant | None) -> None:
+        """Put on the trail that an admin or auditor read one client's records; no more than once a minute and route."""
+        principal: Principal = g.principal
+        if principal.role is Role.CLIENT or not isinstance(read, UUID):
+            return
+        kind = ("accessed", str(principal.id), str(request.endpoint), str(read))
+        self._access_trail.note(kind, _entry(principal, read))
+
+
+def own_tenant() -> Tenant:
+    """Whose records they see who ask."""
+    return _tenant(None)
+
+
+def _tenant(asked_for: UUID | None) -> Tenant:
+    """Who sees one client stays with it, whatever is asked for: of another there is nothing to see then."""
+    principal: Principal = g.principal
+    return principal.client_id or asked_for or tenancy.ALL
+
+
+def _entry(principal: Principal, client_id: UUID) -> Entry:
+    return Entry.now(
+        EventType.DATA_ACCESSED,
+        "A client's records were read",
+        client_id=client_id,
+        user_id=principal.user_id,
+        resource="route",
+        resource_id=request.url_rule.rule if request.url_rule else None,
+        ip_address=client_address(),
+        request_id=g.request_id,
+        metadata={"principal": principal.shown},
+    )
