@@ -67,6 +67,7 @@ psql: .venv/run  ## Look into the database of a running `make run`: make psql AR
 requirements: .venv/tools  ## Pin and hash the requirements anew
 	$(COMPILE) --upgrade -o requirements.txt requirements.in
 	$(COMPILE) --upgrade -o requirements-embedded.txt requirements-embedded.in
+	$(COMPILE) --upgrade -o requirements-scan.txt requirements-scan.in
 	$(COMPILE) --upgrade -o requirements-dev.txt requirements-dev.in
 
 clean:  ## Remove the virtual environment and caches; the database under var/ stays
@@ -81,9 +82,9 @@ clean:  ## Remove the virtual environment and caches; the database under var/ st
 	@$(INSTALL) -r requirements.txt -r requirements-embedded.txt
 	@touch $@
 
-.venv/dev: requirements.txt requirements-embedded.txt requirements-dev.txt | .venv/bin/python
+.venv/dev: requirements.txt requirements-embedded.txt requirements-scan.txt requirements-dev.txt | .venv/bin/python
 	@echo "Installing requirements for development …"
-	@$(INSTALL) -r requirements.txt -r requirements-embedded.txt -r requirements-dev.txt
+	@$(INSTALL) -r requirements.txt -r requirements-embedded.txt -r requirements-scan.txt -r requirements-dev.txt
 	@touch .venv/run $@
 
 .venv/tools: | .venv/bin/python
