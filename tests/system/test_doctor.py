@@ -279,10 +279,10 @@ class TestBrokenHost:
         assert_named(found, "file modes", "fail")
 
     def test_with_a_file_that_everybody_may_read_is_named(self, server, spool):
-        (spool / "directory").chmod(0o644)
+        (spool / "journal.lock").chmod(0o644)  # the directory is replaced while the server runs
 
         found = examined(server)
-        (spool / "directory").chmod(0o600)
+        (spool / "journal.lock").chmod(0o600)
 
         assert_named(found, "file modes", "fail")
 
@@ -300,11 +300,12 @@ class TestBrokenHost:
         assert_named(found, "spool", "warn")
 
     def test_with_a_damaged_copy_of_the_directory_is_named(self, server, spool):
-        intact = (spool / "directory").read_bytes()
-        (spool / "directory").write_bytes(intact[:-1])
+        elsewhere = spool / "damaged"  # the service would write it anew
+        elsewhere.mkdir(0o700)
+        (elsewhere / "directory").write_bytes((spool / "directory").read_bytes()[:-1])
+        (elsewhere / "directory").chmod(0o600)
 
-        found = examined(server)
-        (spool / "directory").write_bytes(intact)
+        found = examined(server, SPOOL_DIR=str(elsewhere))
 
         assert_named(found, "directory", "warn")
 
