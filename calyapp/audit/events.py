@@ -24,6 +24,7 @@ class EventType(StrEnum):
     DATA_CREATED = "DATA_CREATED"
     DATA_UPDATED = "DATA_UPDATED"
     DATA_ACCESSED = "DATA_ACCESSED"
+    SETTINGS_CHANGED = "SETTINGS_CHANGED"
     WEBHOOK_KEY_ROTATED = "WEBHOOK_KEY_ROTATED"
     LOGIN_SUCCESS = "LOGIN_SUCCESS"
     LOGIN_FAILURE = "LOGIN_FAILURE"
@@ -60,6 +61,7 @@ SEVERITY: dict[EventType, Severity] = {
     EventType.DATA_CREATED: Severity.LOW,
     EventType.DATA_UPDATED: Severity.LOW,
     EventType.DATA_ACCESSED: Severity.LOW,
+    EventType.SETTINGS_CHANGED: Severity.MEDIUM,
     EventType.WEBHOOK_KEY_ROTATED: Severity.HIGH,
     EventType.LOGIN_SUCCESS: Severity.LOW,
     EventType.LOGIN_FAILURE: Severity.MEDIUM,

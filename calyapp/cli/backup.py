@@ -14,14 +14,14 @@ from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
 from calyapp.cli.command import as_json, explains_errors, services
 from calyapp.cli.output import print_record
-from calyapp.cli.parameters import DatabaseUrl
-from calyapp.config import Secret
+from calyapp.cli.parameters import DATABASE
 from calyapp.db import backup as backups
 from calyapp.db import engine, migrations
 from calyapp.db import restore as restores
 from calyapp.db.client_programs import MaintenanceError
 from calyapp.db.engine import Pool
 from calyapp.errors import AppError
+from calyapp.setting_kinds import Secret
 
 _HOUR_MS = 3_600_000
 
@@ -58,7 +58,7 @@ def _failure_noted(pool: Pool) -> Iterator[None]:
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
-@click.option("--into", type=DatabaseUrl(), help="The database to fill, instead of that of DATABASE_URL.")
+@click.option("--into", type=DATABASE, help="The database to fill; that of DATABASE_URL if not given.")
 @with_appcontext
 @as_json
 @explains_errors

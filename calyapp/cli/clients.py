@@ -8,8 +8,9 @@ from flask.cli import AppGroup
 
 from calyapp.cli.command import as_json, base_url, explains_errors, services
 from calyapp.cli.output import print_record, print_rows
-from calyapp.cli.parameters import ClientName, PhoneNumber
+from calyapp.cli.parameters import ClientName, LikeSetting, PhoneNumber
 from calyapp.clients.store import Client
+from calyapp.setting_kinds import LANGUAGE, LINE, VOICE
 
 clients = AppGroup("clients", help="Who may be called: clients, their numbers and their webhook keys.")
 numbers = AppGroup("numbers", help="The numbers of a client.")
@@ -47,7 +48,7 @@ def show(client_id: UUID, with_key: bool, base_url: str, as_json: bool) -> None:
     if with_key:
         _printwith_key(client, base_url, as_json)
     else:
-        print_record(_summary(client), as_json)
+        print_record(_with_greeting(client), as_json)
 
 
 @clients.command()
@@ -57,6 +58,26 @@ def show(client_id: UUID, with_key: bool, base_url: str, as_json: bool) -> None:
 def disable(client_id: UUID, as_json: bool) -> None:
     """Refuse a client's deliveries from now on; its records stay."""
     print_record(_summary(services().clients.disable(client_id)), as_json)
+
+
+@clients.command("set-greeting")
+@click.argument("client_id", type=click.UUID)
+@click.option("--text", type=LikeSetting("text", LINE), help="What is said.")
+@click.option("--voice", type=LikeSetting("voice", VOICE), help="By which voice, such as woman.")
+@click.option("--language", type=LikeSetting("language", LANGUAGE), help="In which language, such as ta-IN.")
+@click.option("--default", "default", is_flag=True, help="Go back to SAY_TEXT, SAY_VOICE and SAY_LANGUAGE.")
+@as_json
+@explains_errors
+def set_greeting(
+    client_id: UUID, text: str | None, voice: str | None, language: str | None, default: bool, as_json: bool
+) -> None:
+    """Choose what a client's callers hear first; what is not given stays."""
+    given = {name: value for name, value in (("text", text), ("voice", voice), ("language", language)) if value}
+    if bool(given) == default:
+        raise click.UsageError("Give --text, --voice or --language, or --default alone.")
+    store = services().clients
+    client = store.reset_greeting(client_id) if default else store.set_greeting(client_id, **given)
+    print_record(_with_greeting(client), as_json)
 
 
 @clients.command("rotate-key")
@@ -100,6 +121,11 @@ def _summary(client: Client) -> dict[str, Any]:
         "oldestKeyVersion": client.oldest_key_version,
         "disabled": client.disabled_at is not None,
     }
+
+
+def _with_greeting(client: Client) -> dict[str, Any]:
+    greeting = {"sayText": client.say_text, "sayVoice": client.say_voice, "sayLanguage": client.say_language}
+    return _summary(client) | greeting
 
 
 def with_key(client: Client, base_url: str) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """What operators may write behind an option, and what becomes of it."""
 
+from typing import Any
+
 import click
 from marshmallow import ValidationError as Invalid
 
 from calyapp import phone
 from calyapp.access.principal import Role
 from calyapp.exotel import simulator
-from calyapp.setting_kinds import DATABASE_URL, Secret
+from calyapp.setting_kinds import DATABASE_URL, Kind
 from calyapp.web.schemas import account
 
 
@@ -65,17 +67,21 @@ class Share(click.ParamType[float]):
         return int(digits) / 100 if fine else self.fail(f"{value!r} is not between 0% and 100%.", param, ctx)
 
 
-class DatabaseUrl(click.ParamType[Secret[str]]):
-    """A PostgreSQL server, under the rules of the variable of that name."""
+class LikeSetting(click.ParamType[Any]):
+    """A value under the rules of a setting's kind. A text that is refused is not repeated: it may be a secret."""
 
-    name = "url"
+    def __init__(self, name: str, kind: Kind) -> None:
+        self.name = name
+        self._kind = kind
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Secret[str]:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            secret: Secret[str] = DATABASE_URL.read(value)
+            return self._kind.read(value)
         except ValueError:
-            self.fail(f"must be {DATABASE_URL.what}.", param, ctx)
-        return secret
+            self.fail(f"must be {self._kind.what}.", param, ctx)
+
+
+DATABASE = LikeSetting("url", DATABASE_URL)
 
 
 class WebAddress(click.ParamType[str]):

@@ -17,7 +17,7 @@ from calyapp import clock
 from calyapp.calls import store as call_store
 from calyapp.cli.command import as_json, base_url, explains_errors, services
 from calyapp.cli.output import print_record, print_rows
-from calyapp.cli.parameters import DatabaseUrl, PhoneNumber, Share
+from calyapp.cli.parameters import DATABASE, PhoneNumber, Share
 from calyapp.clients.store import Client, ClientStore
 from calyapp.db import engine
 from calyapp.db.engine import Database
@@ -53,7 +53,11 @@ from calyapp.setting_kinds import Secret
     show_default=True,
     help="Seconds to wait for deliveries that the server acknowledged and still holds on its spool.",
 )
-@click.option("--database-url", type=DatabaseUrl(), help="The server's database; that of the settings if not given.")
+@click.option(
+    "--database-url",
+    type=DATABASE,
+    help="The server's database; that of the settings if not given.",
+)
 @as_json
 @explains_errors
 def simulate(

@@ -91,6 +91,22 @@ class ClientStore:
             connection.execute(_DISABLE, {"id": client_id, "now": clock.now()})
             return _updated(connection, before, "Client disabled")
 
+    def set_greeting(
+        self, client_id: UUID, *, text: str | None = None, voice: str | None = None, language: str | None = None
+    ) -> Client:
+        """What callers hear at first: changes what is given, and leaves the rest. Raises `NotFoundError`."""
+        return self._greet(client_id, _SET_GREETING, {"text": text, "voice": voice, "language": language})
+
+    def reset_greeting(self, client_id: UUID) -> Client:
+        """Callers hear the deployment's greeting again. Raises `NotFoundError`."""
+        return self._greet(client_id, _RESET_GREETING, {})
+
+    def _greet(self, client_id: UUID, statement: Any, given: dict[str, str | None]) -> Client:
+        with self._pool.transaction() as connection:
+            before = _get(connection, client_id, lock=True)
+            connection.execute(statement, given | {"id": client_id, "now": clock.now()})
+            return _updated(connection, before, "Greeting changed", EventType.SETTINGS_CHANGED)
+
     def rotate_key(self, client_id: UUID) -> Client:
         """Make the next version valid beside those that are. Raises `NotFoundError`."""
         return self._set_versions(client_id, _ROTATE, "Webhook key rotated")
@@ -152,6 +168,9 @@ def _shown(client: Client) -> dict[str, Any]:
         "numbers": list(client.numbers),
         "keyVersion": client.key_version,
         "oldestKeyVersion": client.oldest_key_version,
+        "sayText": client.say_text,
+        "sayVoice": client.say_voice,
+        "sayLanguage": client.say_language,
         "disabledAt": clock.iso(client.disabled_at) if client.disabled_at else None,
     }
 
@@ -190,6 +209,15 @@ _GIVE = _named(
 )
 _TAKE = _named("remove_number", "DELETE FROM client_numbers WHERE number = :number AND client_id = :client_id")
 _DISABLE = _named("disable_client", "UPDATE clients SET disabled_at = :now, updated_at = :now WHERE id = :id")
+_SET_GREETING = _named(
+    "set_greeting",
+    "UPDATE clients SET say_text = coalesce(:text, say_text), say_voice = coalesce(:voice, say_voice), "
+    "say_language = coalesce(:language, say_language), updated_at = :now WHERE id = :id",
+)
+_RESET_GREETING = _named(
+    "reset_greeting",
+    "UPDATE clients SET say_text = NULL, say_voice = NULL, say_language = NULL, updated_at = :now WHERE id = :id",
+)
 _ROTATE = _named("rotate_key", "UPDATE clients SET key_version = key_version + 1, updated_at = :now WHERE id = :id")
 _RETIRE = _named(
     "retire_keys",

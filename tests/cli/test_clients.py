@@ -1,5 +1,7 @@
 from uuid import UUID
 
+import pytest
+
 from calyapp.clients.keys import Claim
 
 NUMBER, OTHER_NUMBER = "+918047112345", "+918047112346"
@@ -7,7 +9,7 @@ SHAPES = ["08047112345", "+91 80471 12345", "918047112345"]
 
 
 def summary(client, *, numbers=(NUMBER,), newest=1, oldest=1, disabled=False):
-    """What `list`, `show` and the changes say of a client."""
+    """What `list` and the changes say of a client."""
     return {
         "id": client["id"],
         "name": client["name"],
@@ -16,6 +18,11 @@ def summary(client, *, numbers=(NUMBER,), newest=1, oldest=1, disabled=False):
         "oldestKeyVersion": oldest,
         "disabled": disabled,
     }
+
+
+def shown(client, **others):
+    """What `show` says of a client that has no greeting of its own."""
+    return summary(client, **others) | {"sayText": None, "sayVoice": None, "sayLanguage": None}
 
 
 def table(client, *, numbers=NUMBER, newest=1, oldest=1, disabled="no"):
@@ -109,8 +116,10 @@ class TestList:
 
 class TestShow:
     def test_prints_a_client_without_its_key(self, caly, told, asha):
-        assert caly("clients", "show", asha["id"]).stdout == table(asha)
-        assert told("clients", "show", asha["id"]) == summary(asha)
+        assert caly("clients", "show", asha["id"]).stdout == (
+            table(asha) + "sayText           -\nsayVoice          -\nsayLanguage       -\n"
+        )
+        assert told("clients", "show", asha["id"]) == shown(asha)
 
     def test_prints_the_key_to_whoever_asks_for_it(self, told, asha):
         assert told("clients", "show", asha["id"], "--with-key") == asha
@@ -119,7 +128,7 @@ class TestShow:
 class TestDisable:
     def test_prints_the_client_as_it_is_then(self, told, asha):
         assert told("clients", "disable", asha["id"]) == summary(asha, disabled=True)
-        assert told("clients", "show", asha["id"]) == summary(asha, disabled=True)
+        assert told("clients", "show", asha["id"]) == shown(asha, disabled=True)
 
     def test_prints_a_table(self, caly, asha):
         assert caly("clients", "disable", asha["id"]).stdout == table(asha, disabled="yes")
@@ -132,13 +141,49 @@ class TestDisable:
         assert (result.exit_code, result.stderr) == (1, "Error: 'Asha Clinics' is disabled already\n")
 
 
+class TestSetGreeting:
+    def test_changes_what_is_given_and_leaves_the_rest(self, told, asha):
+        told("clients", "set-greeting", asha["id"], "--text", "வணக்கம்", "--language", "ta-IN")
+
+        changed = told("clients", "set-greeting", asha["id"], "--voice", "man")
+
+        assert changed == summary(asha) | {"sayText": "வணக்கம்", "sayVoice": "man", "sayLanguage": "ta-IN"}
+
+    def test_goes_back_to_the_deployments_greeting(self, told, asha):
+        told("clients", "set-greeting", asha["id"], "--text", "Vanakkam")
+
+        assert told("clients", "set-greeting", asha["id"], "--default")["sayText"] is None
+
+    @pytest.mark.parametrize("options", [[], ["--default", "--voice", "man"]])
+    def test_asks_for_one_or_the_other(self, caly, asha, options):
+        result = caly("clients", "set-greeting", asha["id"], *options)
+
+        assert result.exit_code == 2
+        assert "Give --text, --voice or --language, or --default alone." in result.stderr
+
+    @pytest.mark.parametrize(
+        ("option", "value", "sentence"),
+        [
+            ("--text", "two\nlines", "one line"),
+            ("--voice", "wo man", "the name of a voice"),
+            ("--language", "Hindi", "hi-IN"),
+        ],
+    )
+    def test_refuses_what_the_settings_would_refuse(self, caly, told, asha, option, value, sentence):
+        result = caly("clients", "set-greeting", asha["id"], option, value)
+
+        assert result.exit_code == 2
+        assert sentence in result.stderr
+        assert told("clients", "show", asha["id"])["sayText"] is None
+
+
 class TestRotateKey:
     def test_prints_the_new_key(self, told, keys, asha):
         rotated = told("clients", "rotate-key", asha["id"])
 
         assert list(rotated) == list(asha)
         assert keys.verify(rotated["webhookKey"]) == Claim(UUID(asha["id"]), 2)
-        assert told("clients", "show", asha["id"]) == summary(asha, newest=2)
+        assert told("clients", "show", asha["id"]) == shown(asha, newest=2)
 
     def test_ends_the_older_keys_with_retire_and_prints_the_one_that_stays(self, told, asha):
         rotated = told("clients", "rotate-key", asha["id"])
@@ -146,7 +191,7 @@ class TestRotateKey:
         retired = told("clients", "rotate-key", asha["id"], "--retire")
 
         assert retired == rotated
-        assert told("clients", "show", asha["id"]) == summary(asha, newest=2, oldest=2)
+        assert told("clients", "show", asha["id"]) == shown(asha, newest=2, oldest=2)
 
     def test_prints_a_table(self, caly, keys, asha):
         result = caly("clients", "rotate-key", asha["id"])

@@ -16,6 +16,7 @@ COMMANDS = {
     "clients list": "List all clients.",
     "clients show": "Show one client.",
     "clients disable": "Refuse a client's deliveries from now on",
+    "clients set-greeting": "Choose what a client's callers hear first",
     "clients rotate-key": "Make a new webhook key beside the old one",
     "clients numbers": "The numbers of a client.",
     "clients numbers add": "Give a client a number.",
@@ -54,7 +55,15 @@ COMMANDS = {
 class TestEveryCommand:
     @pytest.mark.parametrize(
         "command",
-        ["show {}", "disable {}", "rotate-key {}", "rotate-key --retire {}", "numbers add {} 1", "numbers remove {} 1"],
+        [
+            "show {}",
+            "disable {}",
+            "set-greeting {} --default",
+            "rotate-key {}",
+            "rotate-key --retire {}",
+            "numbers add {} 1",
+            "numbers remove {} 1",
+        ],
     )
     def test_ends_with_1_and_a_sentence_for_an_unknown_client(self, caly, command):
         result = caly("clients", *command.replace(" 1", f" {NUMBER}").format(uuid4()).split())

@@ -3,8 +3,8 @@ import pytest
 
 from calyapp.access.principal import Role
 from calyapp.cli.parameters import (
+    DATABASE,
     ClientName,
-    DatabaseUrl,
     EmailAddress,
     PhoneNumber,
     RoleWord,
@@ -50,7 +50,7 @@ def test_what_is_no_share_is_refused(text):
 
 def test_a_database_that_is_none_is_refused_without_repeating_it():
     with pytest.raises(click.BadParameter) as refusal:
-        DatabaseUrl().convert("mysql://u:canary@h/d", None, None)
+        DATABASE.convert("mysql://u:canary@h/d", None, None)
 
     assert "canary" not in refusal.value.message
 

@@ -46,8 +46,8 @@ class TestSimulate:
             "calls": "1",
             "deliveries": "4",
             "differences": "0",
-            "p50ms": "None",
-            "p99ms": "None",
+            "p50ms": "-",
+            "p99ms": "-",
             "answers": "no answer × 12",
             "seed": "7",
         }

@@ -36,6 +36,9 @@ def shown(name, *numbers, newest=1, oldest=1, disabled_at=None):
         "numbers": list(numbers),
         "keyVersion": newest,
         "oldestKeyVersion": oldest,
+        "sayText": None,
+        "sayVoice": None,
+        "sayLanguage": None,
         "disabledAt": disabled_at,
     }
 
@@ -201,6 +204,20 @@ class TestDisable:
             store.disable(client.id)
 
         assert stored() == before
+
+
+class TestGreeting:
+    def test_is_audited_with_what_it_was_and_is(self, store, audited):
+        client = store.add("A", [])
+
+        store.set_greeting(client.id, text="Vanakkam")
+        store.reset_greeting(client.id)
+
+        greeted = shown("A") | {"sayText": "Vanakkam"}
+        assert audited()[1:] == [
+            ("SETTINGS_CHANGED", "Greeting changed", {"before": shown("A"), "after": greeted}),
+            ("SETTINGS_CHANGED", "Greeting changed", {"before": greeted, "after": shown("A")}),
+        ]
 
 
 class TestKeyVersions:
