@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -106,14 +106,11 @@ def rehearsal(module_serve, module_postgres, tenant) -> Rehearsal:
     return Rehearsal(server, tenant(server), module_postgres.query)
 
 
-# ---- Gone, and back ----
-
-
-def test_postgresql_down(rehearsal, module_postgres):
+def assert_spooled_and_recovered(rehearsal: Rehearsal, trouble: AbstractContextManager[object]) -> None:
+    """In this trouble every delivery is acknowledged on the spool; after it every one is on record."""
     before = rehearsal.spooled()
-    entered = rehearsal.told("DEGRADED_MODE_ENTERED")
 
-    with stopped(module_postgres):
+    with trouble:
         answers = rehearsal.deliver()
         eventually(lambda: rehearsal.server.readiness() == DEGRADED)
         spooled = rehearsal.spooled() - before
@@ -121,6 +118,16 @@ def test_postgresql_down(rehearsal, module_postgres):
     assert statuses(answers) == {200}
     assert spooled == len(answers)
     rehearsal.check_recovery()
+
+
+# ---- Gone, and back ----
+
+
+def test_postgresql_down(rehearsal, module_postgres):
+    entered = rehearsal.told("DEGRADED_MODE_ENTERED")
+
+    assert_spooled_and_recovered(rehearsal, stopped(module_postgres))
+
     assert rehearsal.told("DEGRADED_MODE_ENTERED") > entered
 
 
@@ -166,29 +173,11 @@ def test_postgresql_frozen(rehearsal, module_postgres):
 
 
 def test_postgresql_read_only(rehearsal, module_postgres):
-    before = rehearsal.spooled()
-
-    with read_only(module_postgres):
-        answers = rehearsal.deliver()
-        eventually(lambda: rehearsal.server.readiness() == DEGRADED)
-        spooled = rehearsal.spooled() - before
-
-    assert statuses(answers) == {200}
-    assert spooled == len(answers)
-    rehearsal.check_recovery()
+    assert_spooled_and_recovered(rehearsal, read_only(module_postgres))
 
 
 def test_postgresql_out_of_connections(rehearsal, module_postgres):
-    before = rehearsal.spooled()
-
-    with no_connection_left(module_postgres):
-        answers = rehearsal.deliver()
-        eventually(lambda: rehearsal.server.readiness() == DEGRADED)
-        spooled = rehearsal.spooled() - before
-
-    assert statuses(answers) == {200}
-    assert spooled == len(answers)
-    rehearsal.check_recovery()
+    assert_spooled_and_recovered(rehearsal, no_connection_left(module_postgres))
 
 
 # ---- There, and slow ----
@@ -209,16 +198,7 @@ def test_statements_over_their_budget(rehearsal, module_postgres):
 
 
 def test_tables_locked_by_somebody_else(rehearsal, module_postgres):
-    before = rehearsal.spooled()
-
-    with locked(module_postgres):
-        answers = rehearsal.deliver()
-        eventually(lambda: rehearsal.server.readiness() == DEGRADED)
-        spooled = rehearsal.spooled() - before
-
-    assert statuses(answers) == {200}
-    assert spooled == len(answers)
-    rehearsal.check_recovery()
+    assert_spooled_and_recovered(rehearsal, locked(module_postgres))
 
 
 def test_pool_exhausted(rehearsal, module_postgres):
