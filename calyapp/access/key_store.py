@@ -12,6 +12,7 @@ from calyapp import clock
 from calyapp.access import tokens
 from calyapp.access.principal import COMMAND_LINE, Principal, PrincipalKind, Role, check_scope
 from calyapp.access.tokens import TokenKind
+from calyapp.access.user_store import OF_NO_DISABLED_CLIENT
 from calyapp.audit import trail
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
@@ -77,7 +78,7 @@ class ApiKeyStore:
             return key
 
     def find(self, token: str) -> Principal | None:
-        """Whose key it is, if it is neither revoked nor expired."""
+        """Whose key it is, if it is neither revoked nor expired and the client not disabled."""
         now = clock.now()
         with self._pool.connection() as connection:
             row = connection.execute(_FIND, {"key_hash": tokens.digest(token), "now": now}).one_or_none()
@@ -144,7 +145,8 @@ _ONE = _named("read_api_key", f"{_SELECT} WHERE id = :id")
 _LOCKED = _named("lock_api_key", f"{_SELECT} WHERE id = :id FOR UPDATE")
 _FIND = _named(
     "find_api_key",
-    f"{_SELECT} WHERE key_hash = :key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)",  # nosec B608 # constant
+    f"{_SELECT} WHERE key_hash = :key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now) "  # nosec B608 # constants
+    f"AND {OF_NO_DISABLED_CLIENT}",
 )
 _ADD = _named(
     "add_api_key",

@@ -16,7 +16,7 @@ from calyapp import clock
 from calyapp.access import tokens
 from calyapp.access.principal import Origin, Principal, PrincipalKind, Role
 from calyapp.access.tokens import TokenKind
-from calyapp.access.user_store import Credentials
+from calyapp.access.user_store import OF_NO_DISABLED_CLIENT, Credentials
 from calyapp.audit import trail
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
@@ -43,7 +43,10 @@ class SessionStore:
         self._pool = pool
 
     def open(self, credentials: Credentials, origin: Origin) -> OpenedSession | None:
-        """For a user whose password was verified against these; None if they were changed or suspended meanwhile."""
+        """For a user whose password was verified against these.
+
+        None if they were changed meanwhile, the user is suspended or their client disabled.
+        """
         now, token = clock.now(), tokens.mint(TokenKind.SESSION)
         user = credentials.user
         given = {"id": uuid4(), "user_id": user.id, "hash": credentials.password_hash, "now": now}
@@ -57,7 +60,7 @@ class SessionStore:
         return OpenedSession(token, now + LONGEST)
 
     def find(self, token: str) -> Principal | None:
-        """Whose session it is, if it is still good and its user not suspended."""
+        """Whose session it is, if it is still good, its user not suspended and the client not disabled."""
         now = clock.now()
         given = {"token_hash": tokens.digest(token), "now": now, "idle": now - IDLE}
         with self._pool.connection() as connection:
@@ -119,16 +122,17 @@ def _named(name: str, sql: str) -> Any:
 # The lock makes it wait for a change of password that is on its way, and then see that it was verified in vain.
 _OPEN = _named(
     "open_session",
-    "INSERT INTO sessions (id, user_id, token_hash, created_at, last_used_at, expires_at, ip_address, user_agent) "
+    "INSERT INTO sessions (id, user_id, token_hash, created_at, last_used_at, expires_at, ip_address, user_agent) "  # noqa: S608  # nosec B608 # constants
     "SELECT :id, id, :token_hash, :now, :now, :expires_at, CAST(:ip_address AS inet), :user_agent "
-    "FROM users WHERE id = :user_id AND password_hash = :hash AND suspended_at IS NULL FOR SHARE",
+    "FROM users WHERE id = :user_id AND password_hash = :hash AND suspended_at IS NULL "
+    f"AND {OF_NO_DISABLED_CLIENT} FOR SHARE",
 )
 _FIND = _named(
     "find_session",
-    "SELECT sessions.id AS session_id, last_used_at, user_id, email, role, client_id "
+    "SELECT sessions.id AS session_id, last_used_at, user_id, email, role, client_id "  # noqa: S608  # nosec B608 # constants
     "FROM sessions JOIN users ON users.id = user_id "
     "WHERE token_hash = :token_hash AND revoked_at IS NULL AND expires_at > :now AND last_used_at > :idle "
-    "AND suspended_at IS NULL",
+    f"AND suspended_at IS NULL AND {OF_NO_DISABLED_CLIENT}",
 )
 _CLOSE = _named("close_session", "UPDATE sessions SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL")
 _NOTE_USE = _named(

@@ -192,6 +192,9 @@ def _named(name: str, sql: str) -> Any:
     return text(sql).execution_options(name=name)
 
 
+OF_NO_DISABLED_CLIENT = "NOT EXISTS (SELECT FROM clients WHERE clients.id = client_id AND disabled_at IS NOT NULL)"
+"""Of a user or a key: a client that is disabled takes them with it, for as long as it is."""
+
 _SELECT = "SELECT id, email, role, client_id, created_at, suspended_at, password_hash FROM users"
 
 _ALL = _named("list_users", f"{_SELECT} ORDER BY email")

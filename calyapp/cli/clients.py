@@ -56,7 +56,7 @@ def show(client_id: UUID, with_key: bool, base_url: str, as_json: bool) -> None:
 @as_json
 @explains_errors
 def disable(client_id: UUID, as_json: bool) -> None:
-    """Refuse a client's deliveries from now on; its records stay."""
+    """Refuse a client's deliveries from now on, its users and API keys too; its records stay."""
     print_record(_summary(services().clients.disable(client_id)), as_json)
 
 

@@ -83,7 +83,10 @@ class ClientStore:
             return _updated(connection, before, "Number removed")
 
     def disable(self, client_id: UUID) -> Client:
-        """Its keys and numbers are refused from now on; its records stay. Raises `NotFoundError`, `ConflictError`."""
+        """Its keys, numbers and users are refused from now on; its records stay.
+
+        Raises `NotFoundError`, `ConflictError`.
+        """
         with self._pool.transaction() as connection:
             before = _get(connection, client_id, lock=True)
             if before.disabled_at:

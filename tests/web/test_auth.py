@@ -252,6 +252,25 @@ class TestEnd:
 
         assert (before, status(header)) == (200, 401)
 
+    def test_of_a_client_is_effective_at_once(self, app, user, api_key, tenant, status):
+        theirs = [user("client", tenant.id), user("auditor", tenant.id), api_key("client", tenant.id)]
+        others = [user("auditor"), api_key("admin")]
+        before = [status(header) for header in theirs]
+
+        app.extensions["caly"].clients.disable(tenant.id)
+
+        assert (before, [status(header) for header in theirs]) == ([200] * 3, [401] * 3)
+        assert [status(header) for header in others] == [200, 200]
+
+    def test_of_a_client_lets_nobody_of_it_sign_in(self, app, login, tenant):
+        parts = app.extensions["caly"]
+        parts.users.add(EMAIL, parts.passwords.hash(PASSWORD), Role.CLIENT, tenant.id)
+        before = login().status_code
+
+        parts.clients.disable(tenant.id)
+
+        assert (before, login().status_code) == (200, 401)
+
     def test_of_a_key_is_effective_at_once(self, app, api_key, status):
         header = api_key("admin")
         before = status(header)
