@@ -83,6 +83,8 @@ class UserStore:
         check_scope(role, client_id)
         with self._pool.transaction() as connection:
             before = _get(connection, user_id, lock=True)
+            if (before.role, before.client_id) == (role, client_id):
+                raise ConflictError(f"{before.email} has this role already")
             connection.execute(_SET_ROLE, {"id": user_id, "role": role.value, "client_id": client_id})
             return _updated(connection, before, EventType.PERMISSION_CHANGED, "Role changed")
 
@@ -137,9 +139,16 @@ def _get(connection: Connection, user_id: UUID, *, lock: bool = False) -> User:
 
 
 def _updated(connection: Connection, before: User, event: EventType, description: str) -> User:
-    user = _get(connection, before.id)
-    _audit(connection, event, user, description, before=_shown(before), after=_shown(user))
-    return user
+    """An entry for the client that had the user and for the one that has them now, each with what is theirs to see."""
+    after = _get(connection, before.id)
+    for concerned in {before.client_id: before, after.client_id: after}.values():
+        changes = {
+            name: _shown(user)
+            for name, user in (("before", before), ("after", after))
+            if concerned.client_id in (None, user.client_id)
+        }
+        _audit(connection, event, concerned, description, COMMAND_LINE, None, **changes)
+    return after
 
 
 def _audit(

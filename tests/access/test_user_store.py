@@ -86,15 +86,46 @@ class TestSuspend:
 
 
 class TestSetRole:
-    def test_is_effective_in_open_sessions(self, services, store, asha, signed_in, tenant_id, audited):
+    def test_is_effective_in_open_sessions(self, services, store, asha, signed_in, tenant_id):
         token = signed_in(asha)
 
         store.set_role(asha.id, Role.CLIENT, tenant_id)
 
         principal = services.sessions.find(token)
         assert (principal.role, principal.client_id) == (Role.CLIENT, tenant_id)
+
+    @pytest.fixture
+    def changes(self, query):
+        """`changes()`: what is on the trail of each client, by its id, about changes of role."""
+        return lambda: dict(
+            query("SELECT client_id::text, changes FROM audit_logs WHERE event_type = 'PERMISSION_CHANGED'")
+        )
+
+    def test_is_on_the_trail_of_who_sees_all_as_a_whole(self, store, asha, tenant_id, changes):
+        store.set_role(asha.id, Role.CLIENT, tenant_id)
+
         after = shown(asha, role="client", clientId=str(tenant_id))
-        assert audited(asha)[-1][::2] == ("PERMISSION_CHANGED", {"before": shown(asha), "after": after})
+        assert changes() == {None: {"before": shown(asha), "after": after}, str(tenant_id): {"after": after}}
+
+    def test_is_on_the_trail_of_both_clients_without_a_word_of_the_other(self, services, store, tenant_id, changes):
+        other = services.clients.add("Banyan Dental", []).id
+        dev = store.add("dev@example.com", "hash", Role.CLIENT, tenant_id)
+
+        store.set_role(dev.id, Role.AUDITOR, other)
+
+        before, after = (str(client_id) for client_id in (tenant_id, other))
+        assert changes() == {
+            before: {"before": shown(dev, clientId=before)},
+            after: {"after": shown(dev, role="auditor", clientId=after)},
+        }
+
+    def test_refuses_what_is_no_change(self, store, asha, stored):
+        before = stored()
+
+        with pytest.raises(ConflictError, match="has this role already"):
+            store.set_role(asha.id, Role.ADMIN)
+
+        assert stored() == before
 
 
 class TestDelete:
