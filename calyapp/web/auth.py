@@ -36,7 +36,8 @@ class Auth:
         self._failed_logins.refuse_if_too_many(email)
         sign_in = self._authentication.sign_in(email, sent["password"], origin)
         if sign_in.user is None or sign_in.session is None:
-            self._failed_logins.note(email, origin, sign_in.user.id if sign_in.user else None)
+            whose = (sign_in.user.id, sign_in.user.client_id) if sign_in.user else (None, None)
+            self._failed_logins.note(email, origin, *whose)
             raise AuthenticationError("The e-mail address or the password is wrong.")
         return {
             "token": sign_in.session.token,
@@ -68,7 +69,7 @@ class Auth:
         self._failed_logins.refuse_if_too_many(principal.name)
         current, new, origin = sent["current_password"], sent["new_password"], _origin()
         if not self._authentication.change_password(principal, current, new, origin):
-            self._failed_logins.note(principal.name, origin, principal.id)
+            self._failed_logins.note(principal.name, origin, principal.id, principal.client_id)
             wrong = "is wrong."
             raise ValidationError(f"currentPassword {wrong}", {"currentPassword": [wrong]})
         return {"success": True}

@@ -35,22 +35,30 @@ class FailedLogins:
         if hits.count >= LIMIT.amount:
             raise refusal(LIMIT, hits)
 
-    def note(self, email: str, origin: Origin, user_id: UUID | None) -> None:
-        """Count one."""
+    def note(self, email: str, origin: Origin, user_id: UUID | None, client_id: UUID | None) -> None:
+        """Count one; whose account it is, if anybody's, and of which client, is for the trail alone."""
         failures = self._counter.hit(LIMIT, *_key(email)).count
         shown = {"email": _masked(email), "failuresInWindow": failures}
-        entry = _entry(EventType.LOGIN_FAILURE, "Wrong e-mail address or password", origin, user_id, shown)
+        entry = _entry(EventType.LOGIN_FAILURE, "Wrong e-mail address or password", origin, user_id, client_id, shown)
         self._throttled_trail.note(("login", origin.ip_address or "", email), entry)
         if failures == LIMIT.amount:  # the last one, of all workers: once a window
-            closed = _entry(EventType.RATE_LIMIT_EXCEEDED, "Too many failed logins", origin, user_id, shown)
+            closed = _entry(EventType.RATE_LIMIT_EXCEEDED, "Too many failed logins", origin, user_id, client_id, shown)
             self._throttled_trail.note(("limit", *_key(email)), closed)
 
 
-def _entry(event: EventType, description: str, origin: Origin, user_id: UUID | None, shown: dict[str, Any]) -> Entry:
+def _entry(
+    event: EventType,
+    description: str,
+    origin: Origin,
+    user_id: UUID | None,
+    client_id: UUID | None,
+    shown: dict[str, Any],
+) -> Entry:
     return Entry.now(
         event,
         description,
         status="failure",
+        client_id=client_id,
         user_id=user_id,
         resource="route",
         resource_id=request.url_rule.rule if request.url_rule else None,

@@ -107,6 +107,17 @@ class TestLogin:
         assert metadata["email"] == "r***@example.com"
         assert not [secret for secret in (PASSWORD, NEW) if secret in str(query("SELECT a::text FROM audit_logs a"))]
 
+    def test_failures_are_on_the_trail_of_the_client_that_the_account_belongs_to(self, app, login, tenant, query):
+        parts = app.extensions["caly"]
+        parts.users.add(EMAIL, parts.passwords.hash(PASSWORD), Role.AUDITOR, tenant.id)
+
+        login(password=NEW)
+        login("nobody@example.com")
+
+        assert query(
+            "SELECT client_id::text FROM audit_logs WHERE event_type = 'LOGIN_FAILURE' ORDER BY created_at, id"
+        ) == [(str(tenant.id),), (None,)]
+
     def test_failures_are_audited_once_a_second_for_each_address_and_account(self, login, ravi, trail, app):
         for _ in range(3):
             login(password=NEW)

@@ -42,7 +42,7 @@ class TestFailedLogins:
     def test_are_refused_from_the_thirty_first_on(self, failed):
         for _ in range(30):
             failed.refuse_if_too_many(EMAIL)
-            failed.note(EMAIL, ORIGIN, None)
+            failed.note(EMAIL, ORIGIN, None, None)
 
         with pytest.raises(RateLimitError):
             failed.refuse_if_too_many(EMAIL)
@@ -54,12 +54,12 @@ class TestFailedLogins:
         assert counter.hits == {}
 
     def test_name_nobody_to_the_storage(self, failed, counter):
-        failed.note(EMAIL, ORIGIN, None)
+        failed.note(EMAIL, ORIGIN, None, None)
 
         assert "asha" not in str(counter.hits)
 
     def test_are_on_the_trail_by_a_masked_address(self, failed, query):
-        failed.note(EMAIL, ORIGIN, None)
+        failed.note(EMAIL, ORIGIN, None, None)
 
         assert query("SELECT event_type, severity, resource_id, metadata FROM audit_logs") == [
             (
@@ -70,7 +70,7 @@ class TestFailedLogins:
 
     def test_are_on_the_trail_when_they_close_an_account(self, failed, query):
         for _ in range(31):
-            failed.note(EMAIL, ORIGIN, None)
+            failed.note(EMAIL, ORIGIN, None, None)
 
         assert query("SELECT metadata FROM audit_logs WHERE event_type = 'RATE_LIMIT_EXCEEDED'") == [
             ({"email": "a***@example.com", "failuresInWindow": 30, "count": 1},)
