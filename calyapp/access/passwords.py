@@ -26,6 +26,9 @@ _LANES = 1
 _SALT_BYTES = 16
 _HASH_BYTES = 32
 
+# In libargon2's words, by which alone the bindings tell it from a broken hash: nothing was compared then.
+_NO_MEMORY = "Memory allocation error"
+
 # In one process: so many cores and 46 MiB each. Who waits holds a thread that telephone calls may need, so few do.
 _AT_ONCE = 2
 _ADMITTED = 4
@@ -47,13 +50,15 @@ class Passwords:
     def verify(self, password: str, stored: str | None) -> bool:
         """Whether it is the password of the hash. None, for an unknown user, is as much work, and False.
 
-        Raises `RateLimitError` when too many are at it.
+        Raises `RateLimitError` when too many are at it, `MemoryError` where there is none for it.
         """
         with self._turn():
             metrics.PASSWORD_VERIFICATIONS.inc()
             try:
                 return self._hasher.verify(stored or _NOBODYS, _normal(password)) and stored is not None
-            except (VerificationError, InvalidHashError):
+            except (VerificationError, InvalidHashError) as error:
+                if str(error) == _NO_MEMORY:
+                    raise MemoryError from error
                 return False
 
     def is_outdated(self, stored: str) -> bool:

@@ -1,5 +1,8 @@
+import subprocess
+import sys
 import threading
 import unicodedata
+from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
@@ -9,6 +12,7 @@ from calyapp.access import passwords
 from calyapp.access.passwords import Passwords
 from calyapp.errors import RateLimitError, ValidationError
 
+ROOT = Path(__file__).parents[2]
 GOOD = "seven lamps by the ghat"
 
 
@@ -59,6 +63,19 @@ class TestVerify:
     @pytest.mark.parametrize("broken", ["", "plain text", "$argon2id$v=19$m=47104,t=1,p=1$x"])
     def test_knows_no_password_of_a_broken_hash(self, hasher, broken):
         assert not hasher.verify(GOOD, broken)
+
+    def test_is_no_wrong_password_where_there_is_no_memory_for_it(self, stored):
+        # In a process of its own, which is given less than a hash takes.
+        tried = (
+            "import resource; from calyapp.access.passwords import Passwords\n"
+            "hasher, used = Passwords(), int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+            "resource.setrlimit(resource.RLIMIT_AS, (used + 16 * 2**20,) * 2)\n"
+            f"hasher.verify({GOOD!r}, {stored!r})"
+        )
+
+        ended = subprocess.run([sys.executable, "-c", tried], cwd=ROOT, capture_output=True, text=True, check=False)
+
+        assert ended.stderr.splitlines()[-1] == "MemoryError"
 
     def test_is_the_same_work_for_nobody(self, hasher, stored):
         parameters = [extract_parameters(hash_) for hash_ in (passwords._NOBODYS, stored)]
