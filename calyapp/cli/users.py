@@ -108,7 +108,11 @@ def require_scope(role: Role, client_id: UUID | None) -> None:
 
 
 def _hash_from_stdin() -> str:
-    password = sys.stdin.readline().rstrip("\r\n")
+    line = sys.stdin.buffer.readline()
+    try:
+        password = line.decode("utf-8-sig").rstrip("\r\n")  # whatever the locale; Windows puts a mark before it
+    except UnicodeDecodeError:
+        raise ValidationError("The password must be written in UTF-8.") from None
     if CONTROL_CHARACTERS.search(password):  # the API would refuse it whenever they sign in
         raise ValidationError("The password must not contain control characters.")
     passwords.check(password)

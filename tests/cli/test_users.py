@@ -37,6 +37,12 @@ class TestAdd:
     def test_adds_somebody_who_can_sign_in(self, ravi, signs_in):
         assert signs_in()
 
+    @pytest.mark.parametrize("stdin", [f"\ufeff{PASSWORD}\r\n", f"{PASSWORD}\nthe rest\n", PASSWORD])
+    def test_takes_the_first_line_without_its_ends(self, caly, signs_in, stdin):
+        caly("users", "add", "--email", EMAIL, "--role", "admin", "--password-stdin", stdin=stdin.encode())
+
+        assert signs_in()
+
     def test_takes_the_client_of_a_role_that_needs_one(self, told, asha):
         options = ("--role", "client", "--client", asha["id"], "--password-stdin")
 
@@ -50,6 +56,8 @@ class TestAdd:
             ("", "must be a text of 12 to 128 characters."),
             ("password1234\n", "must not be one of the passwords that attackers try first."),
             ("with a\ttab in it\n", "must not contain control characters."),
+            ("café à la carte\n".encode("latin-1"), "must be written in UTF-8."),
+            ("seven lamps by the ghat\n".encode("utf-16"), "must be written in UTF-8."),
         ],
     )
     def test_refuses_a_password_and_adds_nobody(self, caly, told, stdin, wrong):
