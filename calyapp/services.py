@@ -33,6 +33,7 @@ from calyapp.spool.journal import Journal
 REPLAY_SECONDS = 0.5
 ACCESS_SECONDS = 60.0  # who reads a client's records is on the trail once in that time
 TRY_AGAIN_SECONDS = 0.1  # how often it looks whether the breaker's pause is over
+FORGET_SECONDS = 600.0
 PARTITIONS_SECONDS = 600.0  # far more often than they are needed, so that one failure does not matter
 _log = logging.getLogger(__name__)
 
@@ -123,6 +124,7 @@ def build(settings: Settings) -> Services:
             Periodic("try the database again", TRY_AGAIN_SECONDS, intake.try_again),
             Periodic("replay the spool", REPLAY_SECONDS, replay.turn),
             Periodic("measure the spool", gauges.EVERY_SECONDS, lambda: gauges.measure(journal)),
+            Periodic("forget expired sessions", FORGET_SECONDS, sessions.forget_expired),
             Periodic("make audit partitions", PARTITIONS_SECONDS, lambda: _make_partitions(database)),
         ),
     )

@@ -12,7 +12,7 @@ from calyapp.db import partitions
 from calyapp.services import build
 
 CHORES = {
-    *("refresh directory", "write counted audit entries", "make audit partitions"),
+    *("refresh directory", "write counted audit entries", "make audit partitions", "forget expired sessions"),
     *("try the database again", "replay the spool", "measure the spool"),
 }
 PATIENCE = 10.0

@@ -53,7 +53,6 @@ class SessionStore:
         given |= {"token_hash": tokens.digest(token), "expires_at": now + LONGEST}
         given |= {"ip_address": origin.ip_address, "user_agent": origin.user_agent}
         with self._pool.transaction() as connection:
-            connection.execute(_FORGET_EXPIRED, given)
             if connection.execute(_OPEN, given).rowcount == 0:
                 return None
             _audit(connection, EventType.LOGIN_SUCCESS, "Signed in", user.id, user.client_id, origin)
@@ -74,6 +73,11 @@ class SessionStore:
         with self._pool.transaction() as connection:
             if connection.execute(_CLOSE, {"id": principal.session_id, "now": clock.now()}).rowcount:
                 _audit(connection, EventType.LOGOUT, "Signed out", principal.id, principal.client_id, origin)
+
+    def forget_expired(self) -> None:
+        """Whoever's they were; those that were revoked stay until they would have ended."""
+        with self._pool.transaction() as connection:
+            connection.execute(_FORGET_EXPIRED, {"now": clock.now()})
 
     def _note_use(self, session_id: UUID, now: datetime) -> None:
         # A standby only reads: who may come in still does, though their use goes unnoted.
@@ -138,6 +142,4 @@ _CLOSE = _named("close_session", "UPDATE sessions SET revoked_at = :now WHERE id
 _NOTE_USE = _named(
     "note_session_use", "UPDATE sessions SET last_used_at = :now WHERE id = :id AND last_used_at <= :before"
 )
-_FORGET_EXPIRED = _named(
-    "forget_expired_sessions", "DELETE FROM sessions WHERE user_id = :user_id AND expires_at < :now"
-)
+_FORGET_EXPIRED = _named("forget_expired_sessions", "DELETE FROM sessions WHERE expires_at < :now")

@@ -69,14 +69,6 @@ class TestOpen:
 
         assert store.open(credentials, ORIGIN) is None
 
-    def test_forgets_the_users_expired_sessions(self, store, credentials, age, query):
-        store.open(credentials, ORIGIN)
-        age("expires_at", LONGEST)
-
-        store.open(credentials, ORIGIN)
-
-        assert query("SELECT count(*) FROM sessions") == [(1,)]
-
 
 class TestFind:
     def test_knows_whose_it_is(self, store, credentials, asha):
@@ -135,3 +127,15 @@ class TestClose:
 
         assert query("SELECT revoked_at FROM sessions") == ended
         assert query("SELECT count(*) FROM audit_logs WHERE event_type = 'LOGOUT'") == [(1,)]
+
+
+class TestForgetExpired:
+    def test_leaves_those_that_are_still_good(self, store, credentials, age, query):
+        store.open(credentials, ORIGIN)
+        age("expires_at", LONGEST)
+        token = store.open(credentials, ORIGIN).token
+
+        store.forget_expired()
+
+        assert query("SELECT count(*) FROM sessions") == [(1,)]
+        assert store.find(token)
