@@ -37,6 +37,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["caly"] = parts
     app.json = _Json(app)
     app.url_map.merge_slashes = False  # a slash too many is no reason to redirect
+    # To other origins nothing is open: what their pages ask beforehand is a wrong method, before anything is counted.
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 
     # The pipeline, in the order in which a request meets it.
     proxy.install(app, settings.trusted_proxies)

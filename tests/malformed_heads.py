@@ -154,7 +154,7 @@ REQUEST_LINE = {
     "method CONNECT": one(get(b"192.0.2.1:443", method=b"CONNECT"), 400, 404, 405),
     "method CONNECT to a path": one(get(method=b"CONNECT"), 400, 405),
     "method HEAD": one(get(method=b"HEAD"), 200, deliveries=0),
-    "method OPTIONS": one(get(method=b"OPTIONS"), 200, deliveries=0),
+    "method OPTIONS": one(get(method=b"OPTIONS"), 405),
     "OPTIONS *": one(get(b"*", method=b"OPTIONS"), 200, 204, 400, 404, 405),
 }
 

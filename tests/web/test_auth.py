@@ -154,6 +154,25 @@ class TestLimits:
         assert statuses == [401] * 20 + [429]
         assert login(address="198.51.100.7").status_code == 200
 
+    @pytest.mark.parametrize(
+        ("method", "content_type", "status"),
+        [("OPTIONS", None, 405), ("HEAD", None, 405), ("GET", None, 405)]
+        + [("POST", content_type, 400) for content_type in (None, "text/plain", "application/x-www-form-urlencoded")],
+    )
+    def test_of_an_address_are_not_used_up_by_what_a_foreign_page_can_send(
+        self, client, login, ravi, method, content_type, status
+    ):
+        headers = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+        sent = {"data": b"{}", "content_type": content_type} if method == "POST" else {}
+        peer = {"REMOTE_ADDR": "203.0.113.9"}
+
+        foreign = [
+            client.open("/api/auth/login", method=method, headers=headers, environ_base=peer, **sent) for _ in range(21)
+        ]
+
+        assert {answer.status_code for answer in foreign} == {status}
+        assert login(address="203.0.113.9").status_code == 200
+
     def test_of_an_account_do_not_sign_anybody_out(self, login, ravi, bearer, status):
         header = bearer()
         for n in range(31):

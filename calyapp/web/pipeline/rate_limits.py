@@ -64,7 +64,7 @@ class _RateLimits:
         """Raises `RateLimitError` for one too many, unless it is a client's delivery: that can wait, on the spool."""
         g.hits, g.is_over_limit = None, False
         rule = request.url_rule
-        if not isinstance(rule, GuardedRule) or rule.limit is None:
+        if not isinstance(rule, GuardedRule) or rule.limit is None or _is_no_attempt():
             return
         limit, key = self._limits[rule.limit], (rule.limit, *_whom(rule))
         g.limit, g.hits = limit, self._counter.hit(limit, *key)
@@ -83,6 +83,11 @@ class _RateLimits:
             response.headers["X-RateLimit-Remaining"] = str(max(0, g.limit.amount - hits.count))
             response.headers["X-RateLimit-Reset"] = str(math.ceil(hits.resets_at))
         return response
+
+
+def _is_no_attempt() -> bool:
+    """The API takes JSON only, which no foreign page can send. What one can uses nobody's attempts up."""
+    return request.endpoint == "auth.login" and not request.is_json
 
 
 def _can_wait(rule: GuardedRule) -> bool:
