@@ -66,8 +66,8 @@ class TestPipeline:
             "flask_talisman",  # security_headers
             "access_log",
             "https_only",
-            "guard",
             "flask_limiter",
+            "guard",
             "rate_limits",
             "guard",
             "body_limit",

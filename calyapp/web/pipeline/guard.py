@@ -13,21 +13,24 @@ from calyapp.config import WebhookAuth
 from calyapp.errors import AppError, AuthenticationError, AuthorizationError, DatabaseError
 from calyapp.services import Services
 from calyapp.web import parameters
+from calyapp.web.pipeline.hit_counter import HitCounter
 from calyapp.web.pipeline.proxy import client_address, client_neighbourhood, is_within
+from calyapp.web.pipeline.unknown_tokens import UnknownTokens
 from calyapp.web.routing import Access, GuardedRule
 
 _BEARER = "the header must be: Authorization: Bearer, a space, and a session token or an API key."
 _ADVICE = "register with Exotel the webhook URL that `flask caly clients show ID --with-key` prints."
 
 
-def install(app: Flask, services: Services) -> None:
+def install(app: Flask, services: Services, counter: HitCounter) -> None:
     """Look who it is. Before the views are added: their rules take their access from here on."""
     app.url_rule_class = GuardedRule
+    unknown_tokens = UnknownTokens(counter)
     guards = {
         Access.PUBLIC: lambda: None,
         Access.WEBHOOK_KEY: lambda: _identify_client(services),
-        Access.TRUSTED_NETWORK: lambda: _require_trusted_network(services),
-        Access.SIGNED_IN: lambda: _require_role(services),
+        Access.TRUSTED_NETWORK: lambda: _require_trusted_network(services, unknown_tokens),
+        Access.SIGNED_IN: lambda: _require_role(services, unknown_tokens),
     }
 
     def identify() -> None:
@@ -101,18 +104,18 @@ def _is_valid(services: Services, claim: Claim) -> bool:
         return True
 
 
-def _require_trusted_network(services: Services) -> None:
+def _require_trusted_network(services: Services, unknown_tokens: UnknownTokens) -> None:
     if is_within(request.remote_addr or "", services.settings.health_trusted):
         return
     if "Authorization" not in request.headers:
         raise AuthenticationError("From this address the details of the service's health need an admin's key.")
-    _admit(_identified(services), frozenset({Role.ADMIN}))
+    _admit(_identified(services, unknown_tokens), frozenset({Role.ADMIN}))
 
 
-def _require_role(services: Services) -> None:
+def _require_role(services: Services, unknown_tokens: UnknownTokens) -> None:
     rule = request.url_rule
     if isinstance(rule, GuardedRule):
-        _admit(_identified(services), rule.roles)
+        _admit(_identified(services, unknown_tokens), rule.roles)
 
 
 def _admit(principal: Principal, roles: frozenset[Role]) -> None:
@@ -121,8 +124,11 @@ def _admit(principal: Principal, roles: frozenset[Role]) -> None:
         raise AuthorizationError(f"The role {principal.role} may not do this.")
 
 
-def _identified(services: Services) -> Principal:
-    principal = services.authentication.identify(_bearer_token())
+def _identified(services: Services, unknown_tokens: UnknownTokens) -> Principal:
+    token = _bearer_token()
+    unknown_tokens.refuse_if_too_many(token)
+    principal = services.authentication.identify(token)
+    unknown_tokens.note(token, is_good=principal is not None)
     if principal is None:
         raise AuthenticationError("The token or key is wrong, has expired or was revoked.")
     return principal

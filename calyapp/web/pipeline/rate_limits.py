@@ -22,16 +22,16 @@ from calyapp.web.routing import GuardedRule, Profile
 _FLOOD = 10  # times its limit: more than that is no traffic, but a fault or an attack
 
 
-def install(app: Flask, services: Services) -> HitCounter:
-    """After the guard has looked who it is, and before it turns anybody away: refusals are limited too.
+def counter(app: Flask, settings: Settings) -> HitCounter:
+    """For the profiles, and for what else is limited: unknown tokens by the guard, failed logins by their view."""
+    return HitCounter(_limiter(app, settings))
 
-    The counter is for what else is limited, and is known only to a view.
-    """
-    counter = HitCounter(_limiter(app, services.settings))
+
+def install(app: Flask, services: Services, counter: HitCounter) -> None:
+    """After the guard has looked who it is, and before it turns anybody away: refusals are limited too."""
     limits = _RateLimits(services, counter)
     app.before_request(limits.count)
     app.after_request(limits.show)
-    return counter
 
 
 def _limiter(app: Flask, settings: Settings) -> Limiter:

@@ -1,0 +1,73 @@
+import pytest
+
+from calyapp.access import tokens
+from calyapp.access.tokens import TokenKind
+from calyapp.web.pipeline.unknown_tokens import LIMIT
+
+PATHS = ("/api/calls", "/health/detailed")
+
+
+@pytest.fixture
+def ask(client):
+    """`ask(token, path, address)`: the answer."""
+
+    def send(token=None, path=PATHS[0], address="203.0.113.9"):
+        headers = {"Authorization": f"Bearer {token or tokens.mint(TokenKind.API_KEY)}"}
+        return client.get(path, headers=headers, environ_base={"REMOTE_ADDR": address})
+
+    return send
+
+
+@pytest.fixture
+def used_up(ask):
+    """Afterwards the address may ask about no other token."""
+    for _ in range(LIMIT.amount):
+        ask()
+
+
+@pytest.fixture
+def queries(caplog):
+    """`queries()`: how many each request so far sent to the database."""
+    caplog.set_level("DEBUG", "calyapp")
+    return lambda: [record.fields["queries"] for record in caplog.records if record.message == "request"]
+
+
+class TestUnknownTokens:
+    @pytest.mark.parametrize("path", PATHS)
+    def test_beyond_so_many_are_not_even_looked_up(self, ask, used_up, queries, path):
+        refused = ask(path=path)
+
+        assert (refused.status_code, refused.json["error"]["code"]) == (429, "RATE_LIMIT_EXCEEDED")
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+        assert refused.headers["X-RateLimit-Remaining"] == "0"
+        assert queries()[-1] == 0
+
+    def test_of_an_address_do_not_shut_out_who_was_in_before(self, ask, api_key):
+        token = api_key("admin")["Authorization"].split()[1]
+        before = ask(token).status_code
+        statuses = {ask().status_code for _ in range(LIMIT.amount + 1)}
+
+        assert (before, statuses, ask(token).status_code) == (200, {401, 429}, 200)
+
+    def test_of_an_address_are_nothing_to_another(self, ask, used_up):
+        assert ask(address="198.51.100.7").status_code == 401
+
+    def test_are_not_what_is_no_token(self, client, ask, api_key):
+        for _ in range(LIMIT.amount + 1):
+            ask("x")
+            client.get(PATHS[0], environ_base={"REMOTE_ADDR": "203.0.113.9"})
+
+        assert ask(api_key("admin")["Authorization"].split()[1]).status_code == 200
+
+    def test_are_those_that_were_good_once_too(self, app, ask, used_up, api_key, queries):
+        token = api_key("admin")["Authorization"].split()[1]
+        ask(token, address="198.51.100.7")
+        (key,) = app.extensions["caly"].api_keys.all()
+        app.extensions["caly"].api_keys.revoke(key.id)
+        before = len(queries())
+
+        ask(token)
+        ask(token)
+
+        first, second = queries()[before:]
+        assert (first > 0, second) == (True, 0)
