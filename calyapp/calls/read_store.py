@@ -1,11 +1,12 @@
 """Calls and their deliveries, read for people and programs. Only what their tenant may see."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select
 
 from calyapp.db import keyset, tenancy
 from calyapp.db.engine import Pool
@@ -14,14 +15,17 @@ from calyapp.db.tables import calls, deliveries
 from calyapp.db.tenancy import Tenant
 
 LONGEST_TIMELINE = 1000
+LARGEST_TIMELINE = 4 * 1024 * 1024
+"""Bytes of parameters, the last delivery's not counted: a client may send a thousand of a mebibyte each."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallWithTimeline:
-    """A call's row, and its deliveries as they came."""
+    """A call's row, and its deliveries as they came; the first ones, if all would be too many."""
 
     call: Row
     timeline: Sequence[Row]
+    is_truncated: bool
 
 
 class CallReader:
@@ -40,26 +44,39 @@ class CallReader:
             return keyset.read(connection, calls, conditions, after, limit)
 
     def find(self, tenant: Tenant, name: str) -> CallWithTimeline | None:
-        """The call of this id or CallSid, the newest if several clients have one; None if the tenant has none."""
-        conditions = [*keyset.conditions(calls, tenant, {}), _is_named(name)]
+        """The call of this id or CallSid, the newest if several clients have one; None if the tenant has none.
+
+        An id comes first: CallSids are made elsewhere, and one may look like the id of another client's call.
+        """
         with tenancy.reading(self._pool, tenant) as connection:
-            found = keyset.read(connection, calls, conditions, None, 1).rows
-            return CallWithTimeline(found[0], _timeline(connection, found[0])) if found else None
+            for condition in _named(name):
+                conditions = [*keyset.conditions(calls, tenant, {}), condition]
+                if found := keyset.read(connection, calls, conditions, None, 1).rows:
+                    return _with_timeline(connection, found[0])
+        return None
 
 
-def _is_named(name: str) -> ColumnElement[bool]:
-    try:
-        return or_(calls.c.id == UUID(name), calls.c.call_sid == name)
-    except ValueError:
-        return calls.c.call_sid == name
+def _named(name: str) -> Iterator[ColumnElement[bool]]:
+    with suppress(ValueError):
+        yield calls.c.id == UUID(name)
+    yield calls.c.call_sid == name
 
 
-def _timeline(connection: Connection, call: Row) -> Sequence[Row]:
+def _with_timeline(connection: Connection, call: Row) -> CallWithTimeline:
+    in_order = (deliveries.c.received_at, deliveries.c.digest)
+    sizes = func.octet_length(cast(deliveries.c.payload, Text))
+    before = func.coalesce(func.sum(sizes).over(order_by=in_order, rows=(None, -1)), 0)
     statement = (
-        select(deliveries.c.route, deliveries.c.received_at, deliveries.c.repeats, deliveries.c.payload)
+        select(
+            deliveries.c.route,
+            deliveries.c.received_at,
+            deliveries.c.repeats,
+            case((before < LARGEST_TIMELINE, deliveries.c.payload)).label("payload"),
+        )
         .where(deliveries.c.client_id == call["client_id"], deliveries.c.call_id == call["id"])
-        .order_by(deliveries.c.received_at)
-        .limit(LONGEST_TIMELINE)
+        .order_by(*in_order)
+        .limit(LONGEST_TIMELINE + 1)
     )
-    found = connection.execute(statement, execution_options={"name": "read_timeline"})
-    return [dict(row) for row in found.mappings()]
+    found = connection.execute(statement, execution_options={"name": "read_timeline"}).mappings().all()
+    timeline = [dict(row) for row in found[:LONGEST_TIMELINE] if row["payload"] is not None]
+    return CallWithTimeline(call, timeline, is_truncated=len(timeline) < len(found))

@@ -32,7 +32,8 @@ class Calls:
         if found is None:
             raise NotFoundError("There is no such call.")
         self._records.note_access(found.call["client_id"])
-        return _shown(found.call) | {"timeline": [_shown_delivery(delivery) for delivery in found.timeline]}
+        timeline = [_shown_delivery(delivery) for delivery in found.timeline]
+        return _shown(found.call) | {"timeline": timeline, "timelineTruncated": found.is_truncated}
 
 
 def blueprint(services: Services) -> Blueprint:

@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 import ledger
 import pytest
 
+from calyapp.calls.read_store import LARGEST_TIMELINE, LONGEST_TIMELINE
 from calyapp.db import tenancy
 
 CLIENT = UUID("5a0c9f1e-8f43-4c5d-9d6f-0d1f3e1c2b4a")  # the ledger's
@@ -65,3 +66,46 @@ class TestFind:
         ((name,),) = query(f"SELECT {by}::text FROM calls WHERE call_sid = 'call-2'")
 
         assert reader.find(uuid4(), name) is None
+
+    def test_takes_an_id_for_one_before_a_call_sid_that_looks_like_it(self, services, reader, query):
+        other = services.clients.add("Banyan Dental", []).id
+        ((name,),) = query("SELECT id::text FROM calls WHERE call_sid = 'call-2'")
+        query(
+            "INSERT INTO calls (client_id, call_sid, id, phase, evidence, status, created_at, updated_at) "
+            "VALUES (%s, %s, gen_random_uuid(), 'initiated', 'none', 'initiated', now() + '1 hour', now())",
+            *(str(other), name),
+        )
+
+        assert reader.find(tenancy.ALL, name).call["call_sid"] == "call-2"
+        assert reader.find(other, name).call["call_sid"] == name
+
+
+class TestTimeline:
+    @pytest.fixture
+    def add(self, query):
+        """`add(count, size)`: so many deliveries of the first call, later than all, with parameters of this size."""
+        return lambda count, size: query(
+            "INSERT INTO deliveries (client_id, digest, call_id, route, received_at, payload) "
+            "SELECT client_id, sha256(n::text::bytea), id, 'passthru', now() + n * interval '1 second', "
+            "jsonb_build_object('note', repeat('a', %s)) "
+            "FROM calls, generate_series(1, %s) AS n WHERE call_sid = 'call-1'",
+            *(size, count),
+        )
+
+    @pytest.mark.parametrize(
+        ("count", "size", "shown"),
+        [
+            (LONGEST_TIMELINE - 4, 1, LONGEST_TIMELINE),
+            (LONGEST_TIMELINE - 3, 1, LONGEST_TIMELINE),
+            (3, LARGEST_TIMELINE // 2, 4 + 2),
+            (2, LARGEST_TIMELINE // 2, 4 + 2),
+        ],
+        ids=["so many", "one too many", "too large", "just so large"],
+    )
+    def test_is_bounded_in_number_and_size_and_says_so(self, reader, add, count, size, shown):
+        add(count, size)
+
+        found = reader.find(CLIENT, "call-1")
+
+        assert len(found.timeline) == shown
+        assert found.is_truncated == (shown < 4 + count)

@@ -32,3 +32,4 @@ class TestShow:
         assert call["status"] == "completed"
         assert [(step["route"], step["repeats"]) for step in call["timeline"]] == [("call-start", 0), ("call-end", 1)]
         assert call["timeline"][0]["parameters"] == start
+        assert call["timelineTruncated"] is False
