@@ -104,6 +104,12 @@ class _RecordsSchema(PaginationSchema):
     since = validators.moment()
     until = validators.moment()
 
+    @validates_schema(skip_on_field_errors=False)
+    def _refuse_no_time(self, data: dict[str, Any], **_: Any) -> None:
+        """An empty list would read as if nothing had happened."""
+        if "since" in data and "until" in data and data["until"] <= data["since"]:
+            raise Invalid("must be later than since.", "until")
+
 
 class CallsSchema(_RecordsSchema):
     """Which calls."""

@@ -11,7 +11,14 @@ from werkzeug.datastructures import ImmutableMultiDict, MultiDict
 from calyapp.errors import ValidationError
 from calyapp.validation import load
 from calyapp.web import validators
-from calyapp.web.schemas import LoginSchema, PaginationSchema, PasswordChangeSchema, ProfileSchema, StrictSchema
+from calyapp.web.schemas import (
+    CallsSchema,
+    LoginSchema,
+    PaginationSchema,
+    PasswordChangeSchema,
+    ProfileSchema,
+    StrictSchema,
+)
 
 SCHEMAS = [LoginSchema, PasswordChangeSchema, ProfileSchema, PaginationSchema]
 PROFILE = {"name": "Asha Rao", "email": "asha@example.com", "phone": "098765 43210", "timeZone": "Asia/Kolkata"}
@@ -160,6 +167,29 @@ class TestPagination:
         )
 
         assert set(error.details) == {"limit", "cursor"}
+
+
+class TestRecords:
+    @pytest.mark.parametrize(
+        ("since", "until"),
+        [
+            ("2026-11-22T09:30:00Z", "2026-11-22T09:30:00Z"),
+            ("2026-11-22T09:30:00Z", "2026-11-22T14:00:00+05:30"),
+            ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"),
+        ],
+        ids=["no time", "in another zone", "beyond the calendar"],
+    )
+    def test_are_not_of_a_time_that_ends_before_it_begins(self, since, until):
+        error = refusal(CallsSchema(), MultiDict({"since": since, "until": until, "status": "lost"}))
+
+        assert error.details["until"] == ["must be later than since."]
+        assert set(error.details) == {"status", "until"}
+
+    def test_are_of_any_other_time(self):
+        given = MultiDict({"since": "2026-11-22T09:30:00Z", "until": "2026-11-22T15:00:00.000001+05:30"})
+
+        assert {"since", "until"} <= set(load(CallsSchema(), given))
+        assert set(refusal(CallsSchema(), MultiDict({"since": "x", "until": given["until"]})).details) == {"since"}
 
 
 class TestQueryString:
