@@ -100,7 +100,7 @@ class Pool:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """As `connection`, in a transaction that commits at the end of the block unless it raised."""
-        with self.connection() as connection, connection.begin():
+        with self.connection() as connection, _without_autocommit(connection), connection.begin():
             yield connection
 
     def statistics(self) -> Statistics:
@@ -110,7 +110,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The two pools of a process; `identity` hands out the connections of `ingest`, for transactions.
+    """The two pools of a process; `identity` hands out the connections of `ingest` and does not tell the breaker.
 
     Strangers who only claim to be somebody may not hold a thread longer than a delivery does.
     """
@@ -146,10 +146,9 @@ def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_
         breaker=breaker,
         tells_breaker=True,
     )
-    in_transactions = ingest.engine.execution_options(isolation_level="READ COMMITTED")
     return Database(
         ingest=ingest,
-        identity=Pool(in_transactions, ingest.limits, breaker, tells_breaker=False),
+        identity=Pool(ingest.engine, ingest.limits, breaker, tells_breaker=False),
         records=_pool(
             settings,
             keep=1,
@@ -192,6 +191,18 @@ def _pool(
     queries.observe(engine)
     event.listen(engine, "handle_error", _translate)
     return Pool(engine, limits, breaker, tells_breaker)
+
+
+@contextmanager
+def _without_autocommit(connection: Connection) -> Iterator[None]:
+    """Told to the driver itself, which keeps it to itself; an option of the engine would ask the server each time."""
+    driver: Any = connection.connection.dbapi_connection
+    before, driver.autocommit = driver.autocommit, False
+    try:
+        yield
+    finally:
+        if not driver.closed:
+            driver.autocommit = before
 
 
 def _connect_arguments(connect_ms: int, statement_ms: int) -> dict[str, Any]:

@@ -113,8 +113,9 @@ class TestRecords:
 
 
 class TestIdentity:
-    def test_keeps_nothing_of_a_transaction_that_raised(self, opened, query):
-        pool = opened().identity
+    @pytest.mark.parametrize("name", ["identity", "ingest"])
+    def test_keeps_nothing_of_a_transaction_that_raised(self, opened, query, name):
+        pool = getattr(opened(), name)
 
         with pytest.raises(DatabaseError), pool.transaction() as connection:  # noqa: PT012 (two, of which one is undone)
             connection.execute(INSERT, {"name": "Asha Dental"})
@@ -255,6 +256,21 @@ class TestAway:
 
         assert raised.value.connection_lost
         assert query("SELECT name FROM clients") == [("kept",)]
+
+    @pytest.mark.parametrize("kind", ["connection", "transaction"])
+    @pytest.mark.parametrize("name", ["ingest", "identity", "records"])
+    def test_is_a_connection_that_broke_meanwhile_and_holds_no_place_in_its_pool(self, opened, query, name, kind):
+        pool = getattr(opened(), name)
+        with pool.connection() as connection:
+            backend = connection.scalar(text("SELECT pg_backend_pid()"))
+        query("SELECT pg_terminate_backend(%s, 10000)", backend)
+
+        with pytest.raises(DatabaseAway) as raised, getattr(pool, kind)() as connection:
+            connection.execute(text("SELECT 1"))
+
+        assert (pool.statistics().in_use, raised.value.connection_lost) == (0, True)
+        with getattr(pool, kind)() as connection:
+            assert connection.scalar(text("SELECT 1")) == 1
 
 
 class _Interrupts:
