@@ -7,7 +7,7 @@ from flask.json.provider import DefaultJSONProvider
 
 from calyapp import cli, logs, services
 from calyapp.config import Settings
-from calyapp.web import audit, auth, calls, health, webhooks
+from calyapp.web import audit, auth, calls, health, openapi, webhooks
 from calyapp.web.pipeline import (
     access_log,
     body_limit,
@@ -58,6 +58,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(calls.blueprint(parts))
     app.register_blueprint(audit.blueprint(parts))
     app.register_blueprint(health.blueprint(parts))
+    app.register_blueprint(openapi.blueprint(parts))
     cli.install(app)
 
     guard.verify(app)

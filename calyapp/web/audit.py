@@ -5,13 +5,17 @@ from uuid import UUID
 
 from flask import Blueprint
 
-from calyapp import clock
-from calyapp.db.keyset import Row
 from calyapp.errors import NotFoundError
 from calyapp.services import Services
+from calyapp.web.operations import Operation, in_json
+from calyapp.web.record_answers import EventSchema, EventsPageSchema
 from calyapp.web.records import Answer, Records, own_tenant
 from calyapp.web.routing import Access, Profile
-from calyapp.web.schemas import EventsSchema
+from calyapp.web.schemas import EventIdSchema, EventsSchema
+
+_SHOWN = EventSchema()
+_LIST = Operation(answer=in_json(EventsPageSchema), query=EventsSchema)
+_SHOW = Operation(answer=in_json(EventSchema), path=EventIdSchema)
 
 
 class Audit:
@@ -22,16 +26,17 @@ class Audit:
         self._records = Records(services)
 
     def list(self) -> Answer:
-        """The newest first."""
-        return self._records.page(EventsSchema(), self._reader.page, _shown)
+        """Lists entries of the audit trail, the newest first."""
+        return self._records.page(EventsSchema(), self._reader.page, _SHOWN.dump)
 
     def show(self, event_id: UUID) -> Answer:
-        """One of them."""
+        """Shows one entry."""
         found = self._reader.find(own_tenant(), event_id)
         if found is None:
             raise NotFoundError("There is no such audit event.")
         self._records.note_access(found["client_id"])
-        return _shown(found)
+        shown: Answer = _SHOWN.dump(found)
+        return shown
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -39,31 +44,6 @@ def blueprint(services: Services) -> Blueprint:
     routes = Blueprint("audit", __name__, url_prefix="/api/audit")
     views = Audit(services)
     known: dict[str, Any] = {"access": Access.SIGNED_IN, "limit": Profile.API}
-    routes.add_url_rule("/events", "list", views.list, **known)
-    routes.add_url_rule("/events/<uuid:event_id>", "show", views.show, **known)
+    routes.add_url_rule("/events", "list", views.list, operation=_LIST, **known)
+    routes.add_url_rule("/events/<uuid:event_id>", "show", views.show, operation=_SHOW, **known)
     return routes
-
-
-def _shown(entry: Row) -> Answer:
-    return {
-        "id": str(entry["id"]),
-        "createdAt": clock.iso(entry["created_at"]),
-        "eventType": entry["event_type"],
-        "severity": entry["severity"],
-        "status": entry["status"],
-        "clientId": _text(entry["client_id"]),
-        "callId": _text(entry["call_id"]),
-        "userId": _text(entry["user_id"]),
-        "description": entry["description"],
-        "resource": entry["resource"],
-        "resourceId": entry["resource_id"],
-        "changes": entry["changes"],
-        "ipAddress": _text(entry["ip_address"]),
-        "userAgent": entry["user_agent"],
-        "requestId": entry["request_id"],
-        "metadata": entry["metadata"],
-    }
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)

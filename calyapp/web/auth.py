@@ -4,20 +4,28 @@ from typing import Any
 
 from flask import Blueprint, g, request
 
-from calyapp import clock, redact, validation
+from calyapp import redact, validation
 from calyapp.access import passwords
 from calyapp.access.principal import Origin, Principal, PrincipalKind
-from calyapp.access.user_store import User
 from calyapp.errors import AuthenticationError, AuthorizationError, ValidationError
 from calyapp.services import Services
 from calyapp.web import parameters
+from calyapp.web.answers import DoneSchema, PrincipalSchema, SessionSchema
 from calyapp.web.failed_logins import FailedLogins
+from calyapp.web.operations import Operation, in_json
 from calyapp.web.pipeline.hit_counter import HitCounter
 from calyapp.web.pipeline.proxy import client_address
 from calyapp.web.routing import Access, Profile
 from calyapp.web.schemas import LoginSchema, PasswordChangeSchema
 
 _LONGEST_USER_AGENT = 512
+
+_SESSION = SessionSchema()
+_PRINCIPAL = PrincipalSchema()
+_LOGIN = Operation(answer=in_json(SessionSchema), body=in_json(LoginSchema), refusals=(401, 403))
+_LOGOUT = Operation(answer=in_json(DoneSchema))
+_ME = Operation(answer=in_json(PrincipalSchema))
+_CHANGE = Operation(answer=in_json(DoneSchema), body=in_json(PasswordChangeSchema))
 
 Answer = dict[str, Any]
 
@@ -30,7 +38,10 @@ class Auth:
         self._failed_logins = failed_logins
 
     def login(self) -> Answer:
-        """Unknown address, wrong password and suspended user: one answer, after the same work."""
+        """Signs in with an e-mail address and a password.
+
+        Unknown address, wrong password and suspended user: one answer, after the same work.
+        """
         sent = validation.load(LoginSchema(), parameters.json_value(request))
         email, origin = sent["email"], _origin()
         self._failed_logins.refuse_if_too_many(email)
@@ -39,29 +50,35 @@ class Auth:
             whose = (sign_in.user.id, sign_in.user.client_id) if sign_in.user else (None, None)
             self._failed_logins.note(email, origin, *whose)
             raise AuthenticationError("The e-mail address or the password is wrong.")
-        return {
-            "token": sign_in.session.token,
-            "expiresAt": clock.iso(sign_in.session.expires_at),
-            "user": _shown_user(sign_in.user),
-        }
+        opened = {"token": sign_in.session.token, "expires_at": sign_in.session.expires_at, "user": sign_in.user}
+        shown: Answer = _SESSION.dump(opened)
+        return shown
 
     def logout(self) -> Answer:
+        """Signs out: the session ends, the user's others stay."""
         self._authentication.sign_out(_signed_in(), _origin())
         return {"success": True}
 
     def me(self) -> Answer:
+        """Says who it is that asks."""
         principal: Principal = g.principal
         name = "email" if principal.kind is PrincipalKind.USER else "name"
-        return {
-            "kind": principal.kind.value,
-            "id": str(principal.id),
-            name: principal.name,
-            "role": principal.role.value,
-            "clientId": str(principal.client_id) if principal.client_id else None,
-        }
+        shown: Answer = _PRINCIPAL.dump(
+            {
+                "kind": principal.kind,
+                "id": principal.id,
+                name: principal.name,
+                "role": principal.role,
+                "client_id": principal.client_id,
+            }
+        )
+        return shown
 
     def password(self) -> Answer:
-        """A wrong current password counts as a failed login: a stolen session is no way around that limit."""
+        """Changes the password, and ends the user's other sessions.
+
+        A wrong current password counts as a failed login: a stolen session is no way around that limit.
+        """
         principal = _signed_in()
         sent = validation.load(PasswordChangeSchema(), parameters.json_value(request))
         if wrong := passwords.weakness(sent["new_password"]):
@@ -80,10 +97,11 @@ def blueprint(services: Services, counter: HitCounter) -> Blueprint:
     routes = Blueprint("auth", __name__, url_prefix="/api/auth")
     views = Auth(services, FailedLogins(counter, services.throttled_trail))
     known: dict[str, Any] = {"access": Access.SIGNED_IN, "limit": Profile.API}
-    routes.add_url_rule("/login", "login", views.login, methods=["POST"], access=Access.PUBLIC, limit=Profile.LOGIN)
-    routes.add_url_rule("/logout", "logout", views.logout, methods=["POST"], **known)
-    routes.add_url_rule("/me", "me", views.me, **known)
-    routes.add_url_rule("/password", "password", views.password, methods=["POST"], **known)
+    to_sign_in: dict[str, Any] = {"access": Access.PUBLIC, "limit": Profile.LOGIN, "operation": _LOGIN}
+    routes.add_url_rule("/login", "login", views.login, methods=["POST"], **to_sign_in)
+    routes.add_url_rule("/logout", "logout", views.logout, methods=["POST"], operation=_LOGOUT, **known)
+    routes.add_url_rule("/me", "me", views.me, operation=_ME, **known)
+    routes.add_url_rule("/password", "password", views.password, methods=["POST"], operation=_CHANGE, **known)
     return routes
 
 
@@ -93,15 +111,6 @@ def _signed_in() -> Principal:
     if principal.kind is not PrincipalKind.USER:
         raise AuthorizationError("An API key has neither a session nor a password.")
     return principal
-
-
-def _shown_user(user: User) -> Answer:
-    return {
-        "id": str(user.id),
-        "email": user.email,
-        "role": user.role.value,
-        "clientId": str(user.client_id) if user.client_id else None,
-    }
 
 
 def _origin() -> Origin:

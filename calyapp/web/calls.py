@@ -4,14 +4,19 @@ from typing import Any
 
 from flask import Blueprint
 
-from calyapp import clock
-from calyapp.db.keyset import Row
 from calyapp.errors import NotFoundError
 from calyapp.services import Services
+from calyapp.web.operations import Operation, in_json
+from calyapp.web.record_answers import CallSchema, CallsPageSchema, CallWithTimelineSchema
 from calyapp.web.records import Answer, Records, own_tenant
 from calyapp.web.routing import Access, Profile
 from calyapp.web.sanitizers import CONTROL_CHARACTERS
-from calyapp.web.schemas import CallsSchema
+from calyapp.web.schemas import CallNameSchema, CallsSchema
+
+_SHOWN = CallSchema()
+_SHOWN_WITH_TIMELINE = CallWithTimelineSchema()
+_LIST = Operation(answer=in_json(CallsPageSchema), query=CallsSchema)
+_SHOW = Operation(answer=in_json(CallWithTimelineSchema), path=CallNameSchema)
 
 
 class Calls:
@@ -22,18 +27,20 @@ class Calls:
         self._records = Records(services)
 
     def list(self) -> Answer:
-        """The newest first."""
-        return self._records.page(CallsSchema(), self._reader.page, _shown)
+        """Lists calls, the newest first."""
+        return self._records.page(CallsSchema(), self._reader.page, _SHOWN.dump)
 
     def show(self, name: str) -> Answer:
-        """One, by its id or CallSid, with its timeline."""
+        """Shows one call, by its id or CallSid, with its timeline of deliveries."""
         # No name has one, and PostgreSQL takes no NUL.
         found = None if CONTROL_CHARACTERS.search(name) else self._reader.find(own_tenant(), name)
         if found is None:
             raise NotFoundError("There is no such call.")
         self._records.note_access(found.call["client_id"])
-        timeline = [_shown_delivery(delivery) for delivery in found.timeline]
-        return _shown(found.call) | {"timeline": timeline, "timelineTruncated": found.is_truncated}
+        shown: Answer = _SHOWN_WITH_TIMELINE.dump(
+            {**found.call, "timeline": found.timeline, "timeline_truncated": found.is_truncated}
+        )
+        return shown
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -41,34 +48,6 @@ def blueprint(services: Services) -> Blueprint:
     routes = Blueprint("calls", __name__, url_prefix="/api/calls")
     views = Calls(services)
     known: dict[str, Any] = {"access": Access.SIGNED_IN, "limit": Profile.API}
-    routes.add_url_rule("", "list", views.list, **known)
-    routes.add_url_rule("/<name>", "show", views.show, **known)
+    routes.add_url_rule("", "list", views.list, operation=_LIST, **known)
+    routes.add_url_rule("/<name>", "show", views.show, operation=_SHOW, **known)
     return routes
-
-
-def _shown(call: Row) -> Answer:
-    return {
-        "id": str(call["id"]),
-        "clientId": str(call["client_id"]),
-        "callSid": call["call_sid"],
-        "status": call["status"],
-        "outcome": call["outcome"],
-        "direction": call["direction"],
-        "from": call["phone_from"],
-        "to": call["phone_to"],
-        "startTime": clock.iso(call["start_ts"]) if call["start_ts"] else None,
-        "endTime": clock.iso(call["end_ts"]) if call["end_ts"] else None,
-        "durationSeconds": call["duration_seconds"],
-        "recordingUrl": call["recording_url"],
-        "createdAt": clock.iso(call["created_at"]),
-        "updatedAt": clock.iso(call["updated_at"]),
-    }
-
-
-def _shown_delivery(delivery: Row) -> Answer:
-    return {
-        "route": delivery["route"],
-        "receivedAt": clock.iso(delivery["received_at"]),
-        "repeats": delivery["repeats"],
-        "parameters": delivery["payload"],
-    }

@@ -8,10 +8,24 @@ import calyapp
 from calyapp import clock, metrics
 from calyapp.health.checks import Health, Outcome, overall
 from calyapp.services import Services
+from calyapp.web.operations import Operation, in_json
 from calyapp.web.routing import Access
+from calyapp.web.schemas import MetricsFormatSchema
+from calyapp.web.service_answers import (
+    PROMETHEUS,
+    HealthDetailsSchema,
+    LivenessSchema,
+    MetricsSchema,
+    ReadinessSchema,
+)
 
 READINESS = ("database", "environment", "spool")
 DETAILS = (*READINESS, "migrations", "memory", "pool")
+
+_LIVE = Operation(answer=in_json(LivenessSchema))
+_READY = Operation(answer=in_json(ReadinessSchema), statuses=(200, 503))
+_DETAILED = Operation(answer=in_json(HealthDetailsSchema), statuses=(200, 503))
+_METRICS = Operation(answer={**in_json(MetricsSchema), **PROMETHEUS}, query=MetricsFormatSchema)
 
 
 class HealthViews:
@@ -21,17 +35,26 @@ class HealthViews:
         self._services = services
 
     def live(self) -> dict[str, Any]:
-        """Touches nothing: that it answers is the answer."""
+        """Says that it is alive.
+
+        Touches nothing: that it answers is the answer.
+        """
         return {"status": "alive", "timestamp": clock.iso(clock.now())}
 
     def ready(self) -> tuple[dict[str, Any], int]:
-        """For the load balancer."""
+        """Says whether it may have traffic, for the load balancer.
+
+        503 if it may not.
+        """
         outcomes = self._services.checks.run(READINESS)
         checks = {name: {"status": outcome.status.value} for name, outcome in outcomes.items()}
         return _report(outcomes, checks)
 
     def detailed(self) -> tuple[dict[str, Any], int]:
-        """For those who run it."""
+        """Says what ails it, for those who run it.
+
+        To networks that the service trusts, and from elsewhere to an admin. 503 if it may have no traffic.
+        """
         outcomes = self._services.checks.run(DETAILS)
         checks = {name: _detail(outcome) for name, outcome in outcomes.items()}
         report, status = _report(outcomes, checks)
@@ -39,7 +62,11 @@ class HealthViews:
         return report | facts, status
 
     def metrics(self) -> Response:
-        """All workers together; for Prometheus where it asks."""
+        """Says how much it has done, all workers together.
+
+        In Prometheus' format where `Accept` or `format` asks for it. To networks that the service trusts, and from
+        elsewhere to an admin.
+        """
         if _wants_text() or request.args.get("format") == "prometheus":
             return Response(metrics.prometheus_text(), content_type="text/plain; version=0.0.4; charset=utf-8")
         return jsonify(metrics.summary())
@@ -49,10 +76,10 @@ def blueprint(services: Services) -> Blueprint:
     """The routes."""
     routes = Blueprint("health", __name__, url_prefix="/health")
     views = HealthViews(services)
-    routes.add_url_rule("/live", "live", views.live, access=Access.PUBLIC)
-    routes.add_url_rule("/ready", "ready", views.ready, access=Access.PUBLIC)
-    routes.add_url_rule("/detailed", "detailed", views.detailed, access=Access.TRUSTED_NETWORK)
-    routes.add_url_rule("/metrics", "metrics", views.metrics, access=Access.TRUSTED_NETWORK)
+    routes.add_url_rule("/live", "live", views.live, access=Access.PUBLIC, operation=_LIVE)
+    routes.add_url_rule("/ready", "ready", views.ready, access=Access.PUBLIC, operation=_READY)
+    routes.add_url_rule("/detailed", "detailed", views.detailed, access=Access.TRUSTED_NETWORK, operation=_DETAILED)
+    routes.add_url_rule("/metrics", "metrics", views.metrics, access=Access.TRUSTED_NETWORK, operation=_METRICS)
     return routes
 
 

@@ -32,7 +32,7 @@ class Records:
     def page(self, schema: Schema, read: ReadPage, show: Callable[[Row], Answer]) -> Answer:
         """A page of the list that the query string asks for. Raises `ValidationError`."""
         filters = validation.load(schema, request.args)
-        limit, cursor = filters.pop("limit"), filters.pop("cursor")
+        limit, cursor = filters.pop("limit"), filters.pop("cursor", None)
         tenant = _tenant(filters.get("client_id"))
         listed = {**filters, "list": request.endpoint, "tenant": str(tenant)}
         page = read(tenant, filters, self._cursors.read(cursor, listed) if cursor else None, limit)

@@ -1,4 +1,4 @@
-"""What every URL rule must say of itself: who may use it, and how often."""
+"""What every URL rule must say of itself: who may use it, how often, and what it takes and answers."""
 
 from enum import StrEnum
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from werkzeug.routing import Rule
 
 from calyapp.access.principal import Role
+from calyapp.web.operations import Operation
 
 
 class Access(StrEnum):
@@ -30,9 +31,11 @@ ANY_ROLE = frozenset(Role)
 
 
 class GuardedRule(Rule):
-    """A URL rule with its access and its limit: `add_url_rule(…, access=Access.PUBLIC, limit=Profile.API)`.
+    """A URL rule with its access, its limit and its description.
 
-    `roles` are those that `Access.SIGNED_IN` lets in; all of them unless told.
+    `add_url_rule(…, access=Access.PUBLIC, limit=Profile.API, operation=Operation(answer=in_json(SomeSchema)))`;
+    the first line of the view's docstring is its title at `/openapi.json`. `roles` are those that
+    `Access.SIGNED_IN` lets in; all of them unless told.
     """
 
     def __init__(
@@ -41,9 +44,11 @@ class GuardedRule(Rule):
         access: Access | None = None,
         roles: frozenset[Role] = ANY_ROLE,
         limit: Profile | None = None,
+        operation: Operation | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
         self.access = access
         self.roles = roles
         self.limit = limit
+        self.operation = operation

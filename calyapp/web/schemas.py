@@ -3,7 +3,7 @@
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from marshmallow import RAISE, Schema, fields, pre_load, validates_schema
+from marshmallow import INCLUDE, RAISE, Schema, fields, pre_load, validates_schema
 from marshmallow import ValidationError as Invalid
 from werkzeug.datastructures import MultiDict
 
@@ -13,6 +13,7 @@ from calyapp.audit.trail import Outcome
 from calyapp.calls.state import Direction, Status
 from calyapp.errors import Severity
 from calyapp.web import validators
+from calyapp.web.operations import CALL_SID_EXAMPLE, MOMENT_EXAMPLE, UUID_EXAMPLE, about
 from calyapp.web.sanitizers import lower, trim
 
 
@@ -57,16 +58,23 @@ def _is_time_zone(name: str) -> bool:
 class LoginSchema(StrictSchema):
     """Signing in."""
 
-    email = account(required=True)
-    password = _known_password()
+    email = account(required=True, metadata=about("Whose session it will be", "asha@example.com"))
+    password = _known_password(metadata=about("The user's password", "seven lamps by the ghat"))
 
 
 class PasswordChangeSchema(StrictSchema):
     """A new password is long; what it is composed of is nobody's business (NIST SP 800-63B, 5.1.1.2)."""
 
-    current_password = _known_password(data_key="currentPassword")
+    current_password = _known_password(
+        data_key="currentPassword", metadata=about("The password as it is", "seven lamps by the ghat")
+    )
     new_password = validators.string(
-        passwords.SHORTEST, passwords.LONGEST, data_key="newPassword", required=True, load_only=True
+        passwords.SHORTEST,
+        passwords.LONGEST,
+        data_key="newPassword",
+        required=True,
+        load_only=True,
+        metadata=about("The password as it shall be: another, and none that attackers try first", "nine boats upriver"),
     )
 
     @validates_schema
@@ -93,16 +101,18 @@ class ProfileSchema(StrictSchema):
 class PaginationSchema(StrictSchema):
     """Which part of a list, and how much of it."""
 
-    limit = validators.whole_number(1, 1000, load_default=100)
-    cursor = validators.string(1, 512, load_default=None)
+    limit = validators.whole_number(1, 1000, load_default=100, metadata=about("How many at most", 50))
+    cursor = validators.string(
+        1, 512, metadata=about("`next` of the page before; the filters must be those of that page")
+    )
 
 
 class _RecordsSchema(PaginationSchema):
     """What all lists of records can be narrowed by. Names are those of columns."""
 
-    client_id = validators.uuid(data_key="clientId")
-    since = validators.moment()
-    until = validators.moment()
+    client_id = validators.uuid(data_key="clientId", metadata=about("Of this client", UUID_EXAMPLE))
+    since = validators.moment(metadata=about("Created then or later", MOMENT_EXAMPLE))
+    until = validators.moment(metadata=about("Created before", "2026-11-23T00:00:00+05:30"))
 
     @validates_schema(skip_on_field_errors=False)
     def _refuse_no_time(self, data: dict[str, Any], **_: Any) -> None:
@@ -114,21 +124,65 @@ class _RecordsSchema(PaginationSchema):
 class CallsSchema(_RecordsSchema):
     """Which calls."""
 
-    status = validators.enum(Status)
-    direction = validators.enum(Direction)
-    phone_from = validators.phone(data_key="from")
-    phone_to = validators.phone(data_key="to")
-    call_sid = validators.string(1, 128, data_key="callSid")
-    has_recording = validators.yes_or_no(data_key="hasRecording")
+    status = validators.enum(Status, metadata=about("How far it has come, or how it ended", "completed"))
+    direction = validators.enum(Direction, metadata=about("Whether the client was rung or rang", "inbound"))
+    phone_from = validators.phone(data_key="from", metadata=about("Who rang; in any common form", "+919876543210"))
+    phone_to = validators.phone(data_key="to", metadata=about("Who was rung; in any common form", "+918047112345"))
+    call_sid = validators.string(
+        1, 128, data_key="callSid", metadata=about("Exotel's name for the call", CALL_SID_EXAMPLE)
+    )
+    has_recording = validators.yes_or_no(data_key="hasRecording", metadata=about("Whether it was recorded", True))
 
 
 class EventsSchema(_RecordsSchema):
     """Which audit entries."""
 
-    user_id = validators.uuid(data_key="userId")
-    event_type = validators.enum(EventType, data_key="eventType")
-    severity = validators.enum(Severity)
-    status = validators.enum(Outcome)
-    resource = validators.string(1, 64)
-    call_id = validators.uuid(data_key="callId")
-    request_id = validators.string(1, 64, data_key="requestId")
+    user_id = validators.uuid(data_key="userId", metadata=about("By this user", UUID_EXAMPLE))
+    event_type = validators.enum(EventType, data_key="eventType", metadata=about("What happened", "CALL_STARTED"))
+    severity = validators.enum(Severity, metadata=about("How much it matters", "LOW"))
+    status = validators.enum(Outcome, metadata=about("How it ended", "success"))
+    resource = validators.string(1, 64, metadata=about("The kind of thing that it happened to", "call"))
+    call_id = validators.uuid(data_key="callId", metadata=about("About this call", UUID_EXAMPLE))
+    request_id = validators.string(
+        1, 64, data_key="requestId", metadata=about("In this request", "1795339800000-k3v9x2mq7")
+    )
+
+
+class CallNameSchema(Schema):
+    """Which call, in a path."""
+
+    name = fields.String(required=True, metadata=about("Its id, or Exotel's CallSid", CALL_SID_EXAMPLE))
+
+
+class EventIdSchema(Schema):
+    """Which audit entry, in a path."""
+
+    event_id = fields.UUID(required=True, metadata=about("Its id", UUID_EXAMPLE))
+
+
+class MetricsFormatSchema(Schema):
+    """How to be told figures."""
+
+    format = fields.String(metadata=about("`prometheus`, whatever `Accept` says", "prometheus"))
+
+
+class NewsSchema(Schema):
+    """What Exotel tells of a call, in any of its dialects; every other field is kept, too."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    CallSid = fields.String(
+        metadata=about(
+            "Exotel's name for the call; needed for all but a heartbeat",
+            CALL_SID_EXAMPLE,
+            pattern="^[A-Za-z0-9_-]{1,64}$",
+        )
+    )
+    From = fields.String(
+        metadata=about("Who rings, or `CallFrom`; needed for `call-start`, but may be empty", "09876543210")
+    )
+    To = fields.String(metadata=about("Who is rung, or `CallTo`; needed for `call-start`", "08047112345"))
+    CallStatus = fields.String(
+        metadata=about("How far the call is, or `Status`, `EventType`…; needed for `call-status`", "completed")
+    )

@@ -36,6 +36,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(_DATE.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]*")
+_CLEAN = r"^[^\x00-\x1F\x7F-\x9F\u2028-\u202E\u2066-\u2069]*$"  # of CONTROL_CHARACTERS what JSON Schema can say
 _LETTERS_AND_DIGITS = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"}  # with the marks that vowels are in India
 
 _EVERY_COMPLAINT = ("invalid", "invalid_awareness", "format", "invalid_uuid", "special", "too_large", "unknown")
@@ -57,7 +58,7 @@ def string(least: int, most: int, *checks: Check, **options: Any) -> fields.Stri
     wrong = f"must be a text of {least} to {most} characters."
     clean = demand(_has_no_control_character, "must not contain control characters.")
     length = validate.Length(least, most, error=wrong)
-    return fields.String(validate=[length, clean, *checks], **_with(options, wrong))
+    return fields.String(validate=[length, clean, *checks], **_with(options, wrong, pattern=_CLEAN))
 
 
 def alphanumeric(least: int, most: int, **options: Any) -> fields.String:
@@ -76,7 +77,9 @@ def no_special_characters(least: int, most: int, **options: Any) -> fields.Strin
 def email(**options: Any) -> fields.String:
     """An e-mail address, as it was written: unquoted, in ASCII, at a domain that has a dot."""
     wrong = f"must be an e-mail address such as asha@example.com, of at most {LONGEST_EMAIL} characters."
-    return fields.String(validate=demand(_is_email, wrong), metadata={"format": "email"}, **_with(options, wrong))
+    return fields.String(
+        validate=demand(_is_email, wrong), **_with(options, wrong, format="email", maxLength=LONGEST_EMAIL)
+    )
 
 
 def phone(**options: Any) -> fields.String:
@@ -91,7 +94,7 @@ def url(*, schemes: tuple[str, ...] = ("https", "http"), **options: Any) -> fiel
     starts = " or ".join(f"{scheme}://" for scheme in schemes)
     wrong = f"must be a URL of at most {LONGEST_URL} characters that starts with {starts}, without user and password."
     known = demand(lambda text: _is_url(text, schemes), wrong)
-    return fields.String(validate=known, metadata={"format": "uri"}, **_with(options, wrong))
+    return fields.String(validate=known, **_with(options, wrong, format="uri", maxLength=LONGEST_URL))
 
 
 def whole_number(least: int, most: int, **options: Any) -> fields.Integer:
@@ -149,10 +152,18 @@ def uuid(**options: Any) -> fields.UUID:
     return fields.UUID(**_with(options, wrong, demand(_written(_UUID), wrong)))
 
 
-def _with(options: dict[str, Any], wrong: str, *checks: Check) -> dict[str, Any]:
-    """The options, with sentences for whatever may be wrong, and with checks that follow the sanitizers."""
+def _with(options: dict[str, Any], wrong: str, *checks: Check, **keywords: Any) -> dict[str, Any]:
+    """The options, with sentences for whatever may be wrong, and with checks that follow the sanitizers.
+
+    The keywords are those of JSON Schema, for the description.
+    """
     messages = dict.fromkeys(_EVERY_COMPLAINT, wrong) | {"required": "is missing.", "null": "must not be null."}
-    return {**options, "pre_load": [*options.get("pre_load", ()), *checks], "error_messages": messages}
+    return {
+        **options,
+        "pre_load": [*options.get("pre_load", ()), *checks],
+        "error_messages": messages,
+        "metadata": {**keywords, **options.get("metadata", {})},
+    }
 
 
 def _written(form: re.Pattern[str]) -> Callable[[Any], bool]:

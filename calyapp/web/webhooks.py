@@ -14,10 +14,20 @@ from calyapp.errors import DatabaseError, NotFoundError
 from calyapp.exotel import payload
 from calyapp.services import Services
 from calyapp.web import parameters
+from calyapp.web.answers import AnswerSchema, DoneSchema
+from calyapp.web.operations import Operation, in_json
 from calyapp.web.pipeline.proxy import client_address
 from calyapp.web.routing import Access, Profile
+from calyapp.web.schemas import NewsSchema
+from calyapp.web.service_answers import RecordedAnswerSchema, StatusAnswerSchema, StreamAnswerSchema
 
 _LONGEST_USER_AGENT = 512
+
+_ANSWERS: dict[Route, type[AnswerSchema]] = {
+    Route.CALL_START: StreamAnswerSchema,
+    Route.CALL_STATUS: StatusAnswerSchema,
+    Route.CALL_END: RecordedAnswerSchema,
+}
 
 Answer = dict[str, Any]
 
@@ -29,6 +39,10 @@ class Webhooks:
         self._services = services
 
     def call_start(self) -> Answer:
+        """Answers a call: says where the agent's audio is.
+
+        For a Voicebot or Stream applet's dynamic URL, or a flow's first Passthru.
+        """
         received = self._receive(Route.CALL_START)
         if received.client_id is None or received.call_id is None:
             # On the spool until its owner is known; to the caller there is nothing to say before.
@@ -36,19 +50,24 @@ class Webhooks:
         return self._services.answers.stream(received.call_id, self._known(received.client_id), clock.now())
 
     def call_status(self) -> Answer:
+        """Takes what Exotel reports of a call under way, and says how the call stands."""
         return {"success": True, "status": self._receive(Route.CALL_STATUS).status}
 
     def call_end(self) -> Answer:
+        """Takes that a call is over."""
         self._receive(Route.CALL_END)
         return {"success": True, "message": "Call recorded"}
 
     def recording(self) -> Answer:
+        """Takes that a recording is there."""
         return self._acknowledge(Route.RECORDING)
 
     def passthru(self) -> Answer:
+        """Takes what any other Passthru of a flow tells."""
         return self._acknowledge(Route.PASSTHRU)
 
     def heartbeat(self) -> Answer:
+        """Takes a Heartbeat notification."""
         return self._acknowledge(Route.HEARTBEAT)
 
     def _acknowledge(self, route: Route) -> Answer:
@@ -87,9 +106,15 @@ def blueprint(services: Services) -> Blueprint:
                 strict_slashes=False,
                 access=Access.WEBHOOK_KEY,
                 limit=Profile.WEBHOOK,
+                operation=_operation(route),
             )
     routes.before_request(_leave_head_unrecorded)
     return routes
+
+
+def _operation(route: Route) -> Operation:
+    answer = in_json(_ANSWERS.get(route, DoneSchema))
+    return Operation(answer=answer, query_or_body=NewsSchema, refusals=(404,))
 
 
 def _leave_head_unrecorded() -> Answer | None:

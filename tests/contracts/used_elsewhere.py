@@ -6,6 +6,7 @@ _.convert, _.normalize_choice  # click: what a parameter type overrides
 _.ValueClass  # prometheus-client: where it takes the storage of its metrics from
 _.Meta, _.unknown, _.CallSid, _.From, _.To, _.CallStatus, _.CallDuration  # marshmallow: options and fields
 _.RecordingUrl, _.RecordingDuration, _.error_messages, _._keep_repeated, _._refuse_the_same, _._refuse_no_time
+_.on_bind_field, _._serialize
 _.refuse_old, _.note_idle, _.count_open, _.count_closed, _.end, _.failed  # SQLAlchemy: listeners, by decorator
 _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.limit_request_line  # Gunicorn
 (
@@ -53,6 +54,8 @@ _.client_numbers, _.api_keys
 
 # Columns of a row, and fields of a schema, by their names.
 _.current_password, _.new_password, _.has_recording
+_.success, _.updated_at, _.spoken, _.voice, _.language, _.track, _.attributes
+_.response_time, _.uptime_seconds, _.requests, _.error_rate, _.slow_requests, _.memory_bytes
 
 # Settings that operators are promised: checked at start, so that an environment file stays good over upgrades.
 _.secret_key, _.encryption_key, _.encryption_key_previous

@@ -144,7 +144,7 @@ class TestProfile:
 
 class TestPagination:
     def test_begins_with_a_hundred(self):
-        assert load(PaginationSchema(), MultiDict()) == {"limit": 100, "cursor": None}
+        assert load(PaginationSchema(), MultiDict()) == {"limit": 100}
 
     def test_is_read_from_a_query_string(self):
         query = ImmutableMultiDict([("limit", "1000"), ("cursor", "b3BhcXVl_-")])

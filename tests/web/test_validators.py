@@ -1,6 +1,7 @@
 """Per validator what it takes, as what, and what it refuses."""
 
 import datetime as dt
+import re
 from contextlib import suppress
 from decimal import Decimal
 from enum import StrEnum
@@ -301,6 +302,22 @@ class TestOptions:
     )
     def test_sanitize_before_anything_is_checked(self, field, value):
         assert str(field.deserialize(value)) == value.strip()
+
+
+class TestString:
+    @pytest.mark.parametrize(
+        "character", ["\x00", "\x1f", " ", "\x7f", "\x9f", "\xa0", "न", "\u2027", "\u2028", "\u202e", "\u2069"]
+    )
+    def test_is_described_as_it_is_taken(self, character):
+        field = validators.string(1, 1)
+        taken = True
+
+        try:
+            field.deserialize(character)
+        except Invalid:
+            taken = False
+
+        assert (re.search(field.metadata["pattern"], character) is not None) == taken
 
 
 class TestEmail:

@@ -1,0 +1,87 @@
+"""Calls and audit entries, as people and programs are shown them: a page of them, or one."""
+
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Outcome as EventOutcome
+from calyapp.calls.event import Route
+from calyapp.calls.state import Direction, Outcome, Status
+from calyapp.errors import Severity
+from calyapp.web.answers import REQUEST_ID_EXAMPLE, AnswerSchema, count, free, listed, moment, text, truth, uuid, word
+from calyapp.web.operations import CALL_SID_EXAMPLE
+
+
+class PageSchema(AnswerSchema):
+    """A part of a list, the newest first."""
+
+    next = text("For `cursor`, to get the page after; null on the last one", allow_none=True)
+
+
+class CallSchema(AnswerSchema):
+    """A call."""
+
+    id = uuid("The call's id")
+    client_id = uuid("Whose call it is")
+    call_sid = text("Exotel's name for the call", CALL_SID_EXAMPLE)
+    status = word(Status, "How far it has come, or how it ended")
+    outcome = word(Outcome, "What became of it; null while it lasts, or if nothing told", allow_none=True)
+    direction = word(Direction, "Whether the client was rung or rang; null if nothing told", allow_none=True)
+    phone_from = text("Who rang, in E.164 where that is known", "+919876543210", data_key="from", allow_none=True)
+    phone_to = text("Who was rung, likewise", "+918047112345", data_key="to", allow_none=True)
+    start_ts = moment("When it began", data_key="startTime", allow_none=True)
+    end_ts = moment("When it ended", data_key="endTime", allow_none=True)
+    duration_seconds = count("Talk time; the call's duration where nothing better is known", 42, allow_none=True)
+    recording_url = text("Where Exotel keeps the recording", allow_none=True)
+    created_at = moment("When Caly first heard of it")
+    updated_at = moment("When its record last changed")
+
+
+class CallsPageSchema(PageSchema):
+    """A page of calls."""
+
+    items = listed(CallSchema, "The calls")
+
+
+class DeliverySchema(AnswerSchema):
+    """What Exotel told of a call at one time."""
+
+    route = word(Route, "Where it came in: the word after `/webhooks/exotel/`")
+    received_at = moment("When it came")
+    repeats = count("How often the same came again", 0)
+    payload = free(
+        "Everything that was sent: texts, or lists of texts where a name came more than once",
+        {"CallSid": CALL_SID_EXAMPLE, "CallStatus": "completed"},
+        data_key="parameters",
+    )
+
+
+class CallWithTimelineSchema(CallSchema):
+    """A call, and what was told of it."""
+
+    timeline = listed(DeliverySchema, "The deliveries as they came, 1000 or some 4 MiB of them at most")
+    timeline_truncated = truth("Whether there are more deliveries than the timeline shows", False)
+
+
+class EventSchema(AnswerSchema):
+    """An entry of the audit trail."""
+
+    id = uuid("The entry's id")
+    created_at = moment("When it happened")
+    event_type = word(EventType, "What happened")
+    severity = word(Severity, "How much it matters")
+    status = word(EventOutcome, "How it ended")
+    client_id = uuid("The client whom it is about", allow_none=True)
+    call_id = uuid("The call that it is about", allow_none=True)
+    user_id = uuid("The user who did it", allow_none=True)
+    description = text("What happened, in words", "Delivery received")
+    resource = text("The kind of thing that it happened to", "call", allow_none=True)
+    resource_id = text("Which of them", allow_none=True)
+    changes = free("Before and after, of what operators change; secrets masked", allow_none=True)
+    ip_address = text("Where it came from", "203.0.113.7", allow_none=True)
+    user_agent = text("With what", allow_none=True)
+    request_id = text("The request that it happened in", REQUEST_ID_EXAMPLE, allow_none=True)
+    metadata = free("What else is known of it", allow_none=True)
+
+
+class EventsPageSchema(PageSchema):
+    """A page of the trail."""
+
+    items = listed(EventSchema, "The entries")
