@@ -174,7 +174,7 @@ class NewsSchema(Schema):
 
     CallSid = fields.String(
         metadata=about(
-            "Exotel's name for the call; needed for all but a heartbeat",
+            "Exotel's name for the call, or `call_details[call_sid]`; needed",
             CALL_SID_EXAMPLE,
             pattern="^[A-Za-z0-9_-]{1,64}$",
         )
@@ -186,3 +186,13 @@ class NewsSchema(Schema):
     CallStatus = fields.String(
         metadata=about("How far the call is, or `Status`, `EventType`…; needed for `call-status`", "completed")
     )
+
+
+class HeartbeatSchema(Schema):
+    """What Exotel tells of its numbers; every other field is kept, too."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    timestamp = fields.String(metadata=about("When", "2026-03-05T14:35:00+05:30"))
+    status_type = fields.String(metadata=about("How the numbers are", "OK"))

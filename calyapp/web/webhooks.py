@@ -18,7 +18,7 @@ from calyapp.web.answers import AnswerSchema, DoneSchema
 from calyapp.web.operations import Operation, in_json
 from calyapp.web.pipeline.proxy import client_address
 from calyapp.web.routing import Access, Profile
-from calyapp.web.schemas import NewsSchema
+from calyapp.web.schemas import HeartbeatSchema, NewsSchema
 from calyapp.web.service_answers import RecordedAnswerSchema, StatusAnswerSchema, StreamAnswerSchema
 
 _LONGEST_USER_AGENT = 512
@@ -113,8 +113,8 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def _operation(route: Route) -> Operation:
-    answer = in_json(_ANSWERS.get(route, DoneSchema))
-    return Operation(answer=answer, query_or_body=NewsSchema, refusals=(404,))
+    sent = HeartbeatSchema if route is Route.HEARTBEAT else NewsSchema
+    return Operation(answer=in_json(_ANSWERS.get(route, DoneSchema)), query_or_body=sent, refusals=(404,))
 
 
 def _leave_head_unrecorded() -> Answer | None:

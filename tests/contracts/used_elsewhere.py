@@ -55,7 +55,7 @@ _.client_numbers, _.api_keys
 # Columns of a row, and fields of a schema, by their names.
 _.current_password, _.new_password, _.has_recording
 _.success, _.updated_at, _.spoken, _.voice, _.language, _.track, _.attributes
-_.response_time, _.uptime_seconds, _.requests, _.error_rate, _.slow_requests, _.memory_bytes
+_.response_time, _.uptime_seconds, _.requests, _.error_rate, _.slow_requests, _.memory_bytes, _.status_type
 
 # Settings that operators are promised: checked at start, so that an environment file stays good over upgrades.
 _.secret_key, _.encryption_key, _.encryption_key_previous

@@ -115,6 +115,11 @@ class TestOperations:
         assert ("requestBody" in by_get, "requestBody" in by_post) == (False, True)
         assert ("CallSid" in str(by_get["parameters"]), by_post["parameters"]) == (True, [])
 
+    def test_take_a_heartbeat_without_a_call(self, operations):
+        names = [one["name"] for one in operations["GET /webhooks/exotel/heartbeat"]["parameters"]]
+
+        assert "CallSid" not in names
+
     def test_say_who_may_use_them(self, operations):
         assert operations["GET /health/live"]["security"] == []
         assert operations["GET /api/calls"]["security"] == [{"bearer": []}]
