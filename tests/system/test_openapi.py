@@ -1,0 +1,157 @@
+"""The API as it describes itself: its examples, and thousands of made-up requests, right ones and wrong ones."""
+
+import json
+import subprocess
+import sys
+from base64 import b64encode
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import pytest
+from running_server import ROOT, Server
+
+UNLIMITED = {f"RATELIMIT_{profile}": "1000000/minute" for profile in ("LOGIN", "API", "WEBHOOK", "UPLOAD")}
+SEED = "20261122"
+LEAST = 2000
+# Of who explores: the operations, how much of each beside what is systematic, and checks that do not hold there.
+# That data is right by its schema does not make it welcome: a schema cannot say which cursor was signed.
+EXPLORERS = {
+    "nobody": ("^/", 5, "positive_data_acceptance"),
+    "admin": ("^/(api|health|openapi)", 20, "positive_data_acceptance"),
+    "client": ("^/api/(calls|audit)", 20, "positive_data_acceptance"),
+    # Of a delivery all is kept, and nothing refused but what cannot be read or names no call.
+    "exotel": ("^/webhooks", 20, "positive_data_acceptance,negative_data_rejection"),
+}
+
+
+@pytest.fixture(scope="module")
+def server(module_serve) -> Server:
+    return module_serve("--workers", "2", WEBHOOK_AUTH="required", **UNLIMITED)
+
+
+@pytest.fixture(scope="module")
+def tenant_of_examples(server, tenant) -> dict:
+    return tenant(server, "+918047112345")
+
+
+@pytest.fixture(scope="module")
+def document(server) -> dict:
+    status, found = server.ask("GET", "/openapi.json")
+    assert status == 200
+    return found
+
+
+@pytest.fixture(scope="module")
+def logins(server, tenant_of_examples) -> dict[str, str]:
+    """The header `Authorization` of each explorer."""
+
+    def key(*arguments: str) -> str:
+        return "Bearer " + server.cli("keys", "create", "--name", "Explorer", *arguments)["key"]
+
+    webhook_login = f"exotel:{tenant_of_examples['webhookKey']}".encode()
+    return {
+        "nobody": "",
+        "admin": key("--role", "admin"),
+        "client": key("--role", "client", "--client", tenant_of_examples["id"]),
+        "exotel": "Basic " + b64encode(webhook_login).decode(),
+    }
+
+
+@pytest.fixture(scope="module")
+def examples(server, document, logins, module_query) -> dict[str, int]:
+    """The status of the answer to the example of each operation; what the examples speak of is there."""
+    members = document["components"]["schemas"]["Login"]["properties"]
+    user = {name: member["examples"][0] for name, member in members.items()}
+    command = [sys.executable, "-m", "flask", "caly", "users", "add", "--email", user["email"], "--role", "admin"]
+    options = {"cwd": ROOT, "env": server.environment, "input": user["password"], "text": True}
+    subprocess.run([*command, "--password-stdin"], check=True, capture_output=True, **options)
+    (event,) = document["paths"]["/api/audit/events/{event_id}"]["get"]["parameters"]
+    module_query(
+        "INSERT INTO audit_logs (id, created_at, event_type, severity, status, description) "
+        "VALUES (%s, now(), 'LOGOUT', 'LOW', 'success', 'Signed out')",
+        event["schema"]["examples"][0],
+    )
+    session = {}
+
+    def ask(path: str, method: str) -> int:
+        by_session = session if method == "post" and path.startswith("/api/auth/") else None
+        login = logins["exotel" if path.startswith("/webhooks") else "admin"]
+        headers = {"Authorization": login} if by_session is None else by_session
+        status, body = send(server, document, path, method, headers)
+        if path == "/api/auth/login":
+            session["Authorization"] = f"Bearer {json.loads(body).get('token')}"
+        return status
+
+    # Deliveries first, so that there is a call; who has signed out cannot change the password.
+    order = [path for path in document["paths"] if path.startswith("/webhooks")]
+    order += ["/api/auth/login", "/api/auth/password", "/api/auth/logout"]
+    order += [path for path in document["paths"] if path not in order]
+    return {f"{method.upper()} {path}": ask(path, method) for path in order for method in document["paths"][path]}
+
+
+def send(server: Server, document: dict, path: str, method: str, headers: dict[str, str]) -> tuple[int, bytes]:
+    """The answer to an operation's example, as it is printed."""
+    operation = document["paths"][path][method]
+    query = {}
+    for parameter in operation["parameters"]:
+        example = (parameter["schema"].get("examples") or [None])[0]
+        if parameter["in"] == "path":
+            path = path.replace("{" + parameter["name"] + "}", quote(example))
+        elif example is not None:
+            query[parameter["name"]] = str(example).lower() if isinstance(example, bool) else example
+    body = None
+    if "requestBody" in operation:
+        reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        members = document["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
+        body = json.dumps({name: member["examples"][0] for name, member in members.items()})
+        headers = {**headers, "Content-Type": "application/json"}
+    connection: HTTPConnection = server.connect()
+    connection.request(method.upper(), f"{path}?{urlencode(query)}", body, headers)
+    answer = connection.getresponse()
+    status, content = answer.status, answer.read()
+    connection.close()
+    return status, content
+
+
+@pytest.fixture(scope="module")
+def explored(server, examples, logins, tmp_path_factory) -> tuple[dict, list[int]]:
+    """What each explorer reports, and the statuses of all answers to them."""
+    before = len(statuses(server))
+    reports = {who: explore(server, who, logins[who], tmp_path_factory.mktemp(who)) for who in EXPLORERS}
+    return reports, statuses(server)[before:]
+
+
+def explore(server: Server, who: str, login: str, folder: Path) -> subprocess.CompletedProcess:
+    paths, most, unfit = EXPLORERS[who]
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{server.port}/openapi.json"]
+    command += ["--include-path-regex", paths, "--max-examples", str(most), "--exclude-checks", unfit]
+    command += ["--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--seed", SEED, "--workers", "1"]
+    command += ["--generation-database", "none", "--no-color"]
+    command += ["--header", f"Authorization: {login}"] if login else []
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def statuses(server: Server) -> list[int]:
+    """Of all answers so far."""
+    return [line["status"] for line in server.log_lines() if line["message"] == "request"]
+
+
+class TestExamples:
+    def test_work_as_they_are_printed(self, examples):
+        assert {name: status for name, status in examples.items() if status != 200} == {}
+
+
+@pytest.mark.timeout(400)  # whichever comes first waits for all explorers
+class TestExploration:
+    @pytest.mark.parametrize("who", EXPLORERS)
+    def test_finds_no_answer_that_is_not_described(self, explored, who):
+        report = explored[0][who]
+
+        assert report.returncode == 0, report.stdout + report.stderr
+
+    def test_is_of_thousands_of_requests_and_meets_no_error_of_ours(self, explored):
+        answered = explored[1]
+
+        assert len(answered) >= LEAST
+        assert [status for status in answered if status >= 500] == []
