@@ -6,7 +6,7 @@ _.convert, _.normalize_choice  # click: what a parameter type overrides
 _.ValueClass  # prometheus-client: where it takes the storage of its metrics from
 _.Meta, _.unknown, _.CallSid, _.From, _.To, _.CallStatus, _.CallDuration  # marshmallow: options and fields
 _.RecordingUrl, _.RecordingDuration, _.error_messages, _._keep_repeated, _._refuse_the_same, _._refuse_no_time
-_.on_bind_field, _._serialize
+_.on_bind_field, _._serialize, _.timeline_truncated
 _.refuse_old, _.note_idle, _.count_open, _.count_closed, _.end, _.failed  # SQLAlchemy: listeners, by decorator
 _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.limit_request_line  # Gunicorn
 (
