@@ -67,4 +67,5 @@ def statement(table: Table, conditions: Sequence[ColumnElement[bool]], after: Pl
     if after is None:
         return newest
     place = tuple_(literal(after.created_at, created_at.type), literal(after.id, identifier.type))
-    return newest.where(tuple_(created_at, identifier) < place)
+    # Said twice, for only a condition on the one column leaves out the months after the place.
+    return newest.where(tuple_(created_at, identifier) < place, created_at <= after.created_at)

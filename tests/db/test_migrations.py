@@ -159,6 +159,24 @@ class TestUpgrade:
         assert revision == migrations.head()
 
 
+class TestIndexesOfTheTrail:
+    INDEX = "audit_logs_request_id_idx"
+
+    def test_are_made_of_whatever_an_attempt_left_that_failed(self, database_url, query, run_alembic):
+        months = [partitions.name(month) for month in partitions.months(clock.now(), 3)]
+        run_alembic(database_url, "downgrade", "0004")
+        query(f"CREATE INDEX {self.INDEX} ON ONLY audit_logs (request_id)")
+        for number, month in enumerate(months[:2]):
+            query(f"CREATE INDEX {month}_request_id_idx ON {month} ({'request_id' if number else 'id'})")
+        query(f"ALTER INDEX {self.INDEX} ATTACH PARTITION {months[1]}_request_id_idx")
+
+        run_alembic(database_url, "upgrade", "head")
+
+        parts = "SELECT count(*) FROM pg_inherits WHERE inhparent = %s::regclass"
+        assert query(parts, self.INDEX) == [(len(months),)]
+        assert query("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid") == []
+
+
 def _waiting(connection: sqlalchemy.Connection) -> int:
     return connection.exec_driver_sql(
         "SELECT count(*) FROM pg_stat_activity, pg_sleep(0.01) WHERE datname = current_database() "
