@@ -9,6 +9,7 @@ from calyapp.access.key_store import ApiKeyStore
 from calyapp.access.passwords import Passwords
 from calyapp.access.session_store import SessionStore
 from calyapp.access.user_store import UserStore
+from calyapp.audit.count_store import EventCounts
 from calyapp.audit.store import EventReader
 from calyapp.audit.throttle import INTERVAL_SECONDS, ThrottledTrail
 from calyapp.calls.degraded_mode import DegradedMode
@@ -34,6 +35,7 @@ REPLAY_SECONDS = 0.5
 ACCESS_SECONDS = 60.0  # who reads a client's records is on the trail once in that time
 TRY_AGAIN_SECONDS = 0.1  # how often it looks whether the breaker's pause is over
 FORGET_SECONDS = 600.0
+FOLD_SECONDS = 10.0
 PARTITIONS_SECONDS = 600.0  # far more often than they are needed, so that one failure does not matter
 _log = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class Services:
     access_trail: ThrottledTrail
     call_reader: CallReader
     event_reader: EventReader
+    event_counts: EventCounts
     checks: Checks
     chores: tuple[Periodic, ...]
 
@@ -95,6 +98,7 @@ def build(settings: Settings) -> Services:
     throttled_trail = ThrottledTrail(database.ingest)
     access_trail = ThrottledTrail(database.records, interval=ACCESS_SECONDS)
     intake = Intake(database.ingest, directory)
+    event_counts = EventCounts(database.records)
     replay = Replay(journal, intake, directory, database.ingest, degraded_mode, settings.spool_dir / "replay.lock")
     return Services(
         settings=settings,
@@ -116,6 +120,7 @@ def build(settings: Settings) -> Services:
         access_trail=access_trail,
         call_reader=CallReader(database.records),
         event_reader=EventReader(database.records),
+        event_counts=event_counts,
         checks=Checks(all_probes(settings, database, journal)),
         chores=(
             Periodic("refresh directory", REFRESH_SECONDS, directory.refresh),
@@ -125,6 +130,7 @@ def build(settings: Settings) -> Services:
             Periodic("replay the spool", REPLAY_SECONDS, replay.turn),
             Periodic("measure the spool", gauges.EVERY_SECONDS, lambda: gauges.measure(journal)),
             Periodic("forget expired sessions", FORGET_SECONDS, sessions.forget_expired),
+            Periodic("fold the trail's counts", FOLD_SECONDS, event_counts.fold),
             Periodic("make audit partitions", PARTITIONS_SECONDS, lambda: _make_partitions(database)),
         ),
     )

@@ -208,10 +208,10 @@ _PREPARE = "PREPARE record_delivery AS " + re.sub(
 _EXECUTE = f"EXECUTE record_delivery ({_listed(f'%({name})s' for name in _PARAMETERS)})"
 
 _READ_ONLY = text("SELECT current_setting('transaction_read_only') = 'on'").execution_options(name="check_read_only")
-# The lock that an INSERT takes: it waits where an INSERT would.
-_LOCK_FOR_WRITING = text("LOCK TABLE deliveries, calls, audit_logs IN ROW EXCLUSIVE MODE").execution_options(
-    name="check_locks"
-)
+# The lock that an INSERT takes: it waits where an INSERT would. Entries are counted as they are written.
+_LOCK_FOR_WRITING = text(
+    "LOCK TABLE deliveries, calls, audit_logs, audit_counts_pending IN ROW EXCLUSIVE MODE"
+).execution_options(name="check_locks")
 _OWNERS = text("SELECT client_id FROM calls WHERE call_sid = :call_sid LIMIT 2").execution_options(
     name="find_call_owners"
 )

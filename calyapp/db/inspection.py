@@ -109,7 +109,9 @@ SELECT privilege || ' ON ' || name FROM (VALUES
   (1, 'SELECT', 'clients'), (2, 'SELECT', 'client_numbers'),
   (3, 'SELECT', 'deliveries'), (4, 'INSERT', 'deliveries'), (5, 'UPDATE', 'deliveries'),
   (6, 'SELECT', 'calls'), (7, 'INSERT', 'calls'), (8, 'UPDATE', 'calls'),
-  (9, 'SELECT', 'audit_logs'), (10, 'INSERT', 'audit_logs')
+  (9, 'SELECT', 'audit_logs'), (10, 'INSERT', 'audit_logs'), (11, 'INSERT', 'audit_counts_pending'),
+  (12, 'SELECT', 'audit_counts_pending'), (13, 'DELETE', 'audit_counts_pending'),
+  (14, 'SELECT', 'audit_counts_daily'), (15, 'INSERT', 'audit_counts_daily'), (16, 'UPDATE', 'audit_counts_daily')
 ) AS needed (place, privilege, name) WHERE NOT has_table_privilege(name, privilege)
 UNION ALL SELECT 'CREATE ON SCHEMA ' || current_schema() WHERE NOT has_schema_privilege(current_schema(), 'CREATE')
 UNION ALL SELECT 'OWNERSHIP OF audit_logs' FROM pg_class

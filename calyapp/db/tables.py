@@ -9,8 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Index,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     text,
 )
@@ -176,6 +179,31 @@ audit_logs = Table(
     *_pages_by("user_id", where="user_id IS NOT NULL"),
     postgresql_partition_by="RANGE (created_at)",
 )
+
+
+def _counts() -> tuple[Column[Any] | CheckConstraint, ...]:
+    """How many entries of a kind a client's day (UTC) has."""
+    return (
+        Column("client_id", Uuid),
+        Column("day", Date, nullable=False),
+        Column("event_type", Text, nullable=False),
+        Column("severity", Text, nullable=False),
+        Column("status", Text, nullable=False),
+        Column("entries", BigInteger, nullable=False),
+        CheckConstraint("entries > 0", name="entries"),
+    )
+
+
+audit_counts_daily = Table(
+    "audit_counts_daily",
+    metadata,
+    *_counts(),
+    UniqueConstraint("client_id", "day", "event_type", "severity", "status", postgresql_nulls_not_distinct=True),
+    Index(None, "day"),
+)
+
+# What a trigger counts as it comes, until it is folded into the days. Without a key: nobody waits for anybody.
+audit_counts_pending = Table("audit_counts_pending", metadata, *_counts())
 
 
 def _role_and_client() -> tuple[Column[Any] | CheckConstraint, ...]:

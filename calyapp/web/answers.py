@@ -61,6 +61,17 @@ def count(description: str, example: int, **options: Any) -> fields.Integer:
     return fields.Integer(required=True, validate=at_least, metadata=about(description, example), **options)
 
 
+def day(description: str) -> fields.Date:
+    """A day, in UTC."""
+    return fields.Date(required=True, metadata=about(description, "2026-11-22"))
+
+
+def counts(description: str, example: str) -> fields.Dict:
+    """Whole numbers by what was counted; what there is none of is missing."""
+    metadata = about(description, {example: 42})
+    return fields.Dict(keys=fields.String(), values=fields.Integer(), required=True, metadata=metadata)
+
+
 def truth(description: str, example: bool) -> fields.Boolean:
     """True or false."""
     return fields.Boolean(required=True, metadata=about(description, example))

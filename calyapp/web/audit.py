@@ -1,21 +1,27 @@
 """The audit trail, for people and programs."""
 
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint
+from flask import Blueprint, request
 
+from calyapp import validation
 from calyapp.errors import NotFoundError
 from calyapp.services import Services
 from calyapp.web.operations import Operation, in_json
-from calyapp.web.record_answers import EventSchema, EventsPageSchema
-from calyapp.web.records import Answer, Records, own_tenant
+from calyapp.web.record_answers import CountsSchema, EventSchema, EventsPageSchema
+from calyapp.web.records import Answer, Records, own_tenant, tenant_of
 from calyapp.web.routing import Access, Profile
-from calyapp.web.schemas import EventIdSchema, EventsSchema
+from calyapp.web.schemas import EventIdSchema, EventsSchema, StatsSchema
 
+DEFAULT_SPAN = timedelta(days=30)
 _SHOWN = EventSchema()
+_COUNTED = CountsSchema()
 _LIST = Operation(answer=in_json(EventsPageSchema), query=EventsSchema)
 _SHOW = Operation(answer=in_json(EventSchema), path=EventIdSchema)
+_STATS = Operation(answer=in_json(CountsSchema), query=StatsSchema)
 
 
 class Audit:
@@ -23,6 +29,7 @@ class Audit:
 
     def __init__(self, services: Services) -> None:
         self._reader = services.event_reader
+        self._counts = services.event_counts
         self._records = Records(services)
 
     def list(self) -> Answer:
@@ -38,6 +45,17 @@ class Audit:
         shown: Answer = _SHOWN.dump(found)
         return shown
 
+    def stats(self) -> Answer:
+        """Counts them by type, severity, status and day."""
+        asked = validation.load(StatsSchema(), request.args)
+        client_id, until = asked.get("client_id"), asked["until"]
+        since = asked.get("since", until - DEFAULT_SPAN)
+        tenant = tenant_of(client_id)
+        counts = self._counts.read(tenant, client_id, since, until)
+        self._records.note_access(tenant)
+        shown: Answer = _COUNTED.dump({"since": since, "until": until, **asdict(counts)})
+        return shown
+
 
 def blueprint(services: Services) -> Blueprint:
     """The routes."""
@@ -46,4 +64,5 @@ def blueprint(services: Services) -> Blueprint:
     known: dict[str, Any] = {"access": Access.SIGNED_IN, "limit": Profile.API}
     routes.add_url_rule("/events", "list", views.list, operation=_LIST, **known)
     routes.add_url_rule("/events/<uuid:event_id>", "show", views.show, operation=_SHOW, **known)
+    routes.add_url_rule("/stats", "stats", views.stats, operation=_STATS, **known)
     return routes

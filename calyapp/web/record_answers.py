@@ -5,7 +5,20 @@ from calyapp.audit.trail import Outcome as EventOutcome
 from calyapp.calls.event import Route
 from calyapp.calls.state import Direction, Outcome, Status
 from calyapp.errors import Severity
-from calyapp.web.answers import REQUEST_ID_EXAMPLE, AnswerSchema, count, free, listed, moment, text, truth, uuid, word
+from calyapp.web.answers import (
+    REQUEST_ID_EXAMPLE,
+    AnswerSchema,
+    count,
+    counts,
+    day,
+    free,
+    listed,
+    moment,
+    text,
+    truth,
+    uuid,
+    word,
+)
 from calyapp.web.operations import CALL_SID_EXAMPLE
 
 
@@ -85,3 +98,15 @@ class EventsPageSchema(PageSchema):
     """A page of the trail."""
 
     items = listed(EventSchema, "The entries")
+
+
+class CountsSchema(AnswerSchema):
+    """How many entries the trail has, of those that whoever asks may see."""
+
+    since = day("The first day that is counted")
+    until = day("The day after the last")
+    as_of = moment("When it was counted: within the last minute")
+    types = counts("By what happened", "CALL_STARTED")
+    severities = counts("By how much it matters", "LOW")
+    statuses = counts("By how it ended", "success")
+    days = counts("By day (UTC)", "2026-11-22")

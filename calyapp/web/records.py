@@ -33,7 +33,7 @@ class Records:
         """A page of the list that the query string asks for. Raises `ValidationError`."""
         filters = validation.load(schema, request.args)
         limit, cursor = filters.pop("limit"), filters.pop("cursor", None)
-        tenant = _tenant(filters.get("client_id"))
+        tenant = tenant_of(filters.get("client_id"))
         listed = {**filters, "list": request.endpoint, "tenant": str(tenant)}
         page = read(tenant, filters, self._cursors.read(cursor, listed) if cursor else None, limit)
         self.note_access(tenant)
@@ -51,11 +51,13 @@ class Records:
 
 def own_tenant() -> Tenant:
     """Whose records they see who ask."""
-    return _tenant(None)
+    return tenant_of(None)
 
 
-def _tenant(asked_for: UUID | None) -> Tenant:
-    """Who sees one client stays with it, whatever is asked for: of another there is nothing to see then."""
+def tenant_of(asked_for: UUID | None) -> Tenant:
+    """Whose records they see who ask for a client's, or for those of all.
+
+    Who sees one client stays with it, whatever is asked for: of another there is nothing to see then."""
     principal: Principal = g.principal
     return principal.client_id or asked_for or tenancy.ALL
 

@@ -1,5 +1,6 @@
 """What people and programs send to the records API and the console, field by field. What is not named is refused."""
 
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -7,6 +8,7 @@ from marshmallow import INCLUDE, RAISE, Schema, fields, pre_load, validates_sche
 from marshmallow import ValidationError as Invalid
 from werkzeug.datastructures import MultiDict
 
+from calyapp import clock
 from calyapp.access import passwords
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Outcome
@@ -15,6 +17,9 @@ from calyapp.errors import Severity
 from calyapp.web import validators
 from calyapp.web.operations import CALL_SID_EXAMPLE, MOMENT_EXAMPLE, UUID_EXAMPLE, about
 from calyapp.web.sanitizers import lower, trim
+
+EARLIEST_DAY = date(2000, 1, 1)
+LONGEST_SPAN = timedelta(days=366)
 
 
 class StrictSchema(Schema):
@@ -146,6 +151,24 @@ class EventsSchema(_RecordsSchema):
     request_id = validators.string(
         1, 64, data_key="requestId", metadata=about("In this request", "1795339800000-k3v9x2mq7")
     )
+
+
+class StatsSchema(StrictSchema):
+    """Which days (UTC) of the trail are counted: `since` is, `until` no more; unless told, today is the last."""
+
+    client_id = validators.uuid(data_key="clientId", metadata=about("Of this client", UUID_EXAMPLE))
+    since = validators.date(EARLIEST_DAY, metadata=about("The first day; 30 before `until` unless told", "2026-11-01"))
+    until = validators.date(
+        EARLIEST_DAY,
+        load_default=lambda: clock.now().date() + timedelta(days=1),
+        metadata=about("The day after the last; tomorrow unless told", "2026-12-01"),
+    )
+
+    @validates_schema
+    def _refuse_long_spans(self, data: dict[str, Any], **_: Any) -> None:
+        span = data["until"] - data["since"] if "since" in data else timedelta(days=1)
+        if not timedelta(0) < span <= LONGEST_SPAN:
+            raise Invalid(f"must be at least one day before until, and at most {LONGEST_SPAN.days}.", "since")
 
 
 class CallNameSchema(Schema):

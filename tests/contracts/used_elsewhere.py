@@ -6,7 +6,7 @@ _.convert, _.normalize_choice  # click: what a parameter type overrides
 _.ValueClass  # prometheus-client: where it takes the storage of its metrics from
 _.Meta, _.unknown, _.CallSid, _.From, _.To, _.CallStatus, _.CallDuration  # marshmallow: options and fields
 _.RecordingUrl, _.RecordingDuration, _.error_messages, _._keep_repeated, _._refuse_the_same, _._refuse_no_time
-_.on_bind_field, _._serialize, _.timeline_truncated
+_._refuse_long_spans, _.on_bind_field, _._serialize, _.timeline_truncated, _.severities, _.statuses, _.days, _.as_of
 _.refuse_old, _.note_idle, _.count_open, _.count_closed, _.end, _.failed  # SQLAlchemy: listeners, by decorator
 _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.limit_request_line  # Gunicorn
 (
@@ -50,7 +50,7 @@ _.phone_from, _.phone_to, _.direction, _.start_ts, _.end_ts, _.recording_url
 _.WARN, _.API, _.SUCCESS, _.FAILURE
 
 # Tables that only the migrations' check compares; their statements are text.
-_.client_numbers, _.api_keys
+_.client_numbers, _.api_keys, _.audit_counts_daily, _.audit_counts_pending
 
 # Columns of a row, and fields of a schema, by their names.
 _.current_password, _.new_password, _.has_recording

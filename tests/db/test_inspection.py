@@ -80,6 +80,8 @@ class TestPrivileges:
             "UPDATE ON calls",
             "CREATE ON SCHEMA public",
             "OWNERSHIP OF audit_logs",
+            *(f"{privilege} ON audit_counts_pending" for privilege in ("SELECT", "INSERT", "DELETE")),
+            *(f"{privilege} ON audit_counts_daily" for privilege in ("SELECT", "INSERT", "UPDATE")),
         }
 
 

@@ -177,6 +177,30 @@ class TestIndexesOfTheTrail:
         assert query("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid") == []
 
 
+class TestCountsOfTheTrail:
+    COUNTED = "SELECT event_type, sum(entries)::int FROM audit_counts_pending GROUP BY 1 ORDER BY 1"
+
+    def test_begin_with_what_was_there_before_however_often_the_migration_is_tried(
+        self, database_url, query, run_alembic
+    ):
+        run_alembic(database_url, "downgrade", "0005")
+        query(ENTRY, "EARLIER")
+        query(ENTRY, "EARLIER")
+
+        run_alembic(database_url, "upgrade", "0006")
+        query(ENTRY, "LATER")
+        run_alembic(database_url, "stamp", "0005")
+        run_alembic(database_url, "upgrade", "head")
+
+        assert query(self.COUNTED) == [("EARLIER", 2), ("LATER", 1)]
+
+
+ENTRY = """
+INSERT INTO audit_logs (id, created_at, event_type, severity, status, description)
+VALUES (gen_random_uuid(), now(), %s, 'LOW', 'success', 'Said')
+"""
+
+
 def _waiting(connection: sqlalchemy.Connection) -> int:
     return connection.exec_driver_sql(
         "SELECT count(*) FROM pg_stat_activity, pg_sleep(0.01) WHERE datname = current_database() "

@@ -104,6 +104,16 @@ class TestFill:
         with pytest.raises(psycopg2.errors.RestrictViolation, match="append-only"):
             query_empty(change)
 
+    def test_counts_the_entries_as_they_were_and_goes_on_counting(self, fill, query_empty):
+        fill()
+        query_empty(
+            "INSERT INTO audit_logs (id, created_at, event_type, severity, status, description) "
+            "VALUES (gen_random_uuid(), now(), 'CALL_STARTED', 'LOW', 'success', 'Call started')"
+        )
+
+        counted = query_empty("SELECT sum(entries) FROM audit_counts_pending")
+        assert counted == query_empty("SELECT count(*) FROM audit_logs") == [(13,)]
+
     def test_leaves_nothing_if_the_file_ends_early(self, fill, made, query_empty):
         content = made.read_bytes()
         made.write_bytes(content[: len(content) - 200])

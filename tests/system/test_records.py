@@ -80,7 +80,13 @@ def paths(known: dict) -> list[str]:
     return [f"/api/calls/{known['sid']}", f"/api/calls/{known['call']}", f"/api/audit/events/{known['event']}"]
 
 
-LISTS = ["/api/calls", "/api/audit/events", "/api/calls?limit=1000", f"/api/calls?clientId={UNKNOWN}"]
+LISTS = [
+    "/api/calls",
+    "/api/audit/events",
+    "/api/calls?limit=1000",
+    f"/api/calls?clientId={UNKNOWN}",
+    "/api/audit/stats",
+]
 NOWHERE = [f"/api/calls/{UNKNOWN}", "/api/calls/sid-of-nobody", f"/api/audit/events/{UNKNOWN}"]
 
 
@@ -98,7 +104,9 @@ class TestReaders:
         server, found = house
         foreign = found[THEIRS]
         asked = [*LISTS, *paths(found[OURS]), *paths(foreign), *NOWHERE]
-        asked += [f"{path}?clientId={foreign['client']}" for path in ("/api/calls", "/api/audit/events")]
+        asked += [
+            f"{path}?clientId={foreign['client']}" for path in ("/api/calls", "/api/audit/events", "/api/audit/stats")
+        ]
 
         bodies = [get(server, path, tokens[who])[1] for path in asked]
 

@@ -142,11 +142,12 @@ class TestMatrix:
             "SELECT calls.id::text, audit_logs.id::text FROM calls, audit_logs WHERE call_sid = 'call-1' LIMIT 1"
         )
         paths = [*LISTS, "/api/calls/call-1", f"/api/calls/{call_id}", f"/api/audit/events/{event_id}"]
+        paths += ["/api/audit/stats", f"/api/audit/stats?clientId={filled[0]}"]
 
         answers = [client.get(path, headers=headers) for path in paths]
 
         of_lists, of_others = WHO[name]
-        assert [answer.status_code for answer in answers] == [of_lists] * 2 + [of_others] * 3
+        assert [answer.status_code for answer in answers] == [of_lists] * 2 + [of_others] * 3 + [of_lists] * 2
         if of_others != 200:
             texts = "".join(answer.get_data(as_text=True) for answer in answers)
             assert [secret for secret in (filled[0], "+9198000", "call-1", event_id) if secret in texts] == []

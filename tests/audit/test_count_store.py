@@ -1,0 +1,176 @@
+"""Counts of the trail against the trail itself, whatever happens to both meanwhile."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from calyapp import clock
+from calyapp.audit import trail
+from calyapp.audit.count_store import FRESH_SECONDS, EventCounts
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+from calyapp.db import tenancy
+
+OURS, THEIRS = UUID(int=1), UUID(int=2)
+NOW = clock.now()
+TODAY = NOW.date()
+SINCE, UNTIL = TODAY, TODAY + timedelta(days=60)
+ENTRIES = st.builds(
+    lambda type_, status, client_id, days: (type_, status, client_id, timedelta(days=days)),
+    st.sampled_from([EventType.CALL_ENDED, EventType.LOGIN_FAILURE, EventType.DELIVERY_DROPPED]),
+    st.sampled_from(["success", "failure"]),
+    st.sampled_from([OURS, THEIRS, None]),
+    st.integers(0, 45),
+)
+
+
+def entry(type_=EventType.CALL_ENDED, status="success", client_id=OURS, later=timedelta(0)) -> Entry:
+    moment = NOW + later
+    return Entry(
+        id=clock.uuid7(moment),
+        created_at=moment,
+        event_type=type_,
+        description="Said",
+        status=status,
+        client_id=client_id,
+    )
+
+
+@pytest.fixture
+def add(services):
+    """`add(*entries)`: in one transaction, a statement each."""
+    return lambda *entries: trail.write(services.database.records, *entries)
+
+
+@pytest.fixture
+def counts(services):
+    return services.event_counts
+
+
+@pytest.fixture
+def count(services):
+    """`count(tenant, client_id, since, until)`: what is read now, whatever was read before."""
+
+    def read(tenant=tenancy.ALL, client_id=None, since=SINCE, until=UNTIL):
+        return EventCounts(services.database.records).read(tenant, client_id, since, until)
+
+    return read
+
+
+@pytest.fixture
+def plain(query):
+    """`plain(condition)`: the same, counted from the trail."""
+
+    def read(condition="true"):
+        rows = query(
+            "SELECT event_type, severity, status, (created_at AT TIME ZONE 'UTC')::date FROM audit_logs "
+            f"WHERE {condition} AND created_at >= %s AND created_at < %s",
+            SINCE,
+            UNTIL,
+        )
+        return tuple(Counter(row[place] for row in rows) for place in range(4))
+
+    return read
+
+
+def found(counts):
+    return counts.types, counts.severities, counts.statuses, counts.days
+
+
+class TestRead:
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(steps=st.lists(st.one_of(st.lists(ENTRIES, max_size=4), st.just("repeat"), st.just("fold")), max_size=12))
+    def test_is_what_the_trail_holds_whatever_came_before(self, add, counts, count, plain, steps):
+        added = [entry()]
+        for step in steps:
+            if step == "fold":
+                counts.fold()
+            elif step == "repeat":
+                add(*added)
+            else:
+                added = [entry(*kind) for kind in step] or added
+                add(*added)
+
+        assert found(count()) == plain()
+        assert found(count(OURS)) == found(count(tenancy.ALL, OURS)) == plain(f"client_id = '{OURS}'")
+
+    def test_is_exact_at_every_moment_while_others_add_and_fold(self, add, counts, query):
+        def add_many(_number):
+            for _ in range(40):
+                add(entry(), entry(client_id=THEIRS))
+
+        sums = (
+            "SELECT (SELECT count(*) FROM audit_logs), (SELECT coalesce(sum(entries), 0) FROM "
+            "(SELECT * FROM audit_counts_daily UNION ALL SELECT * FROM audit_counts_pending) AS counts)"
+        )
+        seen = []
+        with ThreadPoolExecutor(4) as pool:
+            adding = [pool.submit(add_many, number) for number in range(2)]
+            folding = [pool.submit(lambda: [counts.fold() for _ in range(40)]) for _ in range(2)]
+            while not all(work.done() for work in (*adding, *folding)):
+                seen += query(sums)
+            for work in (*adding, *folding):
+                work.result()
+
+        counts.fold()
+        assert [both for both in seen if both[0] != both[1]] == []
+        assert query(sums) == [(160, 160)]
+        assert query("SELECT count(*) FROM audit_counts_pending") == [(0,)]
+
+    def test_begins_with_since_and_ends_before_until(self, add, count):
+        add(*(entry(later=timedelta(days=days)) for days in range(4)))
+
+        days = count(since=TODAY + timedelta(days=1), until=TODAY + timedelta(days=3)).days
+
+        assert days == {TODAY + timedelta(days=1): 1, TODAY + timedelta(days=2): 1}
+
+    def test_shows_a_tenant_nothing_of_another(self, add, counts, count):
+        add(entry(), entry(client_id=None))
+        counts.fold()
+        add(entry())
+
+        assert found(count(THEIRS)) == found(count(THEIRS, OURS)) == ({}, {}, {}, {})
+        assert count(OURS).types == {"CALL_ENDED": 2}
+
+    def test_is_remembered_for_a_minute_for_those_who_asked_the_same(self, services, add):
+        now = [0.0]
+        counts = EventCounts(services.database.records, lambda: now[0])
+        asked = [(OURS, None), (tenancy.ALL, None), (tenancy.ALL, OURS)]
+
+        def totals():
+            return [counts.read(*one, SINCE, UNTIL).types.total() for one in asked]
+
+        first = totals()
+        add(entry())
+        now[0] = FRESH_SECONDS - 1
+        same = totals()
+        now[0] = FRESH_SECONDS
+        after = totals()
+
+        assert (first, same, after) == ([0, 0, 0], [0, 0, 0], [1, 1, 1])
+
+
+class TestFold:
+    def test_leaves_it_to_the_process_that_is_at_it(self, add, counts, query):
+        add(entry())
+        query("SELECT pg_advisory_lock(%s)", 0x63616C79_0002)
+
+        counts.fold()
+
+        assert query("SELECT count(*) FROM audit_counts_pending") == [(1,)]
+
+    def test_adds_to_what_was_folded_before(self, add, counts, query):
+        for _ in range(2):
+            add(entry(), entry(), entry(client_id=None), entry(client_id=None))
+            counts.fold()
+
+        rows = query("SELECT client_id::text, day, event_type, severity, status, entries FROM audit_counts_daily")
+        assert sorted(rows, key=str) == [
+            (str(OURS), TODAY, "CALL_ENDED", "LOW", "success", 4),
+            (None, TODAY, "CALL_ENDED", "LOW", "success", 4),
+        ]
