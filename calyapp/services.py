@@ -35,7 +35,7 @@ REPLAY_SECONDS = 0.5
 ACCESS_SECONDS = 60.0  # who reads a client's records is on the trail once in that time
 TRY_AGAIN_SECONDS = 0.1  # how often it looks whether the breaker's pause is over
 FORGET_SECONDS = 600.0
-FOLD_SECONDS = 10.0
+FOLD_SECONDS = 10.0  # what has not been folded is read row by row: let it stay little
 PARTITIONS_SECONDS = 600.0  # far more often than they are needed, so that one failure does not matter
 _log = logging.getLogger(__name__)
 

@@ -17,12 +17,20 @@ def of_page(
     pool: Pool, table: Table, tenant: Tenant, filters: Mapping[str, Any], after: Place | None, limit: int
 ) -> Plan:
     """The plan of the page, carried out."""
+    plan: Plan = explained(pool, table, tenant, filters, after, limit)["Plan"]
+    return plan
+
+
+def explained(
+    pool: Pool, table: Table, tenant: Tenant, filters: Mapping[str, Any], after: Place | None, limit: int
+) -> Mapping[str, Any]:
+    """The plan of the page and, in milliseconds, what it took to make it and to carry it out."""
     statement = keyset.statement(table, [*keyset.conditions(table, tenant, filters)], after, limit)
     with tenancy.reading(pool, tenant) as connection:
         sql = statement.compile(connection, compile_kwargs={"literal_binds": True})
-        explained = connection.scalar(text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}".replace(":", r"\:")))
-    plan: Plan = explained[0]["Plan"]
-    return plan
+        answer = connection.scalar(text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}".replace(":", r"\:")))
+    one: Mapping[str, Any] = answer[0]
+    return one
 
 
 def rows_passed(plan: Plan) -> int:

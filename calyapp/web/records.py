@@ -57,7 +57,8 @@ def own_tenant() -> Tenant:
 def tenant_of(asked_for: UUID | None) -> Tenant:
     """Whose records they see who ask for a client's, or for those of all.
 
-    Who sees one client stays with it, whatever is asked for: of another there is nothing to see then."""
+    Who sees one client stays with it, whatever is asked for: of another there is nothing to see then.
+    """
     principal: Principal = g.principal
     return principal.client_id or asked_for or tenancy.ALL
 
