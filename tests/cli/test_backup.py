@@ -1,6 +1,8 @@
 import ledger
 import pytest
 
+from calyapp.db import migrations
+
 ENTRIES = (
     "SELECT event_type, severity, status, metadata FROM audit_logs "
     "WHERE event_type ~ 'BACKUP|RESTORED' ORDER BY created_at"
@@ -58,7 +60,7 @@ class TestRestore:
 
         assert restored == {
             "file": made["file"].rpartition("/")[2],
-            "revision": "0004",
+            "revision": migrations.head(),
             "clients": 1,
             "calls": 3,
             "deliveries": 12,
