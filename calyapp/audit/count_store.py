@@ -26,8 +26,13 @@ _LOCK = 0x63616C79_0002  # advisory: one process at a time folds
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Entries by type, by severity, by status and by day, as they were at `as_of`. What there is none of is missing."""
+    """Entries by type, by severity, by status and by day, as they were at `as_of`. What there is none of is missing.
 
+    From the day `since` on and before the day `until`.
+    """
+
+    since: date
+    until: date
     as_of: datetime
     types: Mapping[str, int]
     severities: Mapping[str, int]
@@ -65,7 +70,7 @@ class EventCounts:
                 severities[row.severity] += row.entries
                 statuses[row.status] += row.entries
                 days[row.day] += row.entries
-        return Counts(as_of, types, severities, statuses, days)
+        return Counts(since, until, as_of, types, severities, statuses, days)
 
 
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)").execution_options(name="try_to_fold")

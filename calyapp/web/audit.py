@@ -1,6 +1,5 @@
 """The audit trail, for people and programs."""
 
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -10,11 +9,13 @@ from flask import Blueprint, request
 from calyapp import validation
 from calyapp.errors import NotFoundError
 from calyapp.services import Services
+from calyapp.web.export import Export, ExportSchema
 from calyapp.web.operations import Operation, in_json
 from calyapp.web.record_answers import CountsSchema, EventSchema, EventsPageSchema
 from calyapp.web.records import Answer, Records, own_tenant, tenant_of
 from calyapp.web.routing import Access, Profile
 from calyapp.web.schemas import EventIdSchema, EventsSchema, StatsSchema
+from calyapp.web.streaming import Stream
 
 DEFAULT_SPAN = timedelta(days=30)
 _SHOWN = EventSchema()
@@ -22,6 +23,8 @@ _COUNTED = CountsSchema()
 _LIST = Operation(answer=in_json(EventsPageSchema), query=EventsSchema)
 _SHOW = Operation(answer=in_json(EventSchema), path=EventIdSchema)
 _STATS = Operation(answer=in_json(CountsSchema), query=StatsSchema)
+_TABLE = {"type": "string", "description": "A line with the names of an entry's members, and a line for each entry"}
+_EXPORT = Operation(answer={"application/x-ndjson": EventSchema, "text/csv": _TABLE}, query=ExportSchema)
 
 
 class Audit:
@@ -31,6 +34,7 @@ class Audit:
         self._reader = services.event_reader
         self._counts = services.event_counts
         self._records = Records(services)
+        self._export = Export(services, self._reader.page, _SHOWN)
 
     def list(self) -> Answer:
         """Lists entries of the audit trail, the newest first."""
@@ -51,10 +55,13 @@ class Audit:
         client_id, until = asked.get("client_id"), asked["until"]
         since = asked.get("since", until - DEFAULT_SPAN)
         tenant = tenant_of(client_id)
-        counts = self._counts.read(tenant, client_id, since, until)
+        shown: Answer = _COUNTED.dump(self._counts.read(tenant, client_id, since, until))
         self._records.note_access(tenant)
-        shown: Answer = _COUNTED.dump({"since": since, "until": until, **asdict(counts)})
         return shown
+
+    def export(self) -> Stream:
+        """Exports entries as a file, the newest first."""
+        return self._export.response()
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -65,4 +72,5 @@ def blueprint(services: Services) -> Blueprint:
     routes.add_url_rule("/events", "list", views.list, operation=_LIST, **known)
     routes.add_url_rule("/events/<uuid:event_id>", "show", views.show, operation=_SHOW, **known)
     routes.add_url_rule("/stats", "stats", views.stats, operation=_STATS, **known)
+    routes.add_url_rule("/export", "export", views.export, operation=_EXPORT, **known)
     return routes

@@ -33,8 +33,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # Gunicorn is not annotated
     """As `gthread`, with one clean answer to what is no HTTP, and without patience for who says nothing."""
 
     def handle(self, conn: Any) -> Any:
-        """One request. A thread is held by a silent client for ten seconds at most; Gunicorn would wait for ever."""
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _SILENCE)
+        """One request. A thread is held for ten seconds at most by a client who says nothing, or takes nothing.
+
+        Gunicorn would wait for ever.
+        """
+        for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            conn.sock.setsockopt(socket.SOL_SOCKET, way, _SILENCE)
         return super().handle(conn)
 
     def handle_error(self, _req: Any, client: Any, _addr: Any, exc: BaseException) -> None:

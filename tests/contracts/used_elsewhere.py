@@ -1,10 +1,11 @@
 """Names that vulture cannot see in use, each for a reason. What is not here and not used is dead and goes."""
 
 # Read by name by the library that they are written for.
-_.ensure_ascii, _.sort_keys, _.merge_slashes, _.url_rule_class  # Flask
+_.ensure_ascii, _.sort_keys, _.merge_slashes, _.url_rule_class, _.max_content_length  # Flask
+_.implicit_sequence_conversion  # Werkzeug
 _.convert, _.normalize_choice  # click: what a parameter type overrides
 _.ValueClass  # prometheus-client: where it takes the storage of its metrics from
-_.Meta, _.unknown, _.CallSid, _.From, _.To, _.CallStatus, _.CallDuration  # marshmallow: options and fields
+_.Meta, _.unknown, _.exclude, _.CallSid, _.From, _.To, _.CallStatus, _.CallDuration  # marshmallow: options and fields
 _.RecordingUrl, _.RecordingDuration, _.error_messages, _._keep_repeated, _._refuse_the_same, _._refuse_no_time
 _._refuse_long_spans, _.on_bind_field, _._serialize, _.timeline_truncated, _.severities, _.statuses, _.days, _.as_of
 _.refuse_old, _.note_idle, _.count_open, _.count_closed, _.end, _.failed  # SQLAlchemy: listeners, by decorator
@@ -36,6 +37,7 @@ _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.lim
     _.list_users,
     _.list_keys,
     _.rebuild_calls,
+    _.import_calls,
     _.simulate,
     _.doctor,
 )

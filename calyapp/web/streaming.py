@@ -1,0 +1,54 @@
+"""Answers that come piece by piece: few at a time, for each holds a thread, and none looks whole that broke off."""
+
+import errno
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from flask import Response
+
+from calyapp.errors import DatabaseAway, RateLimitError
+
+_TRY_AGAIN_SECONDS = 30
+_log = logging.getLogger(__name__)
+
+
+class Stream(Response):
+    """Whose body nobody may gather in memory, as Werkzeug does to tell its length."""
+
+    implicit_sequence_conversion = False
+
+
+class Places:
+    """For so many answers at a time, in this process; `busy` is what the next one hears."""
+
+    def __init__(self, most: int, busy: str) -> None:
+        self._free = threading.BoundedSemaphore(most)
+        self._busy = busy
+
+    def take(self) -> ExitStack:
+        """A place, free again once the stack is closed. Raises `RateLimitError` if there is none."""
+        if not self._free.acquire(blocking=False):
+            raise RateLimitError(self._busy, retry_after=_TRY_AGAIN_SECONDS)
+        place = ExitStack()
+        place.callback(self._free.release)
+        return place
+
+
+def broken_by_errors(pieces: Iterator[bytes], what: str, request_id: str) -> Iterator[bytes]:
+    """The pieces. An error on the way is logged and breaks the connection, so that the last chunk never comes.
+
+    With its head sent, there is no other way to tell: an answer that just ended would look whole.
+    """
+    fields = {"requestId": request_id}
+    try:
+        yield from pieces
+    except GeneratorExit:
+        _log.warning("%s: who asked for it went away", what, extra={"fields": fields})
+        raise
+    except Exception as error:
+        told = not isinstance(error, DatabaseAway)  # that the database is away says all
+        _log.error("%s broke off: %s", what, type(error).__name__, exc_info=told, extra={"fields": fields})
+        # To Gunicorn that is a connection which ended; of any other error it would log what we just have.
+        raise ConnectionResetError(errno.ECONNRESET, "broken off on purpose") from None

@@ -1,0 +1,114 @@
+"""The audit trail as a file, over real connections: whole, packed, broken and given up. Imports nothing of calyapp."""
+
+import csv
+import gzip
+import io
+import json
+from http.client import HTTPResponse, IncompleteRead
+
+import ledger
+import pytest
+from running_server import Server, eventually
+
+PATH = "/api/audit/export?eventType=DELIVERY_RECEIVED"
+CALLS = 8_000  # with four entries each: 32 pages, and more than sockets hold
+ONE_WORKER = {"RATELIMIT_API": "10000/hour", "WEB_CONCURRENCY": "1"}
+
+
+@pytest.fixture(scope="module", params=["nothing", "nginx"])
+def front(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def server(module_serve, module_query) -> Server:
+    ledger.fill(module_query, CALLS)
+    module_query("ANALYZE audit_logs")
+    return module_serve(**ONE_WORKER)
+
+
+@pytest.fixture(scope="module")
+def token(server) -> str:
+    return server.cli("keys", "create", "--name", "Compliance", "--role", "auditor")["key"]
+
+
+@pytest.fixture
+def fetch(server, token):
+    """`fetch(path, encoding)`: headers and body."""
+
+    def get(path: str, encoding: str = "identity"):
+        connection = server.connect()
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}", "Accept-Encoding": encoding})
+        answer = connection.getresponse()
+        try:
+            return answer, answer.read()
+        finally:
+            connection.close()
+
+    return get
+
+
+@pytest.fixture
+def began(server, token):
+    """`began()`: the answer to a request for an export, of which nobody has read more than the head."""
+    connections = []
+
+    def begin() -> HTTPResponse:
+        connections.append(server.connect())
+        connections[-1].request("GET", PATH, headers={"Authorization": f"Bearer {token}"})
+        return connections[-1].getresponse()
+
+    yield begin
+    for connection in connections:
+        connection.close()
+
+
+class TestExport:
+    def test_has_every_entry_once(self, fetch, module_query):
+        answer, body = fetch(PATH)
+
+        ids = [json.loads(line)["id"] for line in body.splitlines()]
+        stored = module_query("SELECT id::text FROM audit_logs WHERE event_type = 'DELIVERY_RECEIVED'")
+        assert (answer.status, len(ids)) == (200, 4 * CALLS)
+        assert set(ids) == {row[0] for row in stored}
+
+    def test_as_csv_and_packed_is_the_same(self, fetch):
+        answer, packed = fetch(f"{PATH}&format=csv", "gzip")
+        lines = fetch(PATH)[1].splitlines()
+
+        rows = list(csv.DictReader(io.StringIO(gzip.decompress(packed).decode(), newline=""), strict=True))
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert [(row["id"], json.loads(row["metadata"])) for row in rows] == [
+            (entry["id"], entry["metadata"]) for entry in map(json.loads, lines)
+        ]
+
+    def test_that_breaks_off_is_no_whole_file(self, server, began, module_query):
+        answer = began()
+
+        # Possible only because nobody holds a transaction while the reader rests.
+        module_query("ALTER TABLE audit_logs RENAME COLUMN resource TO elsewhere")
+        try:
+            with pytest.raises(IncompleteRead) as cut:
+                answer.read()
+        finally:
+            module_query("ALTER TABLE audit_logs RENAME COLUMN elsewhere TO resource")
+
+        assert answer.status == 200
+        assert len(cut.value.partial) > 0
+        assert logged(server, "an export broke off: DatabaseError") > 0
+
+
+class TestPlaces:
+    def test_are_free_again_when_readers_go_away(self, server, began, fetch):
+        running = [began(), began()]
+        refused, _ = fetch(PATH)
+        for answer in running:
+            answer.close()
+
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "30")
+        eventually(lambda: fetch(PATH)[0].status == 200)
+        assert logged(server, "an export: who asked for it went away") >= 2
+
+
+def logged(server: Server, message: str) -> int:
+    return sum(line["message"] == message for line in server.log_lines())
