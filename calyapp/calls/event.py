@@ -20,7 +20,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 class Route(StrEnum):
-    """Under which address a delivery came in; the word after `/webhooks/exotel/`."""
+    """By which way a delivery came in: the word after `/webhooks/exotel/`, or as a row of a CDR export."""
 
     CALL_START = "call-start"
     CALL_STATUS = "call-status"
@@ -28,6 +28,7 @@ class Route(StrEnum):
     RECORDING = "recording"
     PASSTHRU = "passthru"
     HEARTBEAT = "heartbeat"
+    CDR = "cdr"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ _TYPES = {
     Route.RECORDING: (EventType.RECORDING_RECEIVED, "Recording announced"),
     Route.PASSTHRU: (EventType.DELIVERY_RECEIVED, "Flow reported"),
     Route.HEARTBEAT: (EventType.HEARTBEAT_RECEIVED, "Heartbeat received"),
+    Route.CDR: (EventType.CALL_IMPORTED, "Call imported"),
 }
 
 

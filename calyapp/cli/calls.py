@@ -2,15 +2,18 @@
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import click
 from flask.cli import AppGroup
 
+from calyapp.access.principal import COMMAND_LINE
 from calyapp.cli.command import as_json, explains_errors, services
-from calyapp.cli.output import print_rows
-from calyapp.exotel import rebuild
+from calyapp.cli.output import print_record, print_rows
+from calyapp.exotel import cdr, rebuild
+from calyapp.exotel.cdr_import import CdrImport, Result
 
 calls = AppGroup("calls", help="The record of calls.")
 
@@ -29,6 +32,30 @@ def rebuild_calls(client_id: UUID | None, since: datetime | None, dry_run: bool,
         differences = [difference for difference in calls_in_turn if difference]
     print_rows([_difference(difference) for difference in differences], as_json)
     if dry_run and differences:
+        raise SystemExit(1)
+
+
+@calls.command("import")
+@click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--client", "client_id", type=click.UUID, required=True, help="Whose calls they are.")
+@as_json
+@explains_errors
+def import_calls(path: Path, client_id: UUID, as_json: bool) -> None:
+    """Heal missing or unfinished calls from Exotel's CDR export. Exit code 1 if a row is rejected or was not tried."""
+    client = services().clients.get(client_id)
+    with path.open("rb") as file:
+        checked = cdr.check(file)
+        imported = CdrImport(services().intake, file, checked, client.id, COMMAND_LINE)
+        imported.announce(services().database.records, None)
+        with click.progressbar(imported.rows(), checked.rows, label="rows", file=sys.stderr, show_pos=True) as rows:
+            # What went well is of interest to scripts only.
+            shown = [one.shown for one in rows if as_json or one.result is Result.REJECTED]
+    if as_json:
+        print_record({"rows": shown, "summary": imported.summary}, as_json)
+    else:
+        print_rows(shown, as_json)
+        print_record(imported.summary, as_json)
+    if imported.summary["rejected"] or not imported.summary["complete"]:
         raise SystemExit(1)
 
 

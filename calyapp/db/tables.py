@@ -141,7 +141,7 @@ deliveries = Table(
     _moment("received_at"),
     Column("payload", JSONB, nullable=False),
     Column("repeats", Integer, nullable=False, server_default=text("0")),
-    _one_of("route", "call-start call-status call-end recording passthru heartbeat"),
+    _one_of("route", "call-start call-status call-end recording passthru heartbeat cdr"),
     CheckConstraint("octet_length(digest) = 32", name="digest"),
     Index(None, "client_id", "call_id", "received_at"),
 )

@@ -28,6 +28,7 @@ class Dialect(Enum):
     STATUS_CALLBACK = auto()
     INTEGRATION_CORE = auto()
     CCM = auto()
+    CDR = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ _MARKS: tuple[tuple[Dialect, tuple[str, ...]], ...] = (
     (Dialect.STATUS_CALLBACK, ("DateUpdated", "DateCreated", "PhoneNumberSid", "ConversationDuration")),
     (Dialect.FLOW, ("CallType", "DialCallStatus", "DialCallDuration", "Stream", "flow_id")),
 )
+_SOURCES = {Dialect.FLOW: Source.PASSTHRU, Dialect.POPUP: Source.PASSTHRU, Dialect.CDR: Source.API}
 _OF_AN_AGENT = ("DialWhomNumber", "AgentEmail", "agent_email", "CurrentTime")
 _EVENT = ("EventType", "CallDetail", "event_details[event_type]")
 _STATE = ("CallState", "call_details[state]")
@@ -95,11 +97,14 @@ def read(route: Route, fields: Fields) -> Reading:
     elif dialect is Dialect.FLOW or route in (Route.CALL_START, Route.PASSTHRU, Route.RECORDING):
         # These come out of a flow that is still running, or speak of something else: evidence, never the end.
         phase = min(phase, Phase.IN_PROGRESS, key=rank)
-    source = Source.PASSTHRU if dialect in (Dialect.FLOW, Dialect.POPUP) else Source.STATUS_CALLBACK
-    return Reading(dialect, source, phase, evidence, _talk_seconds(dialect, fields))
+    return Reading(
+        dialect, _SOURCES.get(dialect, Source.STATUS_CALLBACK), phase, evidence, _talk_seconds(dialect, fields)
+    )
 
 
 def _dialect(route: Route, fields: Fields) -> Dialect:
+    if route is Route.CDR:
+        return Dialect.CDR
     for dialect, marks in _MARKS:
         if fields.has(*marks):
             return dialect
@@ -167,12 +172,25 @@ def _of_ccm(fields: Fields) -> Progress:
     return _at(phase, fields), max(clues, key=rank)
 
 
+def _of_cdr(fields: Fields) -> Progress:
+    phase, evidence = _WORDS.get(fields.word("Status"), (Phase.INITIATED, Evidence.NONE))
+    _, first_leg = _WORDS.get(fields.word("Leg1Status"), (Phase.INITIATED, Evidence.NONE))
+    clues = [
+        evidence,
+        first_leg,  # that the first one was completed says nothing of the second
+        _of_leg(fields.word("Leg2Status")),
+        Evidence.ANSWERED if _conversation(fields) else Evidence.NONE,
+    ]
+    return phase, max(clues, key=rank)
+
+
 _PROGRESS: dict[Dialect, Callable[[Fields], Progress]] = {
     Dialect.FLOW: _of_flow,
     Dialect.POPUP: _of_popup,
     Dialect.STATUS_CALLBACK: _of_callback,
     Dialect.INTEGRATION_CORE: _of_integration_core,
     Dialect.CCM: _of_ccm,
+    Dialect.CDR: _of_cdr,
 }
 
 
@@ -209,7 +227,7 @@ def _of_stream(stream: Fields) -> Evidence:
 
 
 def _talk_seconds(dialect: Dialect, fields: Fields) -> int | None:
-    if dialect is Dialect.STATUS_CALLBACK:
+    if dialect in (Dialect.STATUS_CALLBACK, Dialect.CDR):
         return _conversation(fields)
     if dialect is Dialect.CCM:
         return _total_talk(fields)

@@ -4,7 +4,7 @@ What a delivery must carry stands here, and where numbers, times and links are f
 call's progress is for `dialects`.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,7 @@ _CALL_SIDS = ("CallSid", "call_details[call_sid]", "call_details[sid]")
 _STARTED = ("StartTime", "Created", "DateCreated", "call_details[start_time]")
 _ENDED = ("EndTime", "call_details[end_time]")
 _LASTED = ("CallDuration", "TotalDuration", "call_details[total_duration]")
+_LASTED_IN_CDR = ("Duration",)
 _RECORDED = ("RecordingUrl", "CallRecordings")
 _PROGRESS = (
     *("CallStatus", "Status", "EventType", "CallType", "DialCallStatus", "CallState", "CallDetail", "Stream[Status]"),
@@ -85,6 +86,7 @@ _SCHEMA: dict[Route, Schema] = {
     Route.RECORDING: _About(),
     Route.PASSTHRU: _About(),
     Route.HEARTBEAT: Schema(unknown=EXCLUDE),
+    Route.CDR: _About(),
 }
 
 
@@ -133,8 +135,11 @@ def _dialled(reading: Reading, given: Fields) -> str | None:
 
 def _view(reading: Reading, given: Fields, arrival: Arrival) -> CallView:
     """What the delivery says of the call; what makes no sense says nothing."""
-    source, arrived = reading.source, Sourced(Source.ARRIVAL, arrival.at)
-    started, ended = (_first(given, names, arrival) for names in (_STARTED, _ENDED))
+    source, is_cdr = reading.source, reading.dialect is Dialect.CDR
+    # A CDR export comes long after its calls: when it came says nothing of them, and they may be old.
+    arrived = None if is_cdr else Sourced(Source.ARRIVAL, arrival.at)
+    oldest = times.EARLIEST_IN_CDR if is_cdr else times.EARLIEST
+    started, ended = (_first(given, names, arrival.at, oldest) for names in (_STARTED, _ENDED))
     return CallView(
         phase=reading.phase,
         evidence=reading.evidence,
@@ -144,7 +149,7 @@ def _view(reading: Reading, given: Fields, arrival: Arrival) -> CallView:
         start_ts=_sourced(source, started) or arrived,
         end_ts=(_sourced(source, ended) or arrived) if reading.phase is Phase.OVER else None,
         talk_seconds=_sourced(source, reading.talk_seconds),
-        call_seconds=_sourced(source, times.seconds(given.text(*_LASTED))),
+        call_seconds=_sourced(source, times.seconds(given.text(*(_LASTED_IN_CDR if is_cdr else _LASTED)))),
         recording_url=_sourced(source, _recording(given)),
     )
 
@@ -153,9 +158,9 @@ def _direction(given: Fields) -> Direction | None:
     return _DIRECTION.get(given.word("Direction", "call_details[direction]"))
 
 
-def _first(given: Fields, names: tuple[str, ...], arrival: Arrival) -> datetime | None:
+def _first(given: Fields, names: tuple[str, ...], arrival: datetime, oldest: timedelta) -> datetime | None:
     """The first of the times that makes sense: a placeholder in one leaves the next its say."""
-    moments = (times.instant(given.text(name), arrival.at) for name in names)
+    moments = (times.instant(given.text(name), arrival, oldest) for name in names)
     return next(filter(None, moments), None)
 
 

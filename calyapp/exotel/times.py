@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 LONGEST_SECONDS = 86_400
 EARLIEST = timedelta(days=7)
+EARLIEST_IN_CDR = timedelta(days=3653)  # ten years: late enough to leave placeholders out
 LATEST = timedelta(days=1)
 
 _IST = timezone(timedelta(hours=5, minutes=30))
@@ -15,13 +16,13 @@ _IN_WORDS = "%a, %d %b %Y %H:%M:%S"  # Tue, 25 Aug 2026 12:07:08
 _LONGEST_TEXT = 40
 
 
-def instant(text: str, arrival: datetime) -> datetime | None:
-    """The moment in UTC, if it lies at most 7 days before and 1 day after the arrival.
+def instant(text: str, arrival: datetime, earliest: timedelta = EARLIEST) -> datetime | None:
+    """The moment in UTC, if it lies at most so long before, 7 days by default, and 1 day after the arrival.
 
     The placeholders for "not yet" (the epoch, the years 0 and 1) lie outside, whatever their offset.
     """
     moment = _read(text.strip())
-    if moment is None or not arrival - EARLIEST <= moment <= arrival + LATEST:
+    if moment is None or not arrival - earliest <= moment <= arrival + LATEST:
         return None
     return moment.astimezone(UTC)
 

@@ -87,6 +87,11 @@ def listed(schema: type[Schema], description: str) -> fields.List[Any]:
     return fields.List(fields.Nested(schema), required=True, metadata=about(description))
 
 
+def nested(schema: type[Schema]) -> fields.Nested:
+    """An object of one kind."""
+    return fields.Nested(schema, required=True)
+
+
 def _own_client(description: str) -> fields.UUID:
     return uuid(f"{description}; null for all clients", allow_none=True)
 
@@ -112,7 +117,7 @@ class ErrorContentSchema(AnswerSchema):
 class ErrorSchema(AnswerSchema):
     """The one shape of all errors."""
 
-    error = fields.Nested(ErrorContentSchema, required=True)
+    error = nested(ErrorContentSchema)
 
 
 class DoneSchema(AnswerSchema):
@@ -135,7 +140,7 @@ class SessionSchema(AnswerSchema):
 
     token = text("For the header `Authorization: Bearer …`; shown this once")
     expires_at = moment("When it ends at the latest; half an hour after its last use it ends, too")
-    user = fields.Nested(UserSchema, required=True)
+    user = nested(UserSchema)
 
 
 class PrincipalSchema(AnswerSchema):

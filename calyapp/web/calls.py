@@ -4,19 +4,24 @@ from typing import Any
 
 from flask import Blueprint
 
+from calyapp.access.principal import Role
 from calyapp.errors import NotFoundError
 from calyapp.services import Services
+from calyapp.web import imports
+from calyapp.web.imports import Imports, ImportSchema
 from calyapp.web.operations import Operation, in_json
-from calyapp.web.record_answers import CallSchema, CallsPageSchema, CallWithTimelineSchema
+from calyapp.web.record_answers import CallSchema, CallsPageSchema, CallWithTimelineSchema, ImportReportSchema
 from calyapp.web.records import Answer, Records, own_tenant
 from calyapp.web.routing import Access, Profile
 from calyapp.web.sanitizers import CONTROL_CHARACTERS
 from calyapp.web.schemas import CallNameSchema, CallsSchema
+from calyapp.web.streaming import Stream
 
 _SHOWN = CallSchema()
 _SHOWN_WITH_TIMELINE = CallWithTimelineSchema()
 _LIST = Operation(answer=in_json(CallsPageSchema), query=CallsSchema)
 _SHOW = Operation(answer=in_json(CallWithTimelineSchema), path=CallNameSchema)
+_IMPORT = Operation(answer=in_json(ImportReportSchema), query=ImportSchema, body=imports.BODY, refusals=(404,))
 
 
 class Calls:
@@ -25,10 +30,15 @@ class Calls:
     def __init__(self, services: Services) -> None:
         self._reader = services.call_reader
         self._records = Records(services)
+        self._imports = Imports(services)
 
     def list(self) -> Answer:
         """Lists calls, the newest first."""
         return self._records.page(CallsSchema(), self._reader.page, _SHOWN.dump)
+
+    def take(self) -> Stream:
+        """Records the calls of a CDR export (CSV): the missing, and what is unknown of the others."""
+        return self._imports.response()
 
     def show(self, name: str) -> Answer:
         """Shows one call, by its id or CallSid, with its timeline of deliveries."""
@@ -49,5 +59,16 @@ def blueprint(services: Services) -> Blueprint:
     views = Calls(services)
     known: dict[str, Any] = {"access": Access.SIGNED_IN, "limit": Profile.API}
     routes.add_url_rule("", "list", views.list, operation=_LIST, **known)
+    routes.add_url_rule(
+        "/import",
+        "import",
+        views.take,
+        methods=["POST"],
+        access=Access.SIGNED_IN,
+        roles=frozenset({Role.ADMIN, Role.CLIENT}),
+        limit=Profile.UPLOAD,
+        most_bytes=imports.MOST_BYTES_OF_BODY,
+        operation=_IMPORT,
+    )
     routes.add_url_rule("/<name>", "show", views.show, operation=_SHOW, **known)
     return routes

@@ -5,6 +5,7 @@ from calyapp.audit.trail import Outcome as EventOutcome
 from calyapp.calls.event import Route
 from calyapp.calls.state import Direction, Outcome, Status
 from calyapp.errors import Severity
+from calyapp.exotel.cdr_import import Result
 from calyapp.web.answers import (
     REQUEST_ID_EXAMPLE,
     AnswerSchema,
@@ -14,6 +15,7 @@ from calyapp.web.answers import (
     free,
     listed,
     moment,
+    nested,
     text,
     truth,
     uuid,
@@ -110,3 +112,29 @@ class CountsSchema(AnswerSchema):
     severities = counts("By how much it matters", "LOW")
     statuses = counts("By how it ended", "success")
     days = counts("By day (UTC)", "2026-11-22")
+
+
+class ImportedRowSchema(AnswerSchema):
+    """What became of a row."""
+
+    line = count("Where it begins in the file", 2)
+    call_sid = text("The call that it is about", CALL_SID_EXAMPLE)
+    result = word(Result, "Recorded now, recorded before, or rejected")
+    message = text("Why it was rejected", "The row contains NUL.", required=False)
+
+
+class ImportSummarySchema(AnswerSchema):
+    """How many rows went how."""
+
+    new = count("Recorded now", 41)
+    repeat = count("Recorded before", 1)
+    rejected = count("Rejected", 0)
+    not_tried = count("Not tried, for the database failed; import the file again", 0)
+    complete = truth("Whether all were tried", True)
+
+
+class ImportReportSchema(AnswerSchema):
+    """What became of an upload."""
+
+    rows = listed(ImportedRowSchema, "The rows, in the order of the file")
+    summary = nested(ImportSummarySchema)

@@ -35,7 +35,8 @@ class GuardedRule(Rule):
 
     `add_url_rule(…, access=Access.PUBLIC, limit=Profile.API, operation=Operation(answer=in_json(SomeSchema)))`;
     the first line of the view's docstring is its title at `/openapi.json`. `roles` are those that
-    `Access.SIGNED_IN` lets in; all of them unless told.
+    `Access.SIGNED_IN` lets in; all of them unless told. `most_bytes` is how large a body may be; None for what
+    `body_limit` says.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class GuardedRule(Rule):
         roles: frozenset[Role] = ANY_ROLE,
         limit: Profile | None = None,
         operation: Operation | None = None,
+        most_bytes: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
@@ -52,3 +54,4 @@ class GuardedRule(Rule):
         self.roles = roles
         self.limit = limit
         self.operation = operation
+        self.most_bytes = most_bytes

@@ -21,6 +21,7 @@ from calyapp.web.routing import Access, Profile
 from calyapp.web.schemas import HeartbeatSchema, NewsSchema
 from calyapp.web.service_answers import RecordedAnswerSchema, StatusAnswerSchema, StreamAnswerSchema
 
+WEBHOOKS = tuple(route for route in Route if route is not Route.CDR)
 _LONGEST_USER_AGENT = 512
 
 _ANSWERS: dict[Route, type[AnswerSchema]] = {
@@ -94,7 +95,7 @@ def blueprint(services: Services) -> Blueprint:
     """The routes: GET and POST, with a slash at the end or without, and never a redirect, which would flip a flow."""
     routes = Blueprint("webhooks", __name__, url_prefix="/webhooks/exotel")
     views = Webhooks(services)
-    for route in Route:
+    for route in WEBHOOKS:
         endpoint = route.value.replace("-", "_")
         view = getattr(views, endpoint)
         for path in (f"/{route}", f"/{route}/"):

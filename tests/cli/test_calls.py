@@ -27,3 +27,38 @@ class TestRebuild:
         assert (found["callSid"], found["changes"][0]) == ("s1", "status: busy → initiated")
         assert caly("calls", "rebuild").exit_code == 0
         assert query("SELECT status FROM calls") == [("initiated",)]
+
+
+class TestImport:
+    @pytest.fixture
+    def file(self, tmp_path):
+        path = tmp_path / "cdr.csv"
+        path.write_text("CallSid,From,Status\ns1,09876543210,busy\n,,busy\n")
+        return path
+
+    def test_reports_what_was_rejected(self, caly, asha, file, query):
+        result = caly("calls", "import", file, "--client", asha["id"])
+
+        assert result.exit_code == 1
+        assert "CallSid must be" in result.stdout
+        assert "notTried  0" in result.stdout
+        assert query("SELECT call_sid, status FROM calls") == [("s1", "busy")]
+
+    def test_tells_scripts_what_the_api_does(self, caly, asha, file):
+        file.write_text("CallSid,From,Status\ns1,09876543210,busy\n")
+
+        result = caly("calls", "import", file, "--client", asha["id"], "--json")
+
+        assert result.exit_code == 0
+        assert json.loads(result.stdout) == {
+            "rows": [{"line": 2, "callSid": "s1", "result": "new"}],
+            "summary": {"new": 1, "repeat": 0, "rejected": 0, "notTried": 0, "complete": True},
+        }
+
+    def test_of_a_file_that_is_none_ends_with_1_and_a_sentence(self, caly, asha, file):
+        file.write_text("From\n1\n")
+
+        result = caly("calls", "import", file, "--client", asha["id"])
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "Error: Nothing was imported. Header lacks the column CallSid.\n"

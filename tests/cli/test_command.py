@@ -34,6 +34,7 @@ COMMANDS = {
     "keys list": "List all API keys",
     "keys revoke": "Refuse an API key from now on.",
     "calls": "The record of calls.",
+    "calls import": "Heal missing or unfinished calls",
     "calls rebuild": "Fold calls again from the ledger",
     "spool": "Deliveries that wait on this host's disk",
     "spool status": "Show how many deliveries wait",

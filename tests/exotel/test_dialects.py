@@ -240,6 +240,31 @@ class TestCcm:
         assert ccm(Route.CALL_END, event=event, state=state).phase == phase
 
 
+class TestCdr:
+    @pytest.mark.parametrize(
+        ("fields", "phase", "evidence"),
+        [
+            ({"Status": "completed"}, "over", "completed"),
+            ({"Status": "completed", "ConversationDuration": "0"}, "over", "completed"),
+            ({"Status": "completed", "ConversationDuration": "9"}, "over", "answered"),
+            ({"Status": "completed", "Leg1Status": "completed", "Leg2Status": "no-answer"}, "over", "no-answer"),
+            ({"Status": "completed", "Leg1Status": "completed", "Leg2Status": "completed"}, "over", "answered"),
+            ({"Status": "failed", "Leg1Status": "busy", "Leg2Status": ""}, "over", "busy"),
+            ({"Status": "No_Answer"}, "over", "no-answer"),
+            ({"Status": "in-progress"}, "in-progress", "none"),
+            ({"Status": "brand-new", "Leg2Status": "null"}, "initiated", "none"),
+            ({}, "initiated", "none"),
+        ],
+    )
+    def test_says_how_the_call_ended(self, fields, phase, evidence):
+        assert said(Route.CDR, **fields) == (phase, evidence)
+
+    def test_is_trusted_most_whatever_its_columns_are_called(self):
+        reading = read(Route.CDR, **FLOW, **CALLBACK, ConversationDuration="12")
+
+        assert (reading.dialect, reading.source, reading.talk_seconds) == (Dialect.CDR, Source.API, 12)
+
+
 START = (Route.CALL_START, {"Direction": "incoming"})
 END = (Route.CALL_END, {"CallStatus": "completed"})
 LEG_1, LEG_2 = {"Legs_0_Status": "in-progress", "Legs_1_Status": ""}, {"Legs_1_Status": "in-progress"}

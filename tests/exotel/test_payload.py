@@ -340,3 +340,20 @@ def test_the_first_of_a_repeated_name_counts():
 
     assert event.call_sid == "s1"
     assert event.parameters == [("CallSid", "s1"), ("CallSid", "s2")]
+
+
+class TestCdr:
+    def test_is_believed_of_old_calls_too(self):
+        long_ago = {"StartTime": "2024-02-01 10:00:00", "EndTime": "2024-02-01 10:01:00", "Duration": "60"}
+
+        view = load(Route.CDR, CallSid="s1", Status="completed", **long_ago).view
+
+        assert view.start_ts == (Source.API, datetime(2024, 2, 1, 4, 30, tzinfo=UTC))
+        assert view.end_ts == (Source.API, datetime(2024, 2, 1, 4, 31, tzinfo=UTC))
+        assert view.call_seconds == (Source.API, 60)
+
+    @pytest.mark.parametrize("text", ["", "1970-01-01 05:30:00", "0001-01-01 00:00:00", "2099-01-01 00:00:00"])
+    def test_without_a_time_says_nothing_of_it(self, text):
+        view = load(Route.CDR, CallSid="s1", Status="completed", StartTime=text, EndTime=text).view
+
+        assert (view.start_ts, view.end_ts) == (None, None)

@@ -8,7 +8,7 @@ import pytest
 from running_server import webhook
 from sqlalchemy import make_url
 
-LIMITS = {"RATELIMIT_API": "10000/hour"}
+LIMITS = {"RATELIMIT_API": "10000/hour", "RATELIMIT_UPLOAD": "10000/hour"}
 UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
 OURS, THEIRS = "+918047110001", "+918047110002"
 # Of who reads: the answers to a list, to a record of their own client, to one of another's, and to an unknown one.
@@ -21,6 +21,17 @@ MATRIX = {
     "client": (200, 200, 404, 404),
     "revoked": (401, 401, 401, 401),
     "expired": (401, 401, 401, 401),
+}
+# The same for an upload: to their own client, to another's, and to an unknown one.
+MATRIX_OF_IMPORTS = {
+    "no token": (401, 401, 401),
+    "a word": (401, 401, 401),
+    "admin": (200, 200, 404),
+    "auditor": (403, 403, 403),
+    "auditor of one": (403, 403, 403),
+    "client": (200, 404, 404),
+    "revoked": (401, 401, 401),
+    "expired": (401, 401, 401),
 }
 SEES_ALL = ("admin", "auditor")
 TABLES = ("calls", "deliveries", "audit_logs")
@@ -76,6 +87,15 @@ def get(server, path: str, token: str) -> tuple[int, str]:
     return status, body
 
 
+def upload(server, client_id: str, token: str) -> int:
+    connection: HTTPConnection = server.connect()
+    headers = {"Content-Type": "text/csv"} | ({"Authorization": token} if token else {})
+    connection.request("POST", f"/api/calls/import?clientId={client_id}", "CallSid,Status\n", headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
 def paths(known: dict) -> list[str]:
     return [f"/api/calls/{known['sid']}", f"/api/calls/{known['call']}", f"/api/audit/events/{known['event']}"]
 
@@ -87,6 +107,7 @@ LISTS = [
     f"/api/calls?clientId={UNKNOWN}",
     "/api/audit/stats",
 ]
+EXPORTS = ["/api/audit/export", "/api/audit/export?format=csv"]
 NOWHERE = [f"/api/calls/{UNKNOWN}", "/api/calls/sid-of-nobody", f"/api/audit/events/{UNKNOWN}"]
 
 
@@ -94,7 +115,7 @@ NOWHERE = [f"/api/calls/{UNKNOWN}", "/api/calls/sid-of-nobody", f"/api/audit/eve
 class TestReaders:
     def test_hear_what_is_theirs_to_hear(self, house, tokens, who):
         server, found = house
-        rows = (LISTS, paths(found[OURS]), paths(found[THEIRS]), NOWHERE)
+        rows = ([*LISTS, *EXPORTS], paths(found[OURS]), paths(found[THEIRS]), NOWHERE)
 
         answers = [{get(server, path, tokens[who])[0] for path in some} for some in rows]
 
@@ -109,10 +130,20 @@ class TestReaders:
         ]
 
         bodies = [get(server, path, tokens[who])[1] for path in asked]
+        exported = [get(server, path, tokens[who])[1] for path in EXPORTS]
 
-        seen = {name for name, secret in foreign.items() if any(secret in body for body in bodies)}
+        seen = {name for name, secret in foreign.items() if any(secret in body for body in (*bodies, *exported))}
         assert seen == (set(foreign) if who in SEES_ALL else set())
         assert all(isinstance(json.loads(body), dict) for body in bodies)
+
+
+@pytest.mark.parametrize("who", MATRIX_OF_IMPORTS)
+def test_uploads_are_for_those_who_may_change_a_client(house, tokens, who):
+    server, found = house
+
+    statuses = [upload(server, id_, tokens[who]) for id_ in (found[OURS]["client"], found[THEIRS]["client"], UNKNOWN)]
+
+    assert tuple(statuses) == MATRIX_OF_IMPORTS[who]
 
 
 class TestDatabase:

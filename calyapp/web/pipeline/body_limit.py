@@ -1,13 +1,15 @@
-"""How large a body may be: 1 MiB, whether it says its length or comes in chunks."""
+"""How large a body may be: 1 MiB unless its route says otherwise, whether it says its length or comes in chunks."""
 
-from io import BytesIO
+from tempfile import SpooledTemporaryFile
 
-from flask import Flask, request
+from flask import Flask, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from calyapp.errors import ValidationError
+from calyapp.web.routing import GuardedRule
 
 MOST_BYTES = 1024 * 1024
+_PIECE = 64 * 1024
 
 
 def install(app: Flask) -> None:
@@ -19,20 +21,31 @@ def install(app: Flask) -> None:
 
 def _measure() -> None:
     declared = request.content_length
-    if declared is not None and declared > MOST_BYTES:
+    most = request.max_content_length = _most_bytes()
+    if declared is not None and declared > most:
         raise RequestEntityTooLarge
     if declared is None and request.environ.get("wsgi.input_terminated"):
         # Werkzeug would cut a chunked body at the limit and go on with the piece.
-        body = _chunks()
-        if len(body) > MOST_BYTES:
+        body = _chunks(most)
+        if body.tell() > most:
             raise RequestEntityTooLarge
-        request.environ["wsgi.input"] = BytesIO(body)
-        request.environ["CONTENT_LENGTH"] = str(len(body))
+        request.environ["CONTENT_LENGTH"] = str(body.tell())
+        request.environ["wsgi.input"] = body
+        body.seek(0)
 
 
-def _chunks() -> bytes:
+def _most_bytes() -> int:
+    rule = request.url_rule
+    return (rule.most_bytes if isinstance(rule, GuardedRule) else None) or MOST_BYTES
+
+
+def _chunks(most: int) -> SpooledTemporaryFile[bytes]:
+    """The body, as far as it may be and one byte more; in memory while it is no larger than most are."""
+    body = SpooledTemporaryFile(MOST_BYTES + 1)  # noqa: SIM115 — closed with the request, by the next line
+    g.scopes.callback(body.close)
     try:
-        body: bytes = request.environ["wsgi.input"].read(MOST_BYTES + 1)
+        while piece := request.environ["wsgi.input"].read(min(_PIECE, most + 1 - body.tell())):
+            body.write(piece)
     except Exception:  # WSGI names none, and every server has its own: whatever it is, the chunks are to blame
         raise ValidationError("The body's chunks are broken or cut; send the request again.") from None
     return body

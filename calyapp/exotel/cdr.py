@@ -1,0 +1,140 @@
+"""Exotel's CDR export: a CSV of calls, a row each → parameters, as if each row were a delivery (protocol section 10).
+
+Checked whole before any of it is used, in the memory of one row. Columns are known by their names, in any order; what
+they mean is for `dialects` and `payload`.
+"""
+
+import csv
+import hashlib
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from calyapp import redact
+from calyapp.calls.event import Pairs
+from calyapp.errors import ValidationError
+
+IDENTITY = "CallSid"
+MOST_COLUMNS = 200
+MOST_LINES = 200_000  # in 10 MiB so many are no calls, but a way to keep a worker busy
+LONGEST_NAME = 64  # characters; a row keeps the names of its cells, so a long one would multiply the file
+_MOST_WRONGS = 20
+_UTF8 = "save it as “CSV UTF-8”."
+# What Python's reader says of a broken record, and what that means to who sent it.
+_BROKEN = {
+    "unexpected end": "opens a quotation mark that is never closed.",
+    "expected after": "goes on behind a closing quotation mark; one inside a cell must stand twice.",
+    "field limit": f"has a cell of more than {csv.field_size_limit()} characters; a quotation mark may be left open.",
+    "new-line": "has a line break of an unknown kind; end lines with CR LF or LF.",
+}
+
+Wrongs = dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A call: the number of its line in the file, the header's being 1, and its cells with their columns' names."""
+
+    line: int
+    parameters: Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file that can be read to its end: how many rows it has, its size in bytes and its SHA-256 in hexadecimal."""
+
+    rows: int
+    size: int
+    digest: str
+
+
+def check(file: BinaryIO) -> Checked:
+    """Read all of it. Raises `ValidationError` naming what is wrong with it, line by line."""
+    file.seek(0)
+    size, content = 0, hashlib.sha256()
+    while piece := file.read(1 << 16):
+        size += len(piece)
+        content.update(piece)
+    wrong: Wrongs = {}
+    count = 0
+    for line, cells in _records(file):
+        if count == 0:
+            columns = [cell.strip() for cell in cells]
+            wrong |= _wrong_header(columns)
+        elif len(cells) > len(columns):
+            wrong[f"line {line}"] = [f"has {len(cells)} cells, and the header {len(columns)}."]
+        count += 1
+        if len(wrong) >= _MOST_WRONGS:
+            break
+    if count == 0:
+        raise _refusal({"file": ["is empty: its first line must name the columns."]})
+    if wrong:
+        raise _refusal(wrong)
+    return Checked(count - 1, size, content.hexdigest())
+
+
+def rows(file: BinaryIO) -> Iterator[Row]:
+    """The calls of a file that was checked. Cells that a row lacks at its end are none; a webhook key is masked."""
+    records = _records(file)
+    columns = [redact.webhook_keys(cell.strip()) for cell in next(records)[1]]
+    for line, cells in records:
+        # A row may end early: spreadsheets leave empty cells out.
+        yield Row(line, [(name, redact.webhook_keys(cell)) for name, cell in zip(columns, cells, strict=False)])
+
+
+def _wrong_header(columns: list[str]) -> Wrongs:
+    wrongs = []
+    if IDENTITY not in columns:
+        wrongs.append(f"lacks the column {IDENTITY}.")
+    wrongs += [
+        f"names the column {_short(name)} more than once." for name, n in Counter(columns).items() if name and n > 1
+    ]
+    if "" in columns:
+        wrongs.append("has a column without a name.")
+    if any(len(name) > LONGEST_NAME or not name.isprintable() for name in columns):
+        wrongs.append(f"has a column whose name is longer than {LONGEST_NAME} characters, or cannot be printed.")
+    if len(columns) > MOST_COLUMNS:
+        wrongs.append(f"has more than {MOST_COLUMNS} columns.")
+    return {"header": wrongs[:_MOST_WRONGS]} if wrongs else {}
+
+
+def _short(name: str) -> str:
+    return repr(name[:LONGEST_NAME])
+
+
+def _records(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
+    """Every record with the line that it begins in; empty lines are none. Raises `ValidationError`."""
+    file.seek(0)
+    reader = csv.reader(_lines(file), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            told = [sentence for words, sentence in _BROKEN.items() if words in str(error)]
+            raise _refusal({f"line {line}": told or ["is no CSV."]}) from None
+        if any(cells):
+            yield line, cells
+
+
+def _lines(file: BinaryIO) -> Iterator[str]:
+    for number, raw in enumerate(file, 1):
+        if number > MOST_LINES:
+            raise _refusal({f"line {number}": ["is one too many: split the file."]})
+        if number == 1:
+            if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+                raise _refusal({"line 1": [f"is UTF-16; {_UTF8}"]})
+            raw = raw.removeprefix(BOM_UTF8)
+        try:
+            yield raw.decode()
+        except UnicodeDecodeError:
+            raise _refusal({f"line {number}": [f"is not UTF-8; {_UTF8}"]}) from None
+
+
+def _refusal(wrong: Wrongs) -> ValidationError:
+    sentences = [f"{where.capitalize()} {what}" for where, whats in wrong.items() for what in whats]
+    return ValidationError(f"Nothing was imported. {' '.join(sentences)}", wrong)
