@@ -17,6 +17,7 @@ from calyapp.calls.intake import Intake
 from calyapp.calls.read_store import CallReader
 from calyapp.calls.reception import Reception
 from calyapp.calls.replay import Replay
+from calyapp.clients.account_store import ExotelAccountStore
 from calyapp.clients.directory import REFRESH_SECONDS, Directory
 from calyapp.clients.directory_copy import DirectoryCopy
 from calyapp.clients.keys import WebhookKeys
@@ -24,6 +25,7 @@ from calyapp.clients.store import ClientStore
 from calyapp.config import AppEnv, Settings, WebhookAuth
 from calyapp.db import engine, partitions
 from calyapp.db.engine import Database
+from calyapp.encryption import Encryption
 from calyapp.exotel.answers import Answers
 from calyapp.health.checks import Checks
 from calyapp.health.probes import all_probes
@@ -49,6 +51,7 @@ class Services:
     clients: ClientStore
     directory: Directory
     webhook_keys: WebhookKeys
+    exotel_accounts: ExotelAccountStore
     users: UserStore
     sessions: SessionStore
     api_keys: ApiKeyStore
@@ -97,6 +100,7 @@ def build(settings: Settings) -> Services:
     api_keys = ApiKeyStore(database.identity)
     throttled_trail = ThrottledTrail(database.ingest)
     access_trail = ThrottledTrail(database.records, interval=ACCESS_SECONDS)
+    exotel_accounts = ExotelAccountStore(database.records, _encryption(settings))
     intake = Intake(database.ingest, directory)
     event_counts = EventCounts(database.records)
     replay = Replay(journal, intake, directory, database.ingest, degraded_mode, settings.spool_dir / "replay.lock")
@@ -106,6 +110,7 @@ def build(settings: Settings) -> Services:
         clients=clients,
         directory=directory,
         webhook_keys=_webhook_keys(settings),
+        exotel_accounts=exotel_accounts,
         users=users,
         sessions=sessions,
         api_keys=api_keys,
@@ -121,7 +126,7 @@ def build(settings: Settings) -> Services:
         call_reader=CallReader(database.records),
         event_reader=EventReader(database.records),
         event_counts=event_counts,
-        checks=Checks(all_probes(settings, database, journal)),
+        checks=Checks(all_probes(settings, database, journal, exotel_accounts.census)),
         chores=(
             Periodic("refresh directory", REFRESH_SECONDS, directory.refresh),
             Periodic("write counted audit entries", INTERVAL_SECONDS, throttled_trail.flush),
@@ -139,6 +144,11 @@ def build(settings: Settings) -> Services:
 def _webhook_keys(settings: Settings) -> WebhookKeys:
     previous = settings.webhook_root_key_previous
     return WebhookKeys(settings.webhook_root_key.reveal(), previous.reveal() if previous else None)
+
+
+def _encryption(settings: Settings) -> Encryption:
+    previous = settings.encryption_key_previous
+    return Encryption(settings.encryption_key.reveal(), previous.reveal() if previous else None)
 
 
 def _make_partitions(database: Database) -> None:

@@ -126,5 +126,7 @@ NETWORKS = Kind("networks such as 10.0.0.0/8 or ::1/128, separated by commas", _
 FOLDER = Kind("the path of a folder", _folder)
 RATE = written("a rate such as 100/15 minutes", r"[1-9][0-9]{0,6}/(?:[1-9][0-9]{0,3} )?(?:second|minute|hour|day)s?")
 LINE = written("one line of at most 1000 characters", r"[^\x00-\x1f\x7f\ud800-\udfff]{1,1000}")
+ACCOUNT_SID = written("an account sid of Exotel's", r"[A-Za-z0-9_-]{1,64}")
+CREDENTIAL = written("8 to 128 letters, digits, - or _", r"[A-Za-z0-9_-]{8,128}")
 VOICE = written("the name of a voice, such as woman", r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 LANGUAGE = written("a language such as hi-IN", r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")

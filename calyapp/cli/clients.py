@@ -9,8 +9,14 @@ from flask.cli import AppGroup
 from calyapp.cli.command import as_json, base_url, explains_errors, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import ClientName, LikeSetting, PhoneNumber
+from calyapp.cli.standard_input import read_line
+from calyapp.clients.account_store import ExotelAccount
 from calyapp.clients.store import Client
-from calyapp.setting_kinds import LANGUAGE, LINE, VOICE
+from calyapp.errors import ValidationError
+from calyapp.setting_kinds import ACCOUNT_SID, CREDENTIAL, LANGUAGE, LINE, VOICE, Secret
+
+API_HOSTS = ("api.in.exotel.com", "api.exotel.com")
+"""Mumbai and Singapore (section 10)."""
 
 clients = AppGroup("clients", help="Who may be called: clients, their numbers and their webhook keys.")
 numbers = AppGroup("numbers", help="The numbers of a client.")
@@ -48,7 +54,7 @@ def show(client_id: UUID, with_key: bool, base_url: str, as_json: bool) -> None:
     if with_key:
         _printwith_key(client, base_url, as_json)
     else:
-        print_record(_with_greeting(client), as_json)
+        print_record(_details(client), as_json)
 
 
 @clients.command()
@@ -77,7 +83,7 @@ def set_greeting(
         raise click.UsageError("Give --text, --voice or --language, or --default alone.")
     store = services().clients
     client = store.reset_greeting(client_id) if default else store.set_greeting(client_id, **given)
-    print_record(_with_greeting(client), as_json)
+    print_record(_details(client), as_json)
 
 
 @clients.command("rotate-key")
@@ -90,6 +96,45 @@ def rotate_key(client_id: UUID, retire: bool, base_url: str, as_json: bool) -> N
     """Make a new webhook key beside the old one; once Exotel uses it, --retire the old one."""
     store = services().clients
     _printwith_key(store.retire_keys(client_id) if retire else store.rotate_key(client_id), base_url, as_json)
+
+
+@clients.command("connect-exotel")
+@click.argument("client_id", type=click.UUID)
+@click.option(
+    "--account-sid", type=LikeSetting("sid", ACCOUNT_SID), required=True, help="Exotel's name of the account."
+)
+@click.option(
+    "--host",
+    type=click.Choice(API_HOSTS),
+    default=API_HOSTS[0],
+    show_default=True,
+    help="Where its API is: Mumbai or Singapore.",
+)
+@click.option(
+    "--credentials-stdin",
+    is_flag=True,
+    required=True,
+    expose_value=False,
+    help="Read the API key and the API token from the first two lines of standard input.",
+)
+@as_json
+@explains_errors
+def connect_exotel(client_id: UUID, account_sid: str, host: str, as_json: bool) -> None:
+    """Keep the credentials of a client's account at Exotel, encrypted."""
+    api_key, api_token = (_credential(name) for name in ("API key", "API token"))
+    account = ExotelAccount(account_sid, host, api_key, api_token)
+    services().exotel_accounts.connect(client_id, account)
+    print_record({"id": str(client_id), "exotelAccount": account_sid, "host": host}, as_json)
+
+
+@clients.command("disconnect-exotel")
+@click.argument("client_id", type=click.UUID)
+@as_json
+@explains_errors
+def disconnect_exotel(client_id: UUID, as_json: bool) -> None:
+    """Forget a client's account at Exotel."""
+    services().exotel_accounts.disconnect(client_id)
+    print_record({"id": str(client_id), "exotelAccount": None}, as_json)
 
 
 @numbers.command("add")
@@ -112,6 +157,15 @@ def remove_number(client_id: UUID, number: str, as_json: bool) -> None:
     print_record(_summary(services().clients.remove_number(client_id, number)), as_json)
 
 
+def _credential(name: str) -> Secret[str]:
+    line = read_line(name)
+    try:
+        CREDENTIAL.read(line)
+    except ValueError:
+        raise ValidationError(f"The {name} must be {CREDENTIAL.what}.") from None
+    return Secret(line)
+
+
 def _summary(client: Client) -> dict[str, Any]:
     return {
         "id": str(client.id),
@@ -123,9 +177,9 @@ def _summary(client: Client) -> dict[str, Any]:
     }
 
 
-def _with_greeting(client: Client) -> dict[str, Any]:
+def _details(client: Client) -> dict[str, Any]:
     greeting = {"sayText": client.say_text, "sayVoice": client.say_voice, "sayLanguage": client.say_language}
-    return _summary(client) | greeting
+    return _summary(client) | greeting | {"exotelAccount": services().exotel_accounts.account_sid(client.id)}
 
 
 def with_key(client: Client, base_url: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, TextClause, event, text
 
 SLOW_MS = 500
 _log = logging.getLogger(__name__)
@@ -37,6 +37,11 @@ def tallied() -> Iterator[Tally]:
         yield tally
     finally:
         _tally.reset(token)
+
+
+def named(name: str, sql: str) -> TextClause:
+    """A statement, and the name by which logs and metrics know it."""
+    return text(sql).execution_options(name=name)
 
 
 def observe(engine: Engine) -> None:

@@ -80,6 +80,17 @@ client_numbers = Table(
     CheckConstraint(r"number ~ '^\+[1-9][0-9]{4,14}$'", name="e164"),
 )
 
+exotel_accounts = Table(
+    "exotel_accounts",
+    metadata,
+    Column("client_id", Uuid, ForeignKey("clients.id"), primary_key=True),
+    Column("account_sid", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("credentials", LargeBinary, nullable=False),
+    _moment("created_at"),
+    _moment("updated_at"),
+)
+
 SOURCES = "arrival passthru status-callback api"
 SOURCED: dict[str, TypeEngine[Any]] = {
     "phone_from": Text(),

@@ -1,13 +1,14 @@
 """The things whose health is asked for: each looks at one and says what it found."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from calyapp import clock, metrics
 from calyapp.config import AppEnv, Settings, WebhookAuth
 from calyapp.db import migrations, partitions
 from calyapp.db.engine import Database, Pool
+from calyapp.encryption import Census
 from calyapp.errors import DatabaseAway, DatabaseError
 from calyapp.health.checks import Check, Finding, Health
 from calyapp.spool.journal import Journal
@@ -15,13 +16,16 @@ from calyapp.spool.journal import Journal
 _LEAST_MEMORY_SHARE = 0.05
 
 
-def all_probes(settings: Settings, database: Database, journal: Journal) -> Mapping[str, Check]:
+def all_probes(
+    settings: Settings, database: Database, journal: Journal, census: Callable[[], Census]
+) -> Mapping[str, Check]:
     """By the names under which they are reported."""
     return {
         "database": lambda: probe_database(database.ingest, journal),
         "spool": lambda: probe_spool(journal),
         "environment": lambda: probe_environment(settings),
         "migrations": lambda: probe_migrations(database.ingest),
+        "encryption": lambda: probe_encryption(census),
         "memory": probe_memory,
         "pool": lambda: probe_pools(database),
     }
@@ -80,6 +84,18 @@ def probe_migrations(pool: Pool) -> Finding:
         return Finding(Health.DEGRADED, "the database is away")
     if facts["current"] != facts["head"]:
         return Finding(Health.DEGRADED, "database and code are of different releases: see `flask caly doctor`", facts)
+    return Finding(Health.HEALTHY, facts=facts)
+
+
+def probe_encryption(take_census: Callable[[], Census]) -> Finding:
+    """Every secret at rest can be read, under the key in use or the one before."""
+    try:
+        census = take_census()
+    except DatabaseAway:
+        return Finding(Health.DEGRADED, "the database is away")
+    facts = {"secrets": census.sealed, "underPreviousKey": census.under_previous, "unreadable": census.unreadable}
+    if census.unreadable:
+        return Finding(Health.DEGRADED, "secrets under another key: set ENCRYPTION_KEY_PREVIOUS to it", facts)
     return Finding(Health.HEALTHY, facts=facts)
 
 

@@ -22,7 +22,7 @@ def summary(client, *, numbers=(NUMBER,), newest=1, oldest=1, disabled=False):
 
 def shown(client, **others):
     """What `show` says of a client that has no greeting of its own."""
-    return summary(client, **others) | {"sayText": None, "sayVoice": None, "sayLanguage": None}
+    return summary(client, **others) | {"sayText": None, "sayVoice": None, "sayLanguage": None, "exotelAccount": None}
 
 
 def table(client, *, numbers=NUMBER, newest=1, oldest=1, disabled="no"):
@@ -117,7 +117,7 @@ class TestList:
 class TestShow:
     def test_prints_a_client_without_its_key(self, caly, told, asha):
         assert caly("clients", "show", asha["id"]).stdout == (
-            table(asha) + "sayText           -\nsayVoice          -\nsayLanguage       -\n"
+            table(asha) + "sayText           -\nsayVoice          -\nsayLanguage       -\nexotelAccount     -\n"
         )
         assert told("clients", "show", asha["id"]) == shown(asha)
 
@@ -147,7 +147,12 @@ class TestSetGreeting:
 
         changed = told("clients", "set-greeting", asha["id"], "--voice", "man")
 
-        assert changed == summary(asha) | {"sayText": "வணக்கம்", "sayVoice": "man", "sayLanguage": "ta-IN"}
+        assert changed == summary(asha) | {
+            "sayText": "வணக்கம்",
+            "sayVoice": "man",
+            "sayLanguage": "ta-IN",
+            "exotelAccount": None,
+        }
 
     def test_goes_back_to_the_deployments_greeting(self, told, asha):
         told("clients", "set-greeting", asha["id"], "--text", "Vanakkam")
@@ -175,6 +180,44 @@ class TestSetGreeting:
         assert result.exit_code == 2
         assert sentence in result.stderr
         assert told("clients", "show", asha["id"])["sayText"] is None
+
+
+class TestConnectExotel:
+    @pytest.fixture
+    def connect(self, app, asha):
+        """`connect(lines)`: how the command ends that reads them."""
+        command = ["caly", "clients", "connect-exotel", asha["id"], "--account-sid", "asha1", "--credentials-stdin"]
+        return lambda lines: app.test_cli_runner().invoke(args=command, input=lines)
+
+    def test_keeps_the_credentials_and_prints_none_of_them(self, app, told, asha, connect):
+        result = connect("canaryKey\r\ncanaryToken\r\n")
+
+        kept = app.extensions["caly"].exotel_accounts.get(UUID(asha["id"]))
+        assert (kept.api_key.reveal(), kept.api_token.reveal()) == ("canaryKey", "canaryToken")
+        assert (result.exit_code, "canary" in result.output) == (0, False)
+        assert told("clients", "show", asha["id"])["exotelAccount"] == "asha1"
+
+    @pytest.mark.parametrize(
+        ("lines", "sentence"),
+        [
+            ("", "The API key must be 8 to 128 letters, digits, - or _."),
+            ("canaryKey\n", "The API token must be 8 to 128 letters, digits, - or _."),
+            ("canaryKey\ncanary Token\n", "The API token must be 8 to 128 letters, digits, - or _."),
+            (b"canary\xff\n", "The API key is not written in UTF-8."),
+        ],
+    )
+    def test_refuses_what_cannot_be_a_credential_without_repeating_it(self, told, asha, connect, lines, sentence):
+        result = connect(lines)
+
+        assert (result.exit_code, result.output) == (1, f"Error: {sentence}\n")
+        assert told("clients", "show", asha["id"])["exotelAccount"] is None
+
+    def test_is_undone_by_disconnecting(self, told, caly, asha, connect):
+        connect("canaryKey\ncanaryToken\n")
+
+        assert told("clients", "disconnect-exotel", asha["id"]) == {"id": asha["id"], "exotelAccount": None}
+        again = caly("clients", "disconnect-exotel", asha["id"])
+        assert (again.exit_code, again.stderr) == (1, "Error: This client is not connected to Exotel\n")
 
 
 class TestRotateKey:

@@ -37,6 +37,9 @@ _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.lim
     _.demo,
     _.list_users,
     _.list_keys,
+    _.census,
+    _.connect_exotel,
+    _.disconnect_exotel,
     _.rebuild_calls,
     _.import_calls,
     _.simulate,
@@ -59,9 +62,6 @@ _.client_numbers, _.api_keys, _.audit_counts_daily, _.audit_counts_pending
 _.current_password, _.new_password, _.has_recording
 _.success, _.updated_at, _.spoken, _.voice, _.language, _.track, _.attributes
 _.response_time, _.uptime_seconds, _.requests, _.error_rate, _.slow_requests, _.memory_bytes, _.status_type
-
-# Settings that operators are promised: checked at start, so that an environment file stays good over upgrades.
-_.secret_key, _.encryption_key, _.encryption_key_previous
 
 # The outside is promised all eight errors; this one is raised by nothing yet.
 _.ExternalServiceError

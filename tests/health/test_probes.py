@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 from calyapp.config import AppEnv, WebhookAuth
+from calyapp.encryption import Census
 from calyapp.health import probes
 from calyapp.health.checks import Health
 
@@ -36,3 +37,14 @@ def test_the_memory_is_told_in_bytes():
     facts = probes.probe_memory().facts
 
     assert 0 < facts["residentBytes"] < facts["availableBytes"]
+
+
+def test_the_encryption_is_degraded_by_a_secret_that_no_key_opens():
+    fine, lost = Census(3, 1, 0), Census(3, 1, 1)
+
+    assert probes.probe_encryption(lambda: fine).status is Health.HEALTHY
+    finding = probes.probe_encryption(lambda: lost)
+    assert (finding.status, finding.facts) == (
+        Health.DEGRADED,
+        {"secrets": 3, "underPreviousKey": 1, "unreadable": 1},
+    )

@@ -1,0 +1,69 @@
+import json
+
+import pytest
+
+from calyapp.app import create_app
+from calyapp.config import Settings
+
+OLD, NEW = "0f" * 32, "1e" * 32
+CREDENTIALS = "canaryKey\ncanaryToken\n"
+
+
+@pytest.fixture
+def caly(database_url):
+    """`caly(*arguments, stdin=…, **keys)`: how `flask caly …` ends under these keys."""
+    applications = []
+
+    def run(*arguments, stdin="", key=OLD, previous=""):
+        environment = {"APP_ENV": "testing", "DATABASE_URL": database_url}
+        keys = {"ENCRYPTION_KEY": key, "ENCRYPTION_KEY_PREVIOUS": previous}
+        applications.append(create_app(Settings.from_env(environment | keys)))
+        return applications[-1].test_cli_runner().invoke(args=["caly", *arguments, "--json"], input=stdin)
+
+    yield run
+    for application in applications:
+        application.extensions["caly"].close()
+
+
+@pytest.fixture
+def connected(caly):
+    """The id of a client that was connected under the old key."""
+    client_id = json.loads(caly("clients", "add", "--name", "Asha").stdout)["id"]
+    options = ("--account-sid", "asha1", "--credentials-stdin")
+    assert caly("clients", "connect-exotel", client_id, *options, stdin=CREDENTIALS).exit_code == 0
+    return client_id
+
+
+def counts(result):
+    return result.exit_code, json.loads(result.stdout)
+
+
+@pytest.mark.usefixtures("connected")
+class TestStatus:
+    def test_counts_what_is_under_the_key_in_use(self, caly):
+        assert counts(caly("secrets", "status")) == (0, {"secrets": 1, "underPreviousKey": 0, "unreadable": 0})
+
+    def test_counts_what_is_under_the_key_before(self, caly):
+        status = caly("secrets", "status", key=NEW, previous=OLD)
+
+        assert counts(status) == (0, {"secrets": 1, "underPreviousKey": 1, "unreadable": 0})
+
+    def test_ends_with_1_where_a_key_is_missing(self, caly):
+        status = caly("secrets", "status", key=NEW)
+
+        assert counts(status) == (1, {"secrets": 1, "underPreviousKey": 0, "unreadable": 1})
+
+
+class TestReencrypt:
+    def test_brings_all_under_the_key_in_use_and_is_audited(self, caly, connected, query):
+        result = caly("secrets", "reencrypt", key=NEW, previous=OLD)
+
+        assert counts(result) == (0, {"reencrypted": 1, "unreadable": []})
+        assert counts(caly("secrets", "status", key=NEW))[1]["unreadable"] == 0
+        ((metadata,),) = query("SELECT metadata FROM audit_logs WHERE event_type = 'ENCRYPTION_KEY_ROTATED'")
+        assert (metadata["reencrypted"], metadata["unreadable"]) == (1, 0)
+
+    def test_names_what_it_could_not_read(self, caly, connected):
+        result = caly("secrets", "reencrypt", key=NEW)
+
+        assert counts(result) == (1, {"reencrypted": 0, "unreadable": [connected]})

@@ -1,0 +1,64 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calyapp.encryption import Encryption, UnreadableSecretError
+
+OLD, NEW = bytes(range(32)), bytes(range(32, 64))
+ASHA, BINDU = b"a" * 16, b"b" * 16
+
+
+class TestEncryption:
+    @given(st.binary(max_size=500))
+    def test_opens_what_it_sealed(self, plain):
+        encryption = Encryption(NEW)
+
+        assert encryption.open(encryption.seal(plain, ASHA), ASHA) == plain
+
+    def test_seals_the_same_text_never_the_same_twice(self):
+        encryption = Encryption(NEW)
+
+        assert len({encryption.seal(b"text", ASHA) for _ in range(100)}) == 100
+
+    def test_opens_for_nobody_else(self):
+        encryption = Encryption(NEW)
+        sealed = encryption.seal(b"text", ASHA)
+
+        with pytest.raises(UnreadableSecretError):
+            encryption.open(sealed, BINDU)
+
+    def test_notices_a_change_of_any_bit(self):
+        encryption = Encryption(NEW)
+        sealed = encryption.seal(b"text", ASHA)
+
+        for place in range(len(sealed) * 8):
+            changed = bytearray(sealed)
+            changed[place // 8] ^= 1 << place % 8
+            with pytest.raises(UnreadableSecretError):
+                encryption.open(bytes(changed), ASHA)
+
+    def test_notices_that_something_was_cut_off(self):
+        encryption = Encryption(NEW)
+        sealed = encryption.seal(b"text", ASHA)
+
+        for length in range(len(sealed)):
+            with pytest.raises(UnreadableSecretError):
+                encryption.open(sealed[:length], ASHA)
+
+    def test_opens_what_is_under_the_key_before(self):
+        sealed = Encryption(OLD).seal(b"text", ASHA)
+
+        assert Encryption(NEW, OLD).open(sealed, ASHA) == b"text"
+        with pytest.raises(UnreadableSecretError):
+            Encryption(NEW).open(sealed, ASHA)
+
+    def test_seals_under_the_key_in_use(self):
+        sealed = Encryption(NEW, OLD).seal(b"text", ASHA)
+
+        assert Encryption(NEW).open(sealed, ASHA) == b"text"
+
+    def test_shows_nothing_of_its_keys(self):
+        encryption = Encryption(NEW, OLD)
+
+        assert NEW.hex() not in f"{vars(encryption)}{encryption!r}"
+        assert repr(NEW) not in f"{vars(encryption)}{encryption!r}"
