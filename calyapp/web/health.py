@@ -20,7 +20,7 @@ from calyapp.web.service_answers import (
 )
 
 READINESS = ("database", "environment", "spool")
-DETAILS = (*READINESS, "migrations", "memory", "pool")
+DETAILS = (*READINESS, "encryption", "migrations", "memory", "pool")
 
 _LIVE = Operation(answer=in_json(LivenessSchema))
 _READY = Operation(answer=in_json(ReadinessSchema), statuses=(200, 503))

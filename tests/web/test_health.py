@@ -72,7 +72,15 @@ class TestDetailed:
     def test_tells_each_check_with_its_time(self, client):
         answer = client.get("/health/detailed").json
 
-        assert set(answer["checks"]) == {"database", "environment", "spool", "migrations", "memory", "pool"}
+        assert set(answer["checks"]) == {
+            "database",
+            "environment",
+            "spool",
+            "encryption",
+            "migrations",
+            "memory",
+            "pool",
+        }
         assert all(check["responseTime"] >= 0 for check in answer["checks"].values())
         assert answer["checks"]["migrations"]["current"] == answer["checks"]["migrations"]["head"]
         assert answer["version"]
