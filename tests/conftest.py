@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,6 +14,7 @@ from uuid import uuid4
 import hypothesis
 import psycopg2
 import pytest
+from counting_worker import StartWorker, Worker
 from postgres_server import PostgresServer
 from redis_server import RedisServer
 from sqlalchemy import make_url
@@ -167,6 +169,18 @@ def redis_server(tmp_path) -> Iterator[RedisServer]:
     yield server
     server.wake()
     server.stop()
+
+
+@pytest.fixture
+def start_worker() -> Iterator[StartWorker]:
+    with ExitStack() as running:
+
+        def start(directory: Path | None) -> Worker:
+            worker = Worker(directory)
+            running.callback(worker.kill)
+            return worker
+
+        yield start
 
 
 @pytest.fixture

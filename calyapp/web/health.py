@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 import calyapp
 from calyapp import clock, metrics
+from calyapp.health import figures
 from calyapp.health.checks import Health, Outcome, overall
 from calyapp.services import Services
 from calyapp.web.operations import Operation, in_json
@@ -58,7 +59,7 @@ class HealthViews:
         outcomes = self._services.checks.run(DETAILS)
         checks = {name: _detail(outcome) for name, outcome in outcomes.items()}
         report, status = _report(outcomes, checks)
-        facts = {"version": calyapp.__version__, "uptimeSeconds": metrics.summary()["uptimeSeconds"]}
+        facts = {"version": calyapp.__version__, "uptimeSeconds": figures.summary()["uptimeSeconds"]}
         return report | facts, status
 
     def metrics(self) -> Response:
@@ -69,7 +70,7 @@ class HealthViews:
         """
         if _wants_text() or request.args.get("format") == "prometheus":
             return Response(metrics.prometheus_text(), content_type="text/plain; version=0.0.4; charset=utf-8")
-        return jsonify(metrics.summary())
+        return jsonify(figures.summary())
 
 
 def blueprint(services: Services) -> Blueprint:

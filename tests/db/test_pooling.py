@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy
 from sqlalchemy import Engine, NullPool
 
-from calyapp import metrics
 from calyapp.db import pooling
 from calyapp.db.pooling import Limits, Statistics
+from calyapp.health import figures
 
 ROOT = Path(__file__).parents[2]
 LIMITS = Limits(keep=1, most=2, idle_timeout_ms=30_000, max_uses=10_000, wait_ms=1)
@@ -44,7 +44,7 @@ def backend(engine: Engine) -> int:
 
 
 def gauges() -> dict[str, int]:
-    connections = metrics.summary()["connections"]
+    connections = figures.summary()["connections"]
     assert isinstance(connections, dict)
     return connections
 
