@@ -49,6 +49,9 @@ format: .venv/dev  ## Format the code and mend what the linter can
 	ruff format .
 	ruff check --fix .
 
+docs: .venv/run  ## Write docs/metrics.md anew from the catalogue
+	@PYTHONPATH=. python docs/metrics.py > docs/metrics.md
+
 migrate: .venv/run  ## Bring the database to the newest revision
 	@exec $(WITH_DATABASE) alembic -c setup.cfg upgrade head
 
@@ -93,4 +96,4 @@ clean:  ## Remove the virtual environment and caches; the database under var/ st
 	@pip install --quiet --disable-pip-version-check pip-tools==7.6.2
 	@touch $@
 
-.PHONY: help run test check bench chaos format migrate migration backup restore psql requirements clean
+.PHONY: help run test check bench chaos format docs migrate migration backup restore psql requirements clean

@@ -5,6 +5,7 @@ Label values come from closed sets: never a client, a number, a path or anything
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client import (
@@ -16,6 +17,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from calyapp import metric_slots
@@ -47,9 +49,15 @@ HTTP_SLOW_REQUESTS = Counter(
     "HTTP requests that took longer than one second.",
     registry=_REGISTRY,
 )
+RATE_LIMIT_HITS = Counter(
+    "caly_rate_limit_hits_total",
+    "Requests counted against the limit of their profile: login, api, webhook or upload.",
+    ["profile"],
+    registry=_REGISTRY,
+)
 RATE_LIMIT_EXCEEDED = Counter(
     "caly_rate_limit_exceeded_total",
-    "Requests refused because their profile's limit was used up.",
+    "Requests over the limit of their profile; deliveries among them are deferred up to ten times the limit.",
     ["profile"],
     registry=_REGISTRY,
 )
@@ -70,11 +78,57 @@ DELIVERIES = Counter(
     ["route", "result"],
     registry=_REGISTRY,
 )
+LOGIN_FAILURES = Counter(
+    "caly_login_failures_total",
+    "Attempts to sign in with a wrong address or password.",
+    registry=_REGISTRY,
+)
+CALLS_ENDED = Counter(
+    "caly_calls_ended_total",
+    "Calls that ended, by outcome: answered, voicemail, rejected, missed, abandoned, failed or unknown. One whose "
+    "outcome later news change counts again; so may one of which two deliveries arrive at the same moment.",
+    ["outcome"],
+    registry=_REGISTRY,
+)
+DIRECTORY_REFRESHED = Gauge(
+    "caly_directory_refreshed_timestamp_seconds",
+    "When the worker longest behind last read the directory of clients (Unix time).",
+    multiprocess_mode="livemin",
+    registry=_REGISTRY,
+)
 DB_CONNECTIONS = Gauge(
     "caly_db_connections",
-    "Connections to PostgreSQL: open (idle ones included) and in_use.",
-    ["state"],
+    "Connections to PostgreSQL of the pool for deliveries (ingest) and that for everything else (records): open (idle "
+    "ones included) and in_use.",
+    ["pool", "state"],
     multiprocess_mode="livesum",
+    registry=_REGISTRY,
+)
+DB_CONNECTIONS_LIMIT = Gauge(
+    "caly_db_connections_limit",
+    "Connections that the pools of all workers may open.",
+    ["pool"],
+    multiprocess_mode="livesum",
+    registry=_REGISTRY,
+)
+DB_CONNECTION_WAIT_SECONDS = Histogram(
+    "caly_db_connection_wait_seconds",
+    "Time until a connection was handed out, in seconds: to open one, or to wait for a free one, also in vain.",
+    ["pool"],
+    buckets=(0.001, 0.01, 0.1, 0.5, 1.0, 10.0),
+    registry=_REGISTRY,
+)
+DB_STATEMENT_SECONDS = Histogram(
+    "caly_db_statement_seconds",
+    "Time that a statement took, by its name, in seconds; those that failed included.",
+    ["statement"],
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0),
+    registry=_REGISTRY,
+)
+DB_SLOW_STATEMENTS = Counter(
+    "caly_db_slow_statements_total",
+    "Statements that took longer than half a second, by name.",
+    ["statement"],
     registry=_REGISTRY,
 )
 DB_BREAKER_OPEN = Gauge(
@@ -102,6 +156,12 @@ SPOOL_BYTES = Gauge(
     multiprocess_mode="livemax",
     registry=_REGISTRY,
 )
+SPOOL_LIMIT_BYTES = Gauge(
+    "caly_spool_limit_bytes",
+    "What the spool may take on disk, in bytes.",
+    multiprocess_mode="livemax",
+    registry=_REGISTRY,
+)
 SPOOL_REPLAYED = Counter(
     "caly_spool_replayed_total",
     "Deliveries replayed from the spool, by what became of them: recorded or quarantined.",
@@ -109,8 +169,9 @@ SPOOL_REPLAYED = Counter(
     registry=_REGISTRY,
 )
 # At zero from the start: a worker's gauges are there before it used its first connection.
-for _state in ("open", "in_use"):
-    DB_CONNECTIONS.labels(_state)
+for _pool in ("ingest", "records"):
+    for _state in ("open", "in_use"):
+        DB_CONNECTIONS.labels(_pool, _state)
 for _state in ("waiting", "quarantined"):
     SPOOL_FRAMES.labels(_state)
 for _result in ("recorded", "quarantined"):
@@ -120,6 +181,15 @@ for _result in ("recorded", "quarantined"):
 def collect() -> list[Metric]:
     """Every metric, all workers together; the gauges of live workers only."""
     return list(_REGISTRY.collect()) if _SHARED is None else _SHARED.merged()
+
+
+def catalogue() -> list[tuple[str, str, Sequence[str], str]]:
+    """Name, type, labels and sentence of every metric, in the order of their names."""
+    declared = [value for value in globals().values() if isinstance(value, MetricWrapperBase)]
+    # The library keeps the names of the labels to itself.
+    described = [(found, one._labelnames) for one in declared for found in one.describe()]
+    suffix = {"counter": "_total"}
+    return sorted((it.name + suffix.get(it.type, ""), it.type, labels, it.documentation) for it, labels in described)
 
 
 def prometheus_text() -> bytes:

@@ -74,6 +74,7 @@ class Services:
         """Begin the chores that run beside the requests. In the worker, after the fork: threads do not survive it."""
         if self.settings.app_env is AppEnv.PRODUCTION and self.settings.webhook_auth is WebhookAuth.OPTIONAL:
             _log.warning("WEBHOOK_AUTH=optional: deliveries without a webhook key are taken in production")
+        self.database.announce()
         for chore in self.chores:
             chore.start()
 

@@ -50,6 +50,8 @@ class Intake:
         client_id = event.client_id or self._owner(event)
         written = self._write(event, client_id)
         metrics.DELIVERIES.labels(event.route.value, "new" if written.is_new else "repeat").inc()
+        if written.ended:
+            metrics.CALLS_ENDED.labels(written.ended).inc()
         return Recorded(client_id, event.call_id(client_id), written.status, written.is_new)
 
     def resolve(self, event: CallEvent) -> CallEvent:

@@ -25,10 +25,14 @@ from calyapp.errors import DatabaseAway
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the statement did: whether the delivery was new, and the call's status now (None without a call)."""
+    """What the statement did: whether the delivery was new, and the call's status now (None without a call).
+
+    `ended` is the call's outcome, or "unknown", where it is by this delivery that it has it.
+    """
 
     is_new: bool
     status: str | None
+    ended: str | None = None
 
 
 def write(connection: Connection, event: CallEvent, client_id: UUID, entry: Entry) -> Written:
@@ -41,7 +45,7 @@ def write(connection: Connection, event: CallEvent, client_id: UUID, entry: Entr
     if row.status is None and event.call_sid is not None:
         # A repeat that raced its twin: the twin's call was committed after our statement took its snapshot.
         return Written(row.is_new, _status(connection, client_id, event.call_sid))
-    return Written(row.is_new, row.status)
+    return Written(row.is_new, row.status, row.ended if row.ended != row.ended_before else None)
 
 
 def check_writable(connection: Connection) -> None:
@@ -174,6 +178,7 @@ _OF_CALL = (
     *(column for name in SOURCED for column in (name, f"{name}_source")),
 )
 
+_ENDED = f"CASE WHEN known.phase = '{Phase.OVER}' THEN coalesce(known.outcome, 'unknown') END"
 _ENTRY = re.sub(r":(\w+)", r":audit_\1", trail.VALUES)
 _RECORD = f"""
 WITH given AS (
@@ -189,7 +194,7 @@ WITH given AS (
   FROM given, delivery WHERE is_new AND call_id IS NOT NULL
   ON CONFLICT (client_id, call_sid) DO UPDATE
   SET {_listed(f"{column} = {joined}" for column, joined in joined_columns().items())}
-  RETURNING status
+  RETURNING status, {_ENDED} AS ended
 ), entry AS (
   {trail.INSERT} SELECT {_ENTRY}
   FROM delivery WHERE is_new {trail.ONCE}
@@ -197,7 +202,9 @@ WITH given AS (
 SELECT is_new, coalesce(
   (SELECT status FROM call),
   (SELECT calls.status FROM calls JOIN given USING (client_id, call_sid))
-) AS status FROM delivery
+) AS status, (SELECT ended FROM call) AS ended, CASE WHEN (SELECT ended FROM call) IS NOT NULL THEN
+  (SELECT {_ENDED} FROM calls AS known JOIN given USING (client_id, call_sid))
+END AS ended_before FROM delivery
 """  # nosec B608 # names from this code only; what arrives travels as parameters
 
 _PARAMETERS = list(dict.fromkeys(re.findall(r"(?<!:):(\w+)", _RECORD)))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+from calyapp import metrics
 from calyapp.clients.directory_copy import DirectoryCopy
 from calyapp.clients.keys import Claim
 from calyapp.clients.store import Client, ClientStore
@@ -54,6 +55,7 @@ class Directory:
         self._tried_at = self._clock()
         clients = self._store.all()
         self._snapshot = _Snapshot.of(clients)
+        metrics.DIRECTORY_REFRESHED.set_to_current_time()
         self._copy.write(clients)
         return self._snapshot
 

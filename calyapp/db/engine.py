@@ -16,6 +16,7 @@ import psycopg2.errors
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
 
+from calyapp import metrics
 from calyapp.breaker import Breaker
 from calyapp.config import Settings
 from calyapp.db import deadline, embedded, pooling, queries
@@ -91,7 +92,8 @@ class Pool:
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
         try:
-            connection = self.engine.connect()
+            with metrics.DB_CONNECTION_WAIT_SECONDS.labels(self.limits.pool).time():
+                connection = self.engine.connect()
         except sqlalchemy.exc.TimeoutError as error:
             raise DatabaseAway("All database connections are busy") from error
         with connection:
@@ -119,6 +121,11 @@ class Database:
     records: Pool
     identity: Pool
 
+    def announce(self) -> None:
+        """Tell the metrics how many connections this process may open."""
+        for pool in (self.ingest, self.records):
+            metrics.DB_CONNECTIONS_LIMIT.labels(pool.limits.pool).set(pool.limits.most)
+
     def close(self) -> None:
         """Close every idle connection; those in use are closed when they are given back."""
         self.ingest.engine.dispose()
@@ -137,6 +144,7 @@ def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_
     for_ingest = settings.db_pool_max - for_records
     ingest = _pool(
         settings,
+        "ingest",
         keep=max(1, min(settings.db_pool_min - 1, for_ingest)),
         most=for_ingest,
         wait_ms=min(INGEST_WAIT_MS, settings.db_connection_timeout_ms),
@@ -151,6 +159,7 @@ def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_
         identity=Pool(ingest.engine, ingest.limits, breaker, tells_breaker=False),
         records=_pool(
             settings,
+            "records",
             keep=1,
             most=for_records,
             wait_ms=settings.db_connection_timeout_ms,
@@ -170,6 +179,7 @@ def url(settings: Settings) -> str:
 
 def _pool(
     settings: Settings,
+    name: str,
     *,
     keep: int,
     most: int,
@@ -180,7 +190,7 @@ def _pool(
     breaker: Breaker,
     tells_breaker: bool,
 ) -> Pool:
-    limits = Limits(keep, most, settings.db_idle_timeout_ms, settings.db_max_uses, wait_ms)
+    limits = Limits(name, keep, most, settings.db_idle_timeout_ms, settings.db_max_uses, wait_ms)
     engine = sqlalchemy.create_engine(
         url(settings),
         isolation_level=isolation_level,

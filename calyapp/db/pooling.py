@@ -20,8 +20,9 @@ _engines: WeakSet[Engine] = WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one pool: connections kept and at most, their age in use, and how long a caller waits for one."""
+    """Of one pool: its name, connections kept and at most, their age in use, and how long a caller waits for one."""
 
+    pool: str
     keep: int
     most: int
     idle_timeout_ms: int
@@ -68,22 +69,22 @@ def enforce(engine: Engine, limits: Limits) -> None:
         if used >= limits.max_uses or time.monotonic() - idle_since > limits.idle_timeout_ms / 1000:
             raise DisconnectionError("idle too long or used up")
         record.info["uses"] = used + 1
-        metrics.DB_CONNECTIONS.labels("in_use").inc()
+        metrics.DB_CONNECTIONS.labels(limits.pool, "in_use").inc()
 
     @event.listens_for(engine, "checkin")
     def note_idle(_dbapi_connection: object, record: Any) -> None:
         if "uses" not in record.info:
             return  # it could not be connected again, so nobody ever had it
         record.info["idle_since"] = time.monotonic()
-        metrics.DB_CONNECTIONS.labels("in_use").dec()
+        metrics.DB_CONNECTIONS.labels(limits.pool, "in_use").dec()
 
     @event.listens_for(engine, "connect")
     def count_open(_dbapi_connection: object, _record: Any) -> None:
-        metrics.DB_CONNECTIONS.labels("open").inc()
+        metrics.DB_CONNECTIONS.labels(limits.pool, "open").inc()
 
     @event.listens_for(engine, "close")
     def count_closed(_dbapi_connection: object, _record: Any) -> None:
-        metrics.DB_CONNECTIONS.labels("open").dec()
+        metrics.DB_CONNECTIONS.labels(limits.pool, "open").dec()
 
     _engines.add(engine)
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from sqlalchemy import Engine, TextClause, event, text
 
+from calyapp import metrics
+
 SLOW_MS = 500
 _log = logging.getLogger(__name__)
 
@@ -69,7 +71,9 @@ def _note(context: Any) -> None:
     if tally := _tally.get():
         tally.count += 1
         tally.milliseconds += milliseconds
+    name = context.execution_options.get("name", "unnamed")
+    metrics.DB_STATEMENT_SECONDS.labels(name).observe(milliseconds / 1000)
     if milliseconds > SLOW_MS:
-        name = context.execution_options.get("name", "unnamed")
+        metrics.DB_SLOW_STATEMENTS.labels(name).inc()
         fields = {"statement": name, "durationMs": round(milliseconds, 1)}
         _log.warning("slow statement %s", name, extra={"fields": fields})

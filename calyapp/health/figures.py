@@ -1,7 +1,7 @@
 """The figures of `/health/metrics`, read out of what all workers together have counted."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import inf
@@ -82,5 +82,7 @@ class _Samples:
         return {"depth": frames.get("waiting", 0), "quarantined": frames.get("quarantined", 0)}
 
     def connections(self) -> dict[str, int]:
-        states = {sample.labels["state"]: int(sample.value) for sample in self.named("caly_db_connections")}
-        return {"open": states.get("open", 0), "inUse": states.get("in_use", 0)}
+        states: Counter[str] = Counter()
+        for sample in self.named("caly_db_connections"):
+            states[sample.labels["state"]] += int(sample.value)
+        return {"open": states["open"], "inUse": states["in_use"]}

@@ -16,3 +16,4 @@ def measure(journal: Journal) -> None:
     metrics.SPOOL_FRAMES.labels("quarantined").set(status.quarantined)
     metrics.SPOOL_OLDEST_SECONDS.set(status.oldest_seconds(clock.now()))
     metrics.SPOOL_BYTES.set(status.bytes)
+    metrics.SPOOL_LIMIT_BYTES.set(journal.max_bytes)

@@ -82,7 +82,8 @@ class Journal:
     """
 
     def __init__(self, folder: Path, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
-        self._pages = (max(max_bytes, LEAST_BYTES) - _WAL_BYTES - RESERVE) // PAGE
+        self.max_bytes = max(max_bytes, LEAST_BYTES)
+        self._pages = (self.max_bytes - _WAL_BYTES - RESERVE) // PAGE
         self._clock = clock
         self._transactions = Transactions(folder, self._pages, clock)
         self._run = self._transactions.run

@@ -12,6 +12,7 @@ from uuid import UUID
 from flask import g, request
 from limits import RateLimitItemPerMinute
 
+from calyapp import metrics
 from calyapp.access.principal import Origin
 from calyapp.audit.events import EventType
 from calyapp.audit.throttle import ThrottledTrail
@@ -37,6 +38,7 @@ class FailedLogins:
 
     def note(self, email: str, origin: Origin, user_id: UUID | None, client_id: UUID | None) -> None:
         """Count one; whose account it is, if anybody's, and of which client, is for the trail alone."""
+        metrics.LOGIN_FAILURES.inc()
         failures = self._counter.hit(LIMIT, *_key(email)).count
         shown = {"email": _masked(email), "failuresInWindow": failures}
         entry = _entry(EventType.LOGIN_FAILURE, "Wrong e-mail address or password", origin, user_id, client_id, shown)

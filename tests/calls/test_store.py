@@ -161,6 +161,26 @@ class TestWrite:
         assert written == store.Written(is_new=True, status="ringing")
         assert query("SELECT status FROM calls ORDER BY client_id") == [("completed",), ("ringing",)]
 
+    def test_tells_a_calls_outcome_when_it_has_it_and_when_that_changes(self, write):
+        busy = event(CallView(phase=Phase.OVER, evidence=Evidence.BUSY))
+
+        told = [
+            write(one).ended
+            for one in (
+                event(CallView(phase=Phase.RINGING)),
+                busy,
+                busy,
+                event(CallView(phase=Phase.RINGING)),
+                event(CallView(phase=Phase.OVER, evidence=Evidence.ANSWERED)),
+                event(CallView(phase=Phase.OVER, evidence=Evidence.ANSWERED)),
+            )
+        ]
+
+        assert told == [None, "rejected", None, None, "answered", None]
+
+    def test_tells_of_a_call_that_ended_nobody_knows_how(self, write):
+        assert write(event(CallView(phase=Phase.OVER))).ended == "unknown"
+
     def test_keeps_what_belongs_to_no_call(self, write, query):
         written = write(event(CallView(), call_sid=None, route=Route.HEARTBEAT))
 

@@ -28,6 +28,9 @@ _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.lim
     _.on_exit,
 )
 
+# For docs/metrics.py, which writes the page of metrics.
+_.catalogue
+
 # Commands, by decorator.
 (
     _.list_clients,

@@ -19,7 +19,7 @@ from calyapp.db.pooling import Limits, Statistics
 from calyapp.health import figures
 
 ROOT = Path(__file__).parents[2]
-LIMITS = Limits(keep=1, most=2, idle_timeout_ms=30_000, max_uses=10_000, wait_ms=1)
+LIMITS = Limits(pool="records", keep=1, most=2, idle_timeout_ms=30_000, max_uses=10_000, wait_ms=1)
 
 
 @pytest.fixture

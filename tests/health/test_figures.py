@@ -59,8 +59,8 @@ class TestSummary:
         worker.ask("metrics.DELIVERIES.labels('call-end', 'new').inc(2)")
         worker.ask("metrics.DELIVERIES.labels('call-end', 'repeat').inc()")
         worker.ask("metrics.DELIVERIES.labels('recording', 'rejected').inc()")
-        worker.ask("metrics.DB_CONNECTIONS.labels('open').set(4)")
-        worker.ask("metrics.DB_CONNECTIONS.labels('in_use').set(1)")
+        worker.ask("metrics.DB_CONNECTIONS.labels('ingest', 'open').set(4)")
+        worker.ask("metrics.DB_CONNECTIONS.labels('ingest', 'in_use').set(1)")
 
         summary = worker.summary()
 
@@ -74,7 +74,7 @@ class TestWorkersTogether:
         for worker in (first, second):
             worker.answer_requests(10)
             worker.observe("webhooks.call_start", 0.02)
-            worker.ask("metrics.DB_CONNECTIONS.labels('open').set(3)")
+            worker.ask("metrics.DB_CONNECTIONS.labels('ingest', 'open').set(3)")
         before = first.summary()
 
         second.kill()

@@ -20,4 +20,5 @@ def test_show_what_the_journal_holds(tmp_path):
     assert shown['caly_spool_frames{state="quarantined"}'] == "1.0"
     assert 3_600 <= float(shown["caly_spool_oldest_seconds"]) < 7_200
     assert float(shown["caly_spool_bytes"]) == journal.status().bytes > 0
+    assert float(shown["caly_spool_limit_bytes"]) == 16 << 20
     journal.close()

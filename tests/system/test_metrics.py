@@ -3,7 +3,7 @@ from bisect import bisect_left
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from running_server import webhook
+from running_server import eventually, webhook
 
 REQUESTS = 10_000
 WARM_UP = 1_000  # until every worker has answered something
@@ -28,7 +28,8 @@ def test_counts_are_exact_over_workers_that_come_and_go(serve, tenant, tmp_path)
 
     after = server.ask("GET", "/health/metrics")[1]
     assert {status for status, _ in answers} == {200}
-    assert after["deliveries"]["call-status"] == {"new": REQUESTS}
+    # What a busy machine made PostgreSQL too slow for is new once it is replayed.
+    eventually(lambda: server.ask("GET", "/health/metrics")[1]["deliveries"]["call-status"]["new"] == REQUESTS)
     assert after["requests"]["byStatus"]["2xx"] - before["requests"]["byStatus"]["2xx"] == REQUESTS + 1
     assert after["workers"] == 4  # and not the master, which loaded the application for them
     assert _settled(metrics, files_of_four_workers)

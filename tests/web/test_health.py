@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 
 import pytest
 
@@ -102,6 +103,32 @@ class TestMetrics:
         assert [counted("call-start", result) for result in ("new", "repeat", "rejected")] == [1, 1, 1]
         assert after["requests"]["total"] - before["requests"]["total"] == 4
         assert after["requests"]["byStatus"]["4xx"] - before["requests"]["byStatus"]["4xx"] == 1
+
+    def test_count_what_the_catalogue_names(self, client, deliver, start):
+        def series() -> Counter[str]:
+            lines = client.get("/health/metrics?format=prometheus").text.splitlines()
+            return Counter(
+                {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+            )
+
+        before = series()
+        deliver("call-start", **start)
+        deliver("call-end", CallSid="sid-1", CallStatus="completed", CallDuration="61")
+        client.post("/api/auth/login", json={"email": "nobody@example.com", "password": "no lamps by the ghat"})
+        after = series()
+        grown = {name for name in after if after[name] > before[name]}
+
+        assert (
+            after['caly_calls_ended_total{outcome="answered"}'] - before['caly_calls_ended_total{outcome="answered"}']
+            == 1
+        )
+        assert after["caly_login_failures_total"] - before["caly_login_failures_total"] == 1
+        assert grown >= {
+            'caly_rate_limit_hits_total{profile="webhook"}',
+            'caly_rate_limit_hits_total{profile="login"}',
+            'caly_db_statement_seconds_count{statement="record_delivery"}',
+            'caly_db_connection_wait_seconds_count{pool="ingest"}',
+        }
 
     @pytest.mark.parametrize(
         ("options", "is_text"),

@@ -68,6 +68,7 @@ class _RateLimits:
             return
         limit, key = self._limits[rule.limit], (rule.limit, *_whom(rule))
         g.limit, g.hits = limit, self._counter.hit(limit, *key)
+        metrics.RATE_LIMIT_HITS.labels(rule.limit).inc()
         if g.hits.count == limit.amount + 1:  # the first too many, of all workers: once a window
             self._throttled_trail.note(("limit", *key), _entry(rule.limit, limit))
         if g.hits.count > limit.amount:
