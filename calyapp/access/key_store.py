@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from calyapp import clock
 from calyapp.access import tokens
@@ -17,6 +17,7 @@ from calyapp.audit import trail
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
+from calyapp.db.queries import named
 from calyapp.errors import ConflictError, DatabaseAway, NotFoundError
 
 NOTED_EVERY = timedelta(minutes=1)
@@ -134,27 +135,23 @@ def _principal(key: ApiKey) -> Principal:
     return Principal(kind=PrincipalKind.API_KEY, id=key.id, name=key.name, role=key.role, client_id=key.client_id)
 
 
-def _named(name: str, sql: str) -> Any:
-    return text(sql).execution_options(name=name)
-
-
 _SELECT = "SELECT id, name, prefix, role, client_id, created_at, expires_at, last_used_at, revoked_at FROM api_keys"
 
-_ALL = _named("list_api_keys", f"{_SELECT} ORDER BY created_at DESC, id")
-_ONE = _named("read_api_key", f"{_SELECT} WHERE id = :id")
-_LOCKED = _named("lock_api_key", f"{_SELECT} WHERE id = :id FOR UPDATE")
-_FIND = _named(
+_ALL = named("list_api_keys", f"{_SELECT} ORDER BY created_at DESC, id")
+_ONE = named("read_api_key", f"{_SELECT} WHERE id = :id")
+_LOCKED = named("lock_api_key", f"{_SELECT} WHERE id = :id FOR UPDATE")
+_FIND = named(
     "find_api_key",
     f"{_SELECT} WHERE key_hash = :key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now) "  # nosec B608 # constants
     f"AND {OF_NO_DISABLED_CLIENT}",
 )
-_ADD = _named(
+_ADD = named(
     "add_api_key",
     "INSERT INTO api_keys (id, name, key_hash, prefix, role, client_id, created_at, expires_at) VALUES "
     "(:id, :name, :key_hash, :prefix, :role, CAST(:client_id AS uuid), :now, CAST(:expires_at AS timestamptz))",
 )
-_REVOKE = _named("revoke_api_key", "UPDATE api_keys SET revoked_at = :now WHERE id = :id")
-_NOTE_USE = _named(
+_REVOKE = named("revoke_api_key", "UPDATE api_keys SET revoked_at = :now WHERE id = :id")
+_NOTE_USE = named(
     "note_api_key_use",
     "UPDATE api_keys SET last_used_at = :now WHERE id = :id AND (last_used_at IS NULL OR last_used_at <= :before)",
 )

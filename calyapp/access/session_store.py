@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from calyapp import clock
 from calyapp.access import tokens
@@ -21,6 +21,7 @@ from calyapp.audit import trail
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
+from calyapp.db.queries import named
 from calyapp.errors import DatabaseAway
 
 LONGEST = timedelta(hours=12)
@@ -119,27 +120,23 @@ def _principal(row: Any) -> Principal:
     )
 
 
-def _named(name: str, sql: str) -> Any:
-    return text(sql).execution_options(name=name)
-
-
 # The lock makes it wait for a change of password that is on its way, and then see that it was verified in vain.
-_OPEN = _named(
+_OPEN = named(
     "open_session",
     "INSERT INTO sessions (id, user_id, token_hash, created_at, last_used_at, expires_at, ip_address, user_agent) "  # noqa: S608  # nosec B608 # constants
     "SELECT :id, id, :token_hash, :now, :now, :expires_at, CAST(:ip_address AS inet), :user_agent "
     "FROM users WHERE id = :user_id AND password_hash = :hash AND suspended_at IS NULL "
     f"AND {OF_NO_DISABLED_CLIENT} FOR SHARE",
 )
-_FIND = _named(
+_FIND = named(
     "find_session",
     "SELECT sessions.id AS session_id, last_used_at, user_id, email, role, client_id "  # noqa: S608  # nosec B608 # constants
     "FROM sessions JOIN users ON users.id = user_id "
     "WHERE token_hash = :token_hash AND revoked_at IS NULL AND expires_at > :now AND last_used_at > :idle "
     f"AND suspended_at IS NULL AND {OF_NO_DISABLED_CLIENT}",
 )
-_CLOSE = _named("close_session", "UPDATE sessions SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL")
-_NOTE_USE = _named(
+_CLOSE = named("close_session", "UPDATE sessions SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL")
+_NOTE_USE = named(
     "note_session_use", "UPDATE sessions SET last_used_at = :now WHERE id = :id AND last_used_at <= :before"
 )
-_FORGET_EXPIRED = _named("forget_expired_sessions", "DELETE FROM sessions WHERE expires_at < :now")
+_FORGET_EXPIRED = named("forget_expired_sessions", "DELETE FROM sessions WHERE expires_at < :now")

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from calyapp import clock
 from calyapp.access.principal import COMMAND_LINE, Origin, Role, check_scope
@@ -13,6 +13,7 @@ from calyapp.audit import trail
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
+from calyapp.db.queries import named
 from calyapp.errors import ConflictError, NotFoundError
 
 
@@ -197,36 +198,32 @@ def _user(row: Any) -> User:
     )
 
 
-def _named(name: str, sql: str) -> Any:
-    return text(sql).execution_options(name=name)
-
-
 OF_NO_DISABLED_CLIENT = "NOT EXISTS (SELECT FROM clients WHERE clients.id = client_id AND disabled_at IS NOT NULL)"
 """Of a user or a key: a client that is disabled takes them with it, for as long as it is."""
 
 _SELECT = "SELECT id, email, role, client_id, created_at, suspended_at, password_hash FROM users"
 
-_ALL = _named("list_users", f"{_SELECT} ORDER BY email")
-_ONE = _named("read_user", f"{_SELECT} WHERE id = :id")
-_LOCKED = _named("lock_user", f"{_SELECT} WHERE id = :id FOR UPDATE")
-_CREDENTIALS = _named("find_user", f"{_SELECT} WHERE email = :email")
-_ADD = _named(
+_ALL = named("list_users", f"{_SELECT} ORDER BY email")
+_ONE = named("read_user", f"{_SELECT} WHERE id = :id")
+_LOCKED = named("lock_user", f"{_SELECT} WHERE id = :id FOR UPDATE")
+_CREDENTIALS = named("find_user", f"{_SELECT} WHERE email = :email")
+_ADD = named(
     "add_user",
     "INSERT INTO users (id, email, password_hash, role, client_id, created_at, password_changed_at) "
     "VALUES (:id, :email, :hash, :role, CAST(:client_id AS uuid), :now, :now) ON CONFLICT (email) DO NOTHING",
 )
-_SUSPEND = _named("suspend_user", "UPDATE users SET suspended_at = :now WHERE id = :id")
-_SET_ROLE = _named("set_role", "UPDATE users SET role = :role, client_id = CAST(:client_id AS uuid) WHERE id = :id")
-_DELETE = _named("delete_user", "DELETE FROM users WHERE id = :id")
-_SET_PASSWORD = _named(
+_SUSPEND = named("suspend_user", "UPDATE users SET suspended_at = :now WHERE id = :id")
+_SET_ROLE = named("set_role", "UPDATE users SET role = :role, client_id = CAST(:client_id AS uuid) WHERE id = :id")
+_DELETE = named("delete_user", "DELETE FROM users WHERE id = :id")
+_SET_PASSWORD = named(
     "set_password",
     "UPDATE users SET password_hash = :hash, password_changed_at = :now "
     "WHERE id = :id AND password_hash = COALESCE(CAST(:verified AS text), password_hash)",
 )
-_RENEW_HASH = _named(
+_RENEW_HASH = named(
     "renew_hash", "UPDATE users SET password_hash = :renewed WHERE id = :id AND password_hash = :outdated"
 )
-_REVOKE = _named(
+_REVOKE = named(
     "revoke_sessions",
     "UPDATE sessions SET revoked_at = :now WHERE user_id = :id AND revoked_at IS NULL AND expires_at > :now "
     "AND id IS DISTINCT FROM CAST(:keep AS uuid)",

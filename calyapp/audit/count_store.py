@@ -12,11 +12,10 @@ from datetime import date, datetime
 from functools import lru_cache
 from uuid import UUID
 
-from sqlalchemy import text
-
 from calyapp import clock
 from calyapp.db import tenancy
 from calyapp.db.engine import Pool
+from calyapp.db.queries import named
 from calyapp.db.tenancy import Tenant
 
 FRESH_SECONDS = 60
@@ -73,18 +72,27 @@ class EventCounts:
         return Counts(since, until, as_of, types, severities, statuses, days)
 
 
-_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)").execution_options(name="try_to_fold")
-_FOLD = text("""
+_TRY_LOCK = named(
+    "try_to_fold",
+    "SELECT pg_try_advisory_xact_lock(:key)",
+)
+_FOLD = named(
+    "fold_counts",
+    """
 WITH gone AS (DELETE FROM audit_counts_pending RETURNING *)
 INSERT INTO audit_counts_daily AS known (client_id, day, event_type, severity, status, entries)
 SELECT client_id, day, event_type, severity, status, sum(entries) FROM gone GROUP BY 1, 2, 3, 4, 5
 ON CONFLICT (client_id, day, event_type, severity, status) DO UPDATE SET entries = known.entries + excluded.entries
-""").execution_options(name="fold_counts")
+""",
+)
 # Row-level security is no reason to leave the tenant out: only what a statement says is looked up in an index.
-_COUNT = text("""
+_COUNT = named(
+    "count_events",
+    """
 SELECT day, event_type, severity, status, CAST(sum(entries) AS bigint) AS entries
 FROM (SELECT * FROM audit_counts_daily UNION ALL SELECT * FROM audit_counts_pending) AS counts
 WHERE day >= :since AND day < :until AND (CAST(:tenant AS uuid) IS NULL OR client_id = :tenant)
 AND (CAST(:client AS uuid) IS NULL OR client_id = :client)
 GROUP BY day, event_type, severity, status ORDER BY day
-""").execution_options(name="count_events")
+""",
+)

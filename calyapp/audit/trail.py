@@ -8,11 +8,12 @@ from enum import StrEnum
 from typing import Any, Literal, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from calyapp import clock
 from calyapp.audit.events import SEVERITY, EventType
 from calyapp.db.engine import Pool
+from calyapp.db.queries import named
 
 COLUMNS = {
     "id": "uuid",
@@ -39,7 +40,7 @@ VALUES = ", ".join(f"CAST(:{name} AS {type_})" for name, type_ in COLUMNS.items(
 # A second insert of the same entry (a replay) does nothing.
 ONCE = "ON CONFLICT (id, created_at) DO NOTHING"
 
-_APPEND = text(f"{INSERT} SELECT {VALUES} {ONCE}").execution_options(name="append_audit_entry")
+_APPEND = named("append_audit_entry", f"{INSERT} SELECT {VALUES} {ONCE}")
 
 
 class Outcome(StrEnum):

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
 
 from calyapp.audit import trail
@@ -19,6 +19,7 @@ from calyapp.audit.trail import Entry
 from calyapp.calls.event import CallEvent, Route, payload
 from calyapp.calls.join_sql import joined_columns
 from calyapp.calls.state import SOURCED, CallView, Evidence, Phase, Source, Sourced
+from calyapp.db.queries import named
 from calyapp.db.tables import SOURCED as SOURCED_TYPES
 from calyapp.errors import DatabaseAway
 
@@ -214,35 +215,39 @@ _PREPARE = "PREPARE record_delivery AS " + re.sub(
 )
 _EXECUTE = f"EXECUTE record_delivery ({_listed(f'%({name})s' for name in _PARAMETERS)})"
 
-_READ_ONLY = text("SELECT current_setting('transaction_read_only') = 'on'").execution_options(name="check_read_only")
+_READ_ONLY = named("check_read_only", "SELECT current_setting('transaction_read_only') = 'on'")
 # The lock that an INSERT takes: it waits where an INSERT would. Entries are counted as they are written.
-_LOCK_FOR_WRITING = text(
-    "LOCK TABLE deliveries, calls, audit_logs, audit_counts_pending IN ROW EXCLUSIVE MODE"
-).execution_options(name="check_locks")
-_OWNERS = text("SELECT client_id FROM calls WHERE call_sid = :call_sid LIMIT 2").execution_options(
-    name="find_call_owners"
+_LOCK_FOR_WRITING = named(
+    "check_locks", "LOCK TABLE deliveries, calls, audit_logs, audit_counts_pending IN ROW EXCLUSIVE MODE"
 )
-_STATUS = text("SELECT status FROM calls WHERE client_id = :client_id AND call_sid = :call_sid").execution_options(
-    name="read_call_status"
+_OWNERS = named("find_call_owners", "SELECT client_id FROM calls WHERE call_sid = :call_sid LIMIT 2")
+_STATUS = named(
+    "read_call_status",
+    "SELECT status FROM calls WHERE client_id = :client_id AND call_sid = :call_sid",
 )
-_KEYS = text(
+_KEYS = named(
+    "list_call_keys",
     "SELECT client_id, call_sid FROM calls "
     "WHERE (CAST(:client_id AS uuid) IS NULL OR client_id = :client_id) "
     "AND (CAST(:since AS timestamptz) IS NULL OR updated_at >= :since) "
     "AND (client_id, call_sid) > (CAST(:after_client AS uuid), :after_sid) "
-    "ORDER BY client_id, call_sid LIMIT 1000"
-).execution_options(name="list_call_keys")
-_LOCKED = text(
-    "SELECT * FROM calls WHERE client_id = :client_id AND call_sid = :call_sid FOR UPDATE"
-).execution_options(name="lock_call")
-_ROWS = text(
-    "SELECT * FROM calls WHERE client_id = :client_id AND call_sid = ANY(CAST(:call_sids AS text[]))"
-).execution_options(name="read_calls")
-_LEDGER = text(
+    "ORDER BY client_id, call_sid LIMIT 1000",
+)
+_LOCKED = named(
+    "lock_call",
+    "SELECT * FROM calls WHERE client_id = :client_id AND call_sid = :call_sid FOR UPDATE",
+)
+_ROWS = named(
+    "read_calls",
+    "SELECT * FROM calls WHERE client_id = :client_id AND call_sid = ANY(CAST(:call_sids AS text[]))",
+)
+_LEDGER = named(
+    "read_ledger",
     "SELECT route, received_at, payload FROM deliveries WHERE client_id = :client_id "
-    "AND call_id = (SELECT id FROM calls WHERE client_id = :client_id AND call_sid = :call_sid) ORDER BY received_at"
-).execution_options(name="read_ledger")
-_REPLACE = text(
+    "AND call_id = (SELECT id FROM calls WHERE client_id = :client_id AND call_sid = :call_sid) ORDER BY received_at",
+)
+_REPLACE = named(
+    "replace_call",
     f"UPDATE calls SET {_listed(f'{column} = :{column}' for column in _OF_CALL[2:])}, updated_at = now() "
-    "WHERE client_id = :client_id AND call_sid = :call_sid"  # nosec B608 # names from this code only
-).execution_options(name="replace_call")
+    "WHERE client_id = :client_id AND call_sid = :call_sid",  # nosec B608 # names from this code only
+)

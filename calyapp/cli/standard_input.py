@@ -6,9 +6,9 @@ from calyapp.errors import ValidationError
 
 
 def read_line(what: str) -> str:
-    """The next line, without its end. Raises `ValidationError` for one that is no UTF-8."""
+    """The next line, without its end, in UTF-8 whatever the locale. Raises `ValidationError` for what is none."""
     line = sys.stdin.buffer.readline()
     try:
-        return line.decode("utf-8-sig").rstrip("\r\n")
+        return line.decode("utf-8-sig").rstrip("\r\n")  # Windows puts a mark before it
     except UnicodeDecodeError:
-        raise ValidationError(f"The {what} is not written in UTF-8.") from None
+        raise ValidationError(f"The {what} must be written in UTF-8.") from None

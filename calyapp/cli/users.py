@@ -1,6 +1,5 @@
 """`flask caly users …`: who may sign in, and what they may."""
 
-import sys
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from calyapp.access.user_store import User
 from calyapp.cli.command import as_json, explains_errors, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import EmailAddress, RoleWord
+from calyapp.cli.standard_input import read_line
 from calyapp.errors import ValidationError
 from calyapp.web.sanitizers import CONTROL_CHARACTERS
 
@@ -108,11 +108,7 @@ def require_scope(role: Role, client_id: UUID | None) -> None:
 
 
 def _hash_from_stdin() -> str:
-    line = sys.stdin.buffer.readline()
-    try:
-        password = line.decode("utf-8-sig").rstrip("\r\n")  # whatever the locale; Windows puts a mark before it
-    except UnicodeDecodeError:
-        raise ValidationError("The password must be written in UTF-8.") from None
+    password = read_line("password")
     if CONTROL_CHARACTERS.search(password):  # the API would refuse it whenever they sign in
         raise ValidationError("The password must not contain control characters.")
     passwords.check(password)

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from calyapp import clock, redact
 from calyapp.audit import trail
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
+from calyapp.db.queries import named
 from calyapp.errors import ConflictError, NotFoundError
 
 
@@ -189,40 +190,36 @@ FROM clients
 """
 
 
-def _named(name: str, sql: str) -> Any:
-    return text(sql).execution_options(name=name)
-
-
-_ALL = _named("list_clients", f"{_SELECT} ORDER BY name")
-_ONE = _named("read_client", f"{_SELECT} WHERE id = :id")
-_LOCK = _named("lock_client", "SELECT FROM clients WHERE id = :id FOR UPDATE")
-_OWNER = _named(
+_ALL = named("list_clients", f"{_SELECT} ORDER BY name")
+_ONE = named("read_client", f"{_SELECT} WHERE id = :id")
+_LOCK = named("lock_client", "SELECT FROM clients WHERE id = :id FOR UPDATE")
+_OWNER = named(
     "find_number_owner",
     f"{_SELECT} WHERE id = (SELECT client_id FROM client_numbers WHERE number = :number)",  # nosec B608 # constant
 )
-_ADD = _named(
+_ADD = named(
     "add_client",
     "INSERT INTO clients (id, name, created_at, updated_at) VALUES (:id, :name, :now, :now) "
     "ON CONFLICT (name) DO NOTHING",
 )
-_GIVE = _named(
+_GIVE = named(
     "add_number",
     "INSERT INTO client_numbers (number, client_id, created_at) VALUES (:number, :client_id, :now) "
     "ON CONFLICT (number) DO NOTHING",
 )
-_TAKE = _named("remove_number", "DELETE FROM client_numbers WHERE number = :number AND client_id = :client_id")
-_DISABLE = _named("disable_client", "UPDATE clients SET disabled_at = :now, updated_at = :now WHERE id = :id")
-_SET_GREETING = _named(
+_TAKE = named("remove_number", "DELETE FROM client_numbers WHERE number = :number AND client_id = :client_id")
+_DISABLE = named("disable_client", "UPDATE clients SET disabled_at = :now, updated_at = :now WHERE id = :id")
+_SET_GREETING = named(
     "set_greeting",
     "UPDATE clients SET say_text = coalesce(:text, say_text), say_voice = coalesce(:voice, say_voice), "
     "say_language = coalesce(:language, say_language), updated_at = :now WHERE id = :id",
 )
-_RESET_GREETING = _named(
+_RESET_GREETING = named(
     "reset_greeting",
     "UPDATE clients SET say_text = NULL, say_voice = NULL, say_language = NULL, updated_at = :now WHERE id = :id",
 )
-_ROTATE = _named("rotate_key", "UPDATE clients SET key_version = key_version + 1, updated_at = :now WHERE id = :id")
-_RETIRE = _named(
+_ROTATE = named("rotate_key", "UPDATE clients SET key_version = key_version + 1, updated_at = :now WHERE id = :id")
+_RETIRE = named(
     "retire_keys",
     "UPDATE clients SET oldest_key_version = key_version, updated_at = :now "
     "WHERE id = :id AND oldest_key_version < key_version",

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from calyapp import clock
 from calyapp.db import client_programs, tenancy
 from calyapp.db.client_programs import MaintenanceError
+from calyapp.db.queries import named
 
 _PARTIAL, _CHECKSUM = ".partial", ".sha256"
 _FILES = "caly-*.dump"
@@ -182,8 +183,9 @@ def _megabytes(count: int) -> int:
 
 
 # Neither waits for a lock, whatever migration is going on.
-_SIZE = text("SELECT pg_database_size(current_database())").execution_options(name="measure_database")
-_ROWS = text(
+_SIZE = named("measure_database", "SELECT pg_database_size(current_database())")
+_ROWS = named(
+    "estimate_rows",
     "SELECT coalesce(pg_partition_root(relid), relid)::regclass::text AS name, sum(n_live_tup)::bigint AS rows "
-    "FROM pg_stat_user_tables JOIN pg_class ON pg_class.oid = relid WHERE relkind = 'r' GROUP BY 1 ORDER BY 1"
-).execution_options(name="estimate_rows")
+    "FROM pg_stat_user_tables JOIN pg_class ON pg_class.oid = relid WHERE relkind = 'r' GROUP BY 1 ORDER BY 1",
+)

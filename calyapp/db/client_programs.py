@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from psycopg2.extensions import make_dsn
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, make_url
 
 from calyapp.db.child_process import dying_with_us
 from calyapp.db.postgres_programs import wheel
+from calyapp.db.queries import named
 
 
 class MaintenanceError(Exception):
@@ -113,6 +114,4 @@ def _complaint(output: str) -> str:
     return "; ".join(errors or lines[-1:])
 
 
-_SERVER_VERSION = text("SELECT current_setting('server_version_num')::int / 10000").execution_options(
-    name="read_server_version"
-)
+_SERVER_VERSION = named("read_server_version", "SELECT current_setting('server_version_num')::int / 10000")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from calyapp.db.queries import named
 from calyapp.errors import DatabaseError
 
 
@@ -80,7 +81,9 @@ _REASONS = (
 )
 
 # reserved_connections exists from version 16 on. A limit of -1 is none, and superusers have none.
-_INSPECT = text("""
+_INSPECT = named(
+    "inspect_server",
+    """
 SELECT
   current_setting('server_version_num')::int / 10000 AS version,
   coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1'
@@ -101,10 +104,13 @@ SELECT
   rolsuper AS is_superuser,
   clock_timestamp() AS now
 FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
-""").execution_options(name="inspect_server")
+""",
+)
 
 # To attach a partition takes the owner of the table; to make one, a place in the schema.
-_LACKING = text("""
+_LACKING = named(
+    "list_lacking_privileges",
+    """
 SELECT privilege || ' ON ' || name FROM (VALUES
   (1, 'SELECT', 'clients'), (2, 'SELECT', 'client_numbers'),
   (3, 'SELECT', 'deliveries'), (4, 'INSERT', 'deliveries'), (5, 'UPDATE', 'deliveries'),
@@ -116,4 +122,5 @@ SELECT privilege || ' ON ' || name FROM (VALUES
 UNION ALL SELECT 'CREATE ON SCHEMA ' || current_schema() WHERE NOT has_schema_privilege(current_schema(), 'CREATE')
 UNION ALL SELECT 'OWNERSHIP OF audit_logs' FROM pg_class
   WHERE oid = 'audit_logs'::regclass AND NOT pg_has_role(relowner, 'USAGE')
-""").execution_options(name="list_lacking_privileges")
+""",
+)

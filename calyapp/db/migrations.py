@@ -5,9 +5,11 @@ from pathlib import Path
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-_CURRENT = text("SELECT version_num FROM alembic_version").execution_options(name="read_revision")
+from calyapp.db.queries import named
+
+_CURRENT = named("read_revision", "SELECT version_num FROM alembic_version")
 _ROOT = Path(__file__).parents[2]
 
 

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, TextClause
 
 from calyapp import clock
 from calyapp.db import backup, client_programs, migrations, partitions, tenancy
 from calyapp.db.client_programs import MaintenanceError
+from calyapp.db.queries import named
 from calyapp.errors import DatabaseError
 
 _COUNTED = ("clients", "calls", "deliveries", "audit_logs")
@@ -83,12 +84,13 @@ def _first_line(error: DatabaseError) -> str:
 
 
 def _count(table: str) -> TextClause:
-    return text(f"SELECT count(*) FROM {table}").execution_options(name="count_restored")  # noqa: S608  # nosec B608 # constants
+    return named("count_restored", f"SELECT count(*) FROM {table}")  # noqa: S608  # nosec B608 # constants
 
 
-_ANALYSE = text("ANALYZE").execution_options(name="analyse")
-_TABLES = text(
+_ANALYSE = named("analyse", "ANALYZE")
+_TABLES = named(
+    "list_tables",
     "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') "
     "AND relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_' OR nspname = 'information_schema') "
-    "ORDER BY 1"
-).execution_options(name="list_tables")
+    "ORDER BY 1",
+)

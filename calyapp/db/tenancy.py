@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from calyapp.db.engine import Pool
+from calyapp.db.queries import named
 
 READER = "caly_reader"
 ALL: Literal["*"] = "*"
@@ -33,7 +34,7 @@ def ensure_reader(connection: Connection) -> None:
 
     Raises `DatabaseError` where the current role may not; its cause names the privilege and what to run.
     """
-    connection.execute(text(ENSURE_READER).execution_options(name="ensure_reader"))
+    connection.execute(named("ensure_reader", ENSURE_READER))
 
 
 def hiding_tables(connection: Connection) -> list[str]:
@@ -47,10 +48,11 @@ def holds_for_us(connection: Connection) -> bool:
 
 
 # One statement, so that it is one round trip. The role goes with the transaction, whatever becomes of it.
-_BEGIN = text(
+_BEGIN = named(
+    "begin_reading",
     "SELECT set_config('transaction_read_only', 'on', true), set_config('caly.tenant', :tenant, true), "
-    f"set_config('role', '{READER}', true)"
-).execution_options(name="begin_reading")
+    f"set_config('role', '{READER}', true)",
+)
 
 # A superuser acts as any role. Others must be members; before version 16 CREATEROLE was enough to become one.
 ENSURE_READER = f"""
@@ -87,6 +89,7 @@ _HIDING = (
     .bindparams(beginning=f"((CURRENT_USER <> '{READER}'::name) OR ")
     .execution_options(name="find_hiding_policies")
 )
-_HOLDS = text("SELECT bool_or(row_security_active(oid)) FROM pg_class WHERE relrowsecurity").execution_options(
-    name="find_policies"
+_HOLDS = named(
+    "find_policies",
+    "SELECT bool_or(row_security_active(oid)) FROM pg_class WHERE relrowsecurity",
 )

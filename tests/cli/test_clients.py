@@ -203,7 +203,7 @@ class TestConnectExotel:
             ("", "The API key must be 8 to 128 letters, digits, - or _."),
             ("canaryKey\n", "The API token must be 8 to 128 letters, digits, - or _."),
             ("canaryKey\ncanary Token\n", "The API token must be 8 to 128 letters, digits, - or _."),
-            (b"canary\xff\n", "The API key is not written in UTF-8."),
+            (b"canary\xff\n", "The API key must be written in UTF-8."),
         ],
     )
     def test_refuses_what_cannot_be_a_credential_without_repeating_it(self, told, asha, connect, lines, sentence):

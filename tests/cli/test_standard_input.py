@@ -22,6 +22,6 @@ def test_lines_come_in_turn_without_their_ends_and_without_the_mark_of_windows(g
 def test_what_is_no_utf8_is_refused_without_repeating_it(given):
     given(b"canary\xff\n")
 
-    with pytest.raises(ValidationError, match=r"The word is not written in UTF-8\.") as refusal:
+    with pytest.raises(ValidationError, match=r"The word must be written in UTF-8\.") as refusal:
         standard_input.read_line("word")
     assert "canary" not in str(refusal.value)
