@@ -66,6 +66,12 @@ restore: .venv/run  ## Fill an empty database from a backup: make restore FILE=�
 	@test -n "$(FILE)" && test -n "$$DATABASE_URL" || { echo 'usage: make restore FILE=… DATABASE_URL=…'; exit 2; }
 	@exec flask caly restore "$(FILE)"
 
+scan: .venv/dev  ## Look for known weaknesses in what Caly is built on; reports go to var/scan/
+	@exec flask caly scan $(ARGS)
+
+sbom: .venv/dev  ## Write what Caly is built on to var/scan/sbom.json (CycloneDX)
+	@exec python -m calyapp.vulnscan.sbom requirements.txt var/scan/sbom.json
+
 psql: .venv/run  ## Look into the database of a running `make run`: make psql ARGS='-c "SELECT …"'
 	@exec sh deploy/psql.sh $(ARGS)
 
@@ -96,4 +102,4 @@ clean:  ## Remove the virtual environment and caches; the database under var/ st
 	@pip install --quiet --disable-pip-version-check pip-tools==7.6.2
 	@touch $@
 
-.PHONY: help run test check bench chaos format docs migrate migration backup restore psql requirements clean
+.PHONY: help run test check bench chaos format docs migrate migration backup restore scan sbom psql requirements clean

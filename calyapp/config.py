@@ -246,6 +246,14 @@ class Settings:
         "SPOOL_MAX_MB", "512", whole(16, 1_048_576), "Megabytes that the spool may take at most."
     )
 
+    # The vulnerability scan
+    scan_dir: Path = setting(
+        "SCAN_DIR",
+        "var/scan",
+        FOLDER,
+        "Where the reports of vulnerability scans are kept; the health check reads them.",
+    )
+
     @property
     def workers(self) -> int:
         """Worker processes. Those of `memory://` would each count for itself, and together let too many pass."""

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from calyapp import clock
 from calyapp.access.authentication import Authentication
@@ -32,6 +33,7 @@ from calyapp.health.probes import all_probes
 from calyapp.periodic import Periodic
 from calyapp.spool import gauges
 from calyapp.spool.journal import Journal
+from calyapp.vulnscan import archive
 
 REPLAY_SECONDS = 0.5
 ACCESS_SECONDS = 60.0  # who reads a client's records is on the trail once in that time
@@ -104,6 +106,7 @@ def build(settings: Settings) -> Services:
     exotel_accounts = ExotelAccountStore(database.records, _encryption(settings))
     intake = Intake(database.ingest, directory)
     event_counts = EventCounts(database.records)
+    last_scan = partial(archive.latest, settings.scan_dir)
     replay = Replay(journal, intake, directory, database.ingest, degraded_mode, settings.spool_dir / "replay.lock")
     return Services(
         settings=settings,
@@ -127,7 +130,7 @@ def build(settings: Settings) -> Services:
         call_reader=CallReader(database.records),
         event_reader=EventReader(database.records),
         event_counts=event_counts,
-        checks=Checks(all_probes(settings, database, journal, exotel_accounts.census)),
+        checks=Checks(all_probes(settings, database, journal, exotel_accounts.census, last_scan)),
         chores=(
             Periodic("refresh directory", REFRESH_SECONDS, directory.refresh),
             Periodic("write counted audit entries", INTERVAL_SECONDS, throttled_trail.flush),

@@ -14,6 +14,7 @@ from uuid import uuid4
 import hypothesis
 import psycopg2
 import pytest
+from advisory_service import Advisories, advisory_service
 from counting_worker import StartWorker, Worker
 from postgres_server import PostgresServer
 from redis_server import RedisServer
@@ -181,6 +182,15 @@ def start_worker() -> Iterator[StartWorker]:
             return worker
 
         yield start
+
+
+@pytest.fixture
+def advisories(monkeypatch) -> Iterator[Advisories]:
+    """What an advisory service of its own knows; pip asks the index beside it, and nobody else."""
+    with advisory_service() as known:
+        for name, value in known.index().items():
+            monkeypatch.setenv(name, value)
+        yield known
 
 
 @pytest.fixture

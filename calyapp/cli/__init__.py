@@ -10,6 +10,7 @@ from calyapp.cli.demo import demo
 from calyapp.cli.doctor import doctor
 from calyapp.cli.keys import keys
 from calyapp.cli.partitions import partitions
+from calyapp.cli.scan import scan
 from calyapp.cli.secrets import secrets
 from calyapp.cli.simulate import simulate
 from calyapp.cli.spool import spool
@@ -19,7 +20,7 @@ from calyapp.cli.users import users
 def install(app: Flask) -> None:
     """Make the commands known to `flask`."""
     caly = AppGroup("caly", help="Operate Caly.")
-    operations = (spool, partitions, backup, restore, doctor, simulate, demo)
+    operations = (spool, partitions, backup, restore, scan, doctor, simulate, demo)
     for command in (clients, users, keys, secrets, calls, *operations):
         caly.add_command(command)
     app.cli.add_command(caly)

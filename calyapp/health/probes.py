@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from calyapp import clock, metrics
@@ -14,10 +16,24 @@ from calyapp.health.checks import Check, Finding, Health
 from calyapp.spool.journal import Journal
 
 _LEAST_MEMORY_SHARE = 0.05
+_OLDEST_SCAN = timedelta(days=3)
+
+
+@dataclass(frozen=True, slots=True)
+class LastScan:
+    """The verdict of a vulnerability scan, when it was, and how many weaknesses of each severity it found."""
+
+    status: str
+    scanned_at: datetime
+    counts: Mapping[str, int]
 
 
 def all_probes(
-    settings: Settings, database: Database, journal: Journal, census: Callable[[], Census]
+    settings: Settings,
+    database: Database,
+    journal: Journal,
+    census: Callable[[], Census],
+    last_scan: Callable[[], LastScan | None],
 ) -> Mapping[str, Check]:
     """By the names under which they are reported."""
     return {
@@ -28,6 +44,7 @@ def all_probes(
         "encryption": lambda: probe_encryption(census),
         "memory": probe_memory,
         "pool": lambda: probe_pools(database),
+        "vulnerability scan": lambda: probe_scan(last_scan),
     }
 
 
@@ -118,4 +135,20 @@ def probe_pools(database: Database) -> Finding:
     }
     if ingest.in_use >= ingest.most:
         return Finding(Health.DEGRADED, "every connection for deliveries is in use", facts)
+    return Finding(Health.HEALTHY, facts=facts)
+
+
+def probe_scan(last_scan: Callable[[], LastScan | None]) -> Finding:
+    """Somebody looked lately, at everything, and found nothing urgent. Never unhealthy: calls are answered anyway."""
+    try:
+        last = last_scan()
+    except (OSError, ValueError):
+        return Finding(Health.DEGRADED, "the report of the last vulnerability scan cannot be read: see SCAN_DIR")
+    if last is None:
+        return Finding(Health.DEGRADED, "nobody has looked for vulnerabilities: see `flask caly scan`")
+    facts = {"result": last.status, "scannedAt": clock.iso(last.scanned_at), "findings": dict(last.counts)}
+    if clock.now() - last.scanned_at > _OLDEST_SCAN:
+        return Finding(Health.DEGRADED, "the last vulnerability scan is more than three days old", facts)
+    if last.status != "PASSED":
+        return Finding(Health.DEGRADED, f"the last vulnerability scan is {last.status}: see `flask caly scan`", facts)
     return Finding(Health.HEALTHY, facts=facts)

@@ -21,7 +21,7 @@ from calyapp.web.service_answers import (
 )
 
 READINESS = ("database", "environment", "spool")
-DETAILS = (*READINESS, "encryption", "migrations", "memory", "pool")
+DETAILS = (*READINESS, "encryption", "migrations", "memory", "pool", "vulnerability scan")
 
 _LIVE = Operation(answer=in_json(LivenessSchema))
 _READY = Operation(answer=in_json(ReadinessSchema), statuses=(200, 503))

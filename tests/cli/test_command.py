@@ -52,6 +52,7 @@ COMMANDS = {
     "partitions": "Make the months of the audit trail that are missing",
     "backup": "Write all of the database into a new file",
     "restore": "Fill an empty database from a backup",
+    "scan": "Look for known weaknesses",
     "simulate": "Play Exotel against a server",
     "doctor": "Examine this host's deployment",
     "demo": "Make sure that a demo client exists",

@@ -47,6 +47,7 @@ _.catalogue
     _.import_calls,
     _.simulate,
     _.doctor,
+    _.scan,
 )
 
 # Views, by the name of their route.

@@ -1,9 +1,14 @@
 from dataclasses import replace
+from datetime import timedelta
 
+import pytest
+
+from calyapp import clock
 from calyapp.config import AppEnv, WebhookAuth
 from calyapp.encryption import Census
 from calyapp.health import probes
 from calyapp.health.checks import Health
+from calyapp.health.probes import LastScan
 
 
 def test_the_migrations_are_degraded_when_the_database_is_behind(services, query):
@@ -48,3 +53,34 @@ def test_the_encryption_is_degraded_by_a_secret_that_no_key_opens():
         Health.DEGRADED,
         {"secrets": 3, "underPreviousKey": 1, "unreadable": 1},
     )
+
+
+class TestProbeScan:
+    @pytest.mark.parametrize(
+        ("status", "days", "health"),
+        [
+            ("PASSED", 0, Health.HEALTHY),
+            ("PASSED", 2, Health.HEALTHY),
+            ("PASSED", 4, Health.DEGRADED),
+            ("WARNING", 0, Health.DEGRADED),
+            ("INCOMPLETE", 0, Health.DEGRADED),
+            ("FAILED", 0, Health.DEGRADED),
+        ],
+    )
+    def test_tells_the_last_verdict_and_is_never_unhealthy(self, status, days, health):
+        scanned_at = clock.now() - timedelta(days=days)
+
+        finding = probes.probe_scan(lambda: LastScan(status, scanned_at, {"critical": 0}))
+
+        assert finding.status is health
+        assert finding.facts == {"result": status, "scannedAt": clock.iso(scanned_at), "findings": {"critical": 0}}
+
+    def test_is_degraded_where_nobody_has_looked(self):
+        assert probes.probe_scan(lambda: None).status is Health.DEGRADED
+
+    @pytest.mark.parametrize("error", [ValueError, PermissionError])
+    def test_is_degraded_where_the_report_cannot_be_read(self, error):
+        def unreadable():
+            raise error
+
+        assert probes.probe_scan(unreadable).status is Health.DEGRADED

@@ -81,9 +81,12 @@ class TestDetailed:
             "migrations",
             "memory",
             "pool",
+            "vulnerability scan",
         }
         assert all(check["responseTime"] >= 0 for check in answer["checks"].values())
         assert answer["checks"]["migrations"]["current"] == answer["checks"]["migrations"]["head"]
+        assert answer["checks"]["vulnerability scan"]["status"] == "degraded"  # nobody has looked yet
+        assert answer["status"] == "degraded"
         assert answer["version"]
         assert answer["uptimeSeconds"] >= 0
 

@@ -1,0 +1,110 @@
+"""`flask caly scan`: are there known weaknesses in what Caly is built on. For a timer, for CI, and for people."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+from calyapp.audit import trail
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.output import print_record, print_rows
+from calyapp.cli.parameters import WebAddress
+from calyapp.errors import AppError
+from calyapp.vulnscan import archive
+from calyapp.vulnscan import scan as vulnerabilities
+from calyapp.vulnscan.advisories import AdvisoryService
+from calyapp.vulnscan.report import Report, Status
+
+_REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
+_COLOURS = {Status.PASSED: "green", Status.WARNING: "yellow", Status.INCOMPLETE: "yellow", Status.FAILED: "red"}
+
+
+@click.command()
+@with_appcontext
+@click.option(
+    "--requirements",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=_REQUIREMENTS,
+    show_default="Caly's own requirements.txt",
+    help="The hashed requirements to look at.",
+)
+@click.option(
+    "--osv-url",
+    type=WebAddress(),
+    default="https://api.osv.dev",
+    show_default=True,
+    help="The advisory service: OSV, or one that speaks as it does.",
+)
+@as_json
+@explains_errors
+def scan(requirements: Path, osv_url: str, as_json: bool) -> None:
+    """Look for known weaknesses in what Caly is built on, and keep the report. Exit code 1 unless PASSED."""
+    if not as_json:
+        click.echo(f"Asking {osv_url} …", err=True)
+    report = vulnerabilities.scan(requirements, AdvisoryService(osv_url))
+    if as_json:
+        print_record(report.as_json(), as_json)
+    else:
+        _print(report)
+    kept = _keep(report)
+    _note(report)
+    if report.status is not Status.PASSED or not kept:
+        raise SystemExit(1)
+
+
+def _print(report: Report) -> None:
+    found = ", ".join(f"{count} {severity}" for severity, count in report.counts().items() if count)
+    outdated = "not known" if report.outdated is None else len(report.outdated)
+    click.echo(
+        f"{click.style(report.status, fg=_COLOURS[report.status])}: known weaknesses: {found or 'none'}; "
+        f"packages looked at: {report.packages}, skipped: {len(report.skipped)}, outdated: {outdated}"
+    )
+    if not report.complete:
+        click.echo("Not everything was looked at: there may be more than was found.")
+    for line in (*report.problems, *report.notes):
+        click.echo(f"  {line}")
+    _print_section("Known weaknesses", [_row(finding) for finding in report.as_json()["findings"]])
+    _print_section("Not looked at", report.as_json()["skipped"])
+    _print_section("Outdated", report.as_json()["outdated"])
+
+
+def _row(finding: dict[str, Any]) -> dict[str, Any]:
+    return {name: finding[name] for name in ("severity", "package", "id", "remedy")}
+
+
+def _print_section(title: str, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        click.echo(f"\n{title}:")
+        print_rows(rows, as_json=False)
+
+
+def _keep(report: Report) -> bool:
+    folder = services().settings.scan_dir
+    try:
+        archive.keep(folder, report)
+    except OSError as error:
+        click.echo(
+            f"The report could not be kept in {folder} ({error.strerror}): let SCAN_DIR name a folder that this user "
+            "may write to.",
+            err=True,
+        )
+        return False
+    return True
+
+
+def _note(report: Report) -> None:
+    """On the trail, if there is one: weaknesses are told while the database is away, too."""
+    entry = Entry.now(
+        EventType.VULNERABILITY_SCAN_COMPLETED,
+        f"Vulnerability scan: {report.status}",
+        status="success" if report.complete else "failure",
+        resource="dependencies",
+        metadata={"status": report.status, **report.as_json()["summary"]},
+    )
+    try:
+        trail.write(services().database.records, entry)
+    except AppError as error:
+        click.echo(f"The scan is not on the audit trail: {error.message}.", err=True)

@@ -1,0 +1,59 @@
+"""`python -m calyapp.vulnscan.sbom REQUIREMENTS FILE`: what Caly is built on, as CycloneDX.
+
+It needs requirements-scan.txt. pip-audit can write one too, but only after asking an advisory service, and without
+identifiers (purl) and hashes.
+"""
+
+import sys
+from pathlib import Path
+
+from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output import make_outputter
+from cyclonedx.schema import OutputFormat, SchemaVersion
+from packageurl import PackageURL
+
+import calyapp
+from calyapp.vulnscan import archive
+from calyapp.vulnscan.requirements import Pin, pins
+
+
+def bill_of_materials(wanted: list[Pin]) -> str:
+    """CycloneDX 1.6 in JSON: Caly, and each package that it needs, with the hashes of its files."""
+    caly = Component(name="caly", version=calyapp.__version__, type=ComponentType.APPLICATION, bom_ref="caly")
+    components = [_component(pin) for pin in wanted]
+    bom = Bom(metadata=BomMetaData(component=caly), components=components)
+    bom.register_dependency(caly, components)
+    return make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
+
+
+def _component(pin: Pin) -> Component:
+    purl = PackageURL("pypi", name=pin.name, version=pin.version)
+    # Beside the component, for none of the hashes is that of all its files.
+    files = ExternalReference(
+        type=ExternalReferenceType.DISTRIBUTION,
+        url=XsUri(purl.to_string()),
+        comment="SHA-256 of each file that may be installed",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest) for digest in pin.hashes],
+    )
+    return Component(
+        name=pin.name,
+        version=pin.version,
+        type=ComponentType.LIBRARY,
+        purl=purl,
+        bom_ref=purl.to_string(),
+        external_references=[files],
+    )
+
+
+def main(requirements: Path, file: Path) -> None:
+    """Write the file, and say how much it names."""
+    wanted = pins(requirements)
+    file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    archive.write(file, bill_of_materials(wanted).encode() + b"\n")
+    print(f"{file}: {len(wanted)} packages")  # noqa: T201 — a command
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,104 @@
+"""How bad an advisory is: what its record in the OSV format says, by word or by CVSS vector. Pure.
+
+Knows CVSS 3.0 and 3.1. Version 4, whose score comes from a table of 270 cases, is left to the word that its publisher
+adds. A record with neither is UNKNOWN, which is never taken for harmless.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+
+class Severity(StrEnum):
+    """From the least to the worst; UNKNOWN is worse than what is known to be no more than MEDIUM."""
+
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    UNKNOWN = "UNKNOWN"
+    HIGH = "HIGH"
+    CRITICAL = "CRITICAL"
+
+
+_FROM_LEAST = list(Severity)
+_WORDS = {"LOW": Severity.LOW, "MODERATE": Severity.MEDIUM, "MEDIUM": Severity.MEDIUM} | {
+    word: Severity(word) for word in ("HIGH", "CRITICAL")
+}
+
+
+def worst(severities: Iterator[Severity]) -> Severity:
+    """The worst of those that are known; UNKNOWN where none is."""
+    known = [severity for severity in severities if severity is not Severity.UNKNOWN]
+    return max(known, key=_FROM_LEAST.index, default=Severity.UNKNOWN)
+
+
+def urgency(severity: Severity) -> int:
+    """To sort by: the worst first."""
+    return -_FROM_LEAST.index(severity)
+
+
+def of_record(record: Mapping[str, Any]) -> Severity:
+    """What the record says; the worst where it says more than one. What is not as OSV writes it says nothing."""
+    return worst(_said(record))
+
+
+def _said(record: Mapping[str, Any]) -> Iterator[Severity]:
+    for part in (record, *_mappings(record.get("affected"))):
+        for key in ("database_specific", "ecosystem_specific"):
+            for said in _mappings([part.get(key)]):
+                yield _WORDS.get(str(said.get("severity")).upper(), Severity.UNKNOWN)
+        for scored in _mappings(part.get("severity")):
+            yield _of_vector(str(scored.get("score")))
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _of_vector(vector: str) -> Severity:
+    try:
+        score = base_score(vector)
+    except ValueError:
+        return Severity.UNKNOWN
+    bounds = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM))
+    return next((severity for least, severity in bounds if score >= least), Severity.LOW)
+
+
+_IMPACTS = {"H": 0.56, "L": 0.22, "N": 0.0}
+_WEIGHTS = {
+    "AV": {"N": 0.85, "A": 0.62, "L": 0.55, "P": 0.2},
+    "AC": {"L": 0.77, "H": 0.44},
+    "UI": {"N": 0.85, "R": 0.62},
+    "C": _IMPACTS,
+    "I": _IMPACTS,
+    "A": _IMPACTS,
+}
+_PRIVILEGES = {"U": {"N": 0.85, "L": 0.62, "H": 0.27}, "C": {"N": 0.85, "L": 0.68, "H": 0.5}}
+
+
+def base_score(vector: str) -> float:
+    """The base score of a CVSS 3.0 or 3.1 vector, 0.0 to 10.0, by section 7.1 of the specification.
+
+    Raises ValueError for anything else, version 4 included.
+    """
+    if not re.fullmatch(r"CVSS:3\.[01](?:/[A-Z]{1,3}:[A-Z])+", vector):
+        raise ValueError("not a CVSS 3 vector")
+    metrics = dict(part.split(":") for part in vector.split("/")[1:])
+    try:
+        weight = {name: values[metrics[name]] for name, values in _WEIGHTS.items()}
+        privileges = _PRIVILEGES[metrics["S"]][metrics["PR"]]
+    except KeyError as missing:
+        raise ValueError(f"the vector lacks a metric, or has an unknown value: {missing}") from None
+    changed = metrics["S"] == "C"
+    loss = 1 - (1 - weight["C"]) * (1 - weight["I"]) * (1 - weight["A"])
+    impact = 7.52 * (loss - 0.029) - 3.25 * (loss - 0.02) ** 15 if changed else 6.42 * loss
+    if impact <= 0:
+        return 0.0
+    exploitability = 8.22 * weight["AV"] * weight["AC"] * privileges * weight["UI"]
+    return _rounded_up(min((1.08 if changed else 1.0) * (impact + exploitability), 10.0))
+
+
+def _rounded_up(score: float) -> float:
+    """To the next tenth, in whole numbers as appendix A has it: 4.02 must not become 4.1 for a binary digit's sake."""
+    hundred_thousandths = round(score * 100_000)
+    return -(-hundred_thousandths // 10_000) / 10

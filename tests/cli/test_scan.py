@@ -1,0 +1,78 @@
+import json
+
+import pytest
+from advisory_service import HIGH, advisory, requirements, scored
+
+from calyapp.app import create_app
+from calyapp.config import Settings
+
+
+@pytest.fixture
+def scan(advisories, caly, tmp_path):
+    """`scan(*options)`: how a scan of one requirement ends."""
+    file = requirements(tmp_path, "anvil==1.0")
+    return lambda *options: caly("scan", "--requirements", file, "--osv-url", advisories.url, *options)
+
+
+class TestScan:
+    def test_prints_for_people_what_it_found_and_what_to_do(self, advisories, scan):
+        advisories.publish("anvil", "1.0", advisory("GHSA-1", "anvil", fixed=("1.2",), **scored(HIGH)))
+        advisories.versions = {"anvil": ["2.0"]}
+
+        result = scan()
+
+        assert (result.exit_code, result.stderr) == (1, f"Asking {advisories.url} …\n")
+        assert result.stdout.splitlines() == [
+            "WARNING: known weaknesses: 1 high; packages looked at: 1, skipped: 0, outdated: 1",
+            "",
+            "Known weaknesses:",
+            "severity  package  id      remedy",
+            "HIGH      anvil    GHSA-1  upgrade anvil from 1.0 to 1.2",
+            "",
+            "Outdated:",
+            "name   version  latest",
+            "anvil  1.0      2.0",
+        ]
+
+    def test_says_that_nothing_found_is_not_nothing_there(self, advisories, scan):
+        advisories.says["/v1/query"] = (503, "")
+
+        result = scan()
+
+        assert result.exit_code == 1
+        assert result.stdout.splitlines()[:3] == [
+            "INCOMPLETE: known weaknesses: none; packages looked at: 0, skipped: 0, outdated: not known",
+            "Not everything was looked at: there may be more than was found.",
+            f"  The advisory service at {advisories.url} answered 503",
+        ]
+
+    def test_is_what_the_health_check_reports(self, scan, client):
+        scan()
+
+        check = client.get("/health/detailed").json["checks"]["vulnerability scan"]
+
+        assert (check["status"], check["result"]) == ("healthy", "PASSED")
+
+    def test_ends_with_1_where_the_report_cannot_be_kept(self, advisories, scan, tmp_path):
+        (tmp_path / "var").write_text("a file where the folder should be")
+
+        result = scan("--json")
+
+        assert (result.exit_code, json.loads(result.stdout)["status"]) == (1, "PASSED")
+        assert "let SCAN_DIR name a folder that this user may write to" in result.stderr
+
+
+class TestScanWithoutDatabase:
+    @pytest.fixture
+    def app(self):
+        settings = {"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly"}
+        app = create_app(Settings.from_env(settings))
+        yield app
+        app.extensions["caly"].close()
+
+    def test_tells_and_keeps_what_it_found_all_the_same(self, scan, tmp_path):
+        result = scan("--json")
+
+        assert (result.exit_code, json.loads(result.stdout)["status"]) == (0, "PASSED")
+        assert result.stderr == "The scan is not on the audit trail: The database could not be reached.\n"
+        assert (tmp_path / "var" / "scan" / "latest.json").exists()

@@ -1,0 +1,126 @@
+"""`flask caly scan` from outside: the command as a timer or CI runs it, pip-audit, and a service that speaks as OSV."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from advisory_service import CRITICAL, HIGH, MEDIUM, advisory, requirements, scored
+from running_server import ROOT
+
+SKIPPED = "tongs @ https://user:canary@host.example/tongs-1.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def command(advisories, database_url, tmp_path):
+    """`command(*requirements, options=…, **environment)`: how the command ended."""
+
+    def run(*lines: str, options: tuple[str, ...] = ("--json",), **environment: str) -> subprocess.CompletedProcess:
+        file = requirements(tmp_path, *(lines or ("anvil==1.0", "hammer==2.0")))
+        known = {
+            "APP_ENV": "testing",
+            "FLASK_APP": "wsgi",
+            "DATABASE_URL": database_url,
+            "SCAN_DIR": str(tmp_path / "scan"),
+        }
+        arguments = ["scan", "--requirements", str(file), "--osv-url", advisories.url, *options]
+        return subprocess.run(
+            [sys.executable, "-m", "flask", "caly", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **known, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_passed_is_everything_looked_at_and_nothing_urgent_found(advisories, command, query, tmp_path):
+    advisories.publish("anvil", "1.0", advisory("GHSA-1", "anvil", fixed=("1.2",), **scored(MEDIUM)))
+    advisories.versions = {"anvil": ["1.0", "1.2"], "hammer": ["2.0"]}
+
+    done = command()
+
+    told = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, told["status"]) == (0, "", "PASSED")
+    assert told["summary"]["packages"] == 2
+    assert told["findings"][0]["remedy"] == "upgrade anvil from 1.0 to 1.2"
+    assert told["outdated"] == [{"name": "anvil", "version": "1.0", "latest": "1.2"}]
+    assert json.loads((tmp_path / "scan" / "latest.json").read_text()) == told
+    ((severity, status, metadata),) = query(
+        "SELECT severity, status, metadata FROM audit_logs WHERE event_type = 'VULNERABILITY_SCAN_COMPLETED'"
+    )
+    assert (severity, status, metadata["status"]) == ("MEDIUM", "success", "PASSED")
+    assert metadata["findings"] == {"critical": 0, "high": 0, "unknown": 0, "medium": 1, "low": 0}
+
+
+@pytest.mark.parametrize("more", [scored(HIGH), {}], ids=["high", "unknown"])
+def test_warning_is_a_high_finding_or_one_that_nobody_can_judge(advisories, command, more):
+    advisories.publish("anvil", "1.0", advisory("GHSA-1", "anvil", **more))
+
+    done = command()
+
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["status"]) == (1, "WARNING")
+    assert told["findings"][0]["remedy"] == "no fixed version yet: see GHSA-1 for what helps until then"
+
+
+@pytest.mark.parametrize("lines", [("anvil==1.0",), ("anvil==1.0", SKIPPED)], ids=["complete", "incomplete"])
+def test_failed_is_a_critical_finding_whatever_was_not_looked_at(advisories, command, lines):
+    advisories.publish("anvil", "1.0", advisory("GHSA-1", "anvil", **scored(CRITICAL)))
+
+    done = command(*lines)
+
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["status"]) == (1, "FAILED")
+    assert told["summary"]["complete"] is (len(lines) == 1)
+
+
+def test_incomplete_is_a_requirement_that_was_skipped(advisories, command):
+    advisories.publish("anvil", "1.0", advisory("GHSA-1", "anvil", **scored(HIGH)))
+
+    done = command("anvil==1.0", SKIPPED)
+
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["status"]) == (1, "INCOMPLETE")
+    assert [skipped["name"] for skipped in told["skipped"]] == ["tongs"]
+    assert [found["id"] for found in told["findings"]] == ["GHSA-1"]
+
+
+@pytest.mark.parametrize("said", [(503, ""), (200, "<h1>Please sign in</h1>"), (200, "{}")])
+def test_incomplete_is_a_service_that_does_not_answer_well(advisories, command, query, said):
+    advisories.says["/v1/query"] = said
+
+    done = command()
+
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["status"], told["findings"]) == (1, "INCOMPLETE", [])
+    assert told["summary"]["problems"][0].startswith(f"The advisory service at {advisories.url} ")
+    assert query("SELECT status, metadata->>'status' FROM audit_logs") == [("failure", "INCOMPLETE")]
+
+
+def test_incomplete_is_a_service_that_is_away(command):
+    done = command(options=("--json", "--osv-url", "http://127.0.0.1:1"))
+
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["status"]) == (1, "INCOMPLETE")
+    assert "could not be reached: Connection refused" in told["summary"]["problems"][0]
+
+
+def test_no_password_is_told(advisories, command, tmp_path):
+    advisories.versions = {"anvil": ["1.2"]}
+    index = advisories.url.replace("//", "//user:canary@")
+
+    done = command("anvil==1.0", SKIPPED, SKIPPED.partition(" @ ")[2], options=(), PIP_INDEX_URL=f"{index}/simple/")
+
+    kept = [file.read_text() for file in (tmp_path / "scan").iterdir()]
+    assert "Not looked at:" in done.stdout
+    assert "Outdated:" in done.stdout
+    assert "canary" not in "".join([done.stdout, done.stderr, *kept])
+
+
+@pytest.mark.parametrize("options", [("--requirements", "nowhere"), ("--osv-url", "ftp://host"), ("--nonsense",)])
+def test_a_wrong_call_ends_with_2(command, options):
+    assert command(options=options).returncode == 2
