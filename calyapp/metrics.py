@@ -168,6 +168,26 @@ SPOOL_REPLAYED = Counter(
     ["result"],
     registry=_REGISTRY,
 )
+SCAN_TIMESTAMP = Gauge(
+    "caly_scan_timestamp_seconds",
+    "When the last vulnerability scan began (Unix time); 0 before the first.",
+    multiprocess_mode="livemax",
+    registry=_REGISTRY,
+)
+SCAN_VERDICT = Gauge(
+    "caly_scan_verdict",
+    "One for the verdict of the last vulnerability scan, 0 for the others: passed, warning, incomplete, failed.",
+    ["verdict"],
+    multiprocess_mode="livemax",
+    registry=_REGISTRY,
+)
+SCAN_FINDINGS = Gauge(
+    "caly_scan_findings",
+    "Known weaknesses that the last vulnerability scan found in the requirements, by severity.",
+    ["severity"],
+    multiprocess_mode="livemax",
+    registry=_REGISTRY,
+)
 # At zero from the start: a worker's gauges are there before it used its first connection.
 for _pool in ("ingest", "records"):
     for _state in ("open", "in_use"):

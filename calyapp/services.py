@@ -34,6 +34,7 @@ from calyapp.periodic import Periodic
 from calyapp.spool import gauges
 from calyapp.spool.journal import Journal
 from calyapp.vulnscan import archive
+from calyapp.vulnscan import gauges as scan_gauges
 
 REPLAY_SECONDS = 0.5
 ACCESS_SECONDS = 60.0  # who reads a client's records is on the trail once in that time
@@ -138,6 +139,7 @@ def build(settings: Settings) -> Services:
             Periodic("try the database again", TRY_AGAIN_SECONDS, intake.try_again),
             Periodic("replay the spool", REPLAY_SECONDS, replay.turn),
             Periodic("measure the spool", gauges.EVERY_SECONDS, lambda: gauges.measure(journal)),
+            Periodic("read the last scan", scan_gauges.EVERY_SECONDS, partial(scan_gauges.measure, settings.scan_dir)),
             Periodic("forget expired sessions", FORGET_SECONDS, sessions.forget_expired),
             Periodic("fold the trail's counts", FOLD_SECONDS, event_counts.fold),
             Periodic("make audit partitions", PARTITIONS_SECONDS, lambda: _make_partitions(database)),

@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("credentials", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("octet_length(credentials) > 32", name=op.f("exotel_accounts_credentials_check")),
         sa.ForeignKeyConstraint(["client_id"], ["clients.id"], name=op.f("exotel_accounts_client_id_fkey")),
         sa.PrimaryKeyConstraint("client_id", name=op.f("exotel_accounts_pkey")),
     )

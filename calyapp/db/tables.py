@@ -89,6 +89,7 @@ exotel_accounts = Table(
     Column("credentials", LargeBinary, nullable=False),
     _moment("created_at"),
     _moment("updated_at"),
+    CheckConstraint("octet_length(credentials) > 32", name="credentials"),  # key id, nonce and tag alone
 )
 
 SOURCES = "arrival passthru status-callback api"

@@ -40,10 +40,13 @@ class TestSurvey:
         assert set(contents.rows) == {
             "alembic_version",
             "api_keys",
+            "audit_counts_daily",
+            "audit_counts_pending",
             "audit_logs",
             "calls",
             "client_numbers",
             "clients",
+            "exotel_accounts",
             "deliveries",
             "sessions",
             "users",

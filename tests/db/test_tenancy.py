@@ -162,7 +162,7 @@ class TestBackup:
         file = backups.make(url, tmp_path, contents, keep=1).file
         before = ledger.fingerprints(query)
         query("DROP TABLE calls, deliveries, audit_logs, alembic_version, client_numbers, sessions, api_keys, users")
-        query("DROP TABLE audit_counts_daily, audit_counts_pending, clients")
+        query("DROP TABLE audit_counts_daily, audit_counts_pending, exotel_accounts, clients")
         query("DROP FUNCTION audit_logs_refuse_change, audit_logs_count")
 
         with pools.records.transaction() as connection:
