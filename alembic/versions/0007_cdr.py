@@ -23,6 +23,8 @@ def _allow(routes: str) -> None:
     """In two transactions: the first locks deliveries out for a moment, the second reads all rows beside them."""
     with op.get_context().autocommit_block():
         op.execute(
+            # The new one takes its place in the same statement.
+            "-- squawk-ignore ban-drop-constraint\n"
             "ALTER TABLE deliveries DROP CONSTRAINT deliveries_route_check, "
             f"ADD CONSTRAINT deliveries_route_check CHECK (route IN ({routes})) NOT VALID"
         )
