@@ -1,0 +1,107 @@
+"""A value as the layers behind us might read it: decoded, and without what hides a word. Linear in its length."""
+
+import binascii
+import html
+import re
+import unicodedata
+from collections.abc import Iterator
+
+LONGEST = 2_048
+"""Characters of one window; a longer value is looked at through several."""
+
+_OVERLAP = 256
+_MOST_WINDOWS = 3  # its start, its end, and one around the first word of an attack between them
+_ROUNDS = 3
+
+_PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
+_PERCENT_U = re.compile(r"%u([0-9a-fA-F]{4})", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(?:u\{?0{0,4}([0-9a-fA-F]{2,5})\}?|x([0-9a-fA-F]{2})|([0-3][0-7]{2}))")
+_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
+_ENTITY = re.compile(r"&#|&[A-Za-z]{2,8};|&(?:lt|gt|quot|amp)", re.IGNORECASE)
+_WIDE = re.compile(r"[\uff01-\uff5e\u02b9\u02bc\u2032\ufe64\ufe65]")
+_LIKE_QUOTES = str.maketrans({"\u02b9": "'", "\u02bc": "'", "\u2032": "'", "\ufe64": "<", "\ufe65": ">"})
+_UTF_7 = {"+ADw-": "<", "+AD4-": ">", "+ACI-": '"', "+ACc-": "'"}
+_SEVEN_BIT = str.maketrans({"¼": "<", "¾": ">", "¢": '"'})
+_SPACED_OUT = re.compile(r"(?:%[g-z]|%[a-f](?![0-9a-f])){3,}", re.IGNORECASE)
+_RUN = re.compile(r"(.)\1{15,}", re.DOTALL)
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{15,4096}={0,2}")
+_WORD_OF_AN_ATTACK = re.compile(
+    r"union|select|sleep|waitfor|script|alert|onerror|onload|/etc/|/bin/|passwd|whoami|\$\(|(?:'|\")\s?\)?\s?(?:or|and)\b",
+    re.IGNORECASE,
+)
+
+
+def windows(value: str) -> tuple[str, ...]:
+    """The value in pieces short enough to look at: all of a short one; of a long one start, end, and what stands out.
+
+    Padding is collapsed first, so that a run of one character pushes nothing out of sight.
+    """
+    if len(value) > LONGEST:
+        value = _RUN.sub(r"\1\1\1\1", value)
+    if len(value) <= LONGEST:
+        return (value,)
+    start, end = value[:LONGEST], value[-LONGEST:]
+    between = _WORD_OF_AN_ATTACK.search(value, LONGEST - _OVERLAP, len(value) - LONGEST + _OVERLAP)
+    if between is None:
+        return start, end
+    first = between.start() - LONGEST // 2
+    return start, value[first : first + LONGEST], end
+
+
+def readings(text: str) -> tuple[str, ...]:
+    """The text as it stands, and, where they differ, as it reads once everything in it is decoded."""
+    decoded = _decoded(text)
+    return tuple(dict.fromkeys((text, decoded, *_from_base64(decoded))))
+
+
+def _decoded(text: str) -> str:
+    for _ in range(_ROUNDS):
+        before = text
+        if "%" in text:
+            text = _PERCENT.sub(_of_percent, _PERCENT_U.sub(_of_code, text))
+        if "&" in text and _ENTITY.search(text):
+            text = html.unescape(text)
+        if "\\" in text:
+            text = _ESCAPE.sub(_of_escape, text)
+        if text == before:
+            break
+    return _without_disguise(text)
+
+
+def _without_disguise(text: str) -> str:
+    if not text.isascii():
+        if _WIDE.search(text):
+            text = unicodedata.normalize("NFKC", text.translate(_LIKE_QUOTES))
+        if "¼" in text:
+            text = text.translate(_SEVEN_BIT)
+    if "+A" in text:
+        for written, meant in _UTF_7.items():
+            text = text.replace(written, meant)
+    return text.replace("%", "") if "%" in text and _SPACED_OUT.search(text) else text
+
+
+def _of_percent(match: re.Match[str]) -> str:
+    octets = bytes.fromhex(match[0].replace("%", ""))
+    return _OVERLONG.sub(_of_overlong, octets).decode("utf-8", "replace")
+
+
+def _of_overlong(match: re.Match[bytes]) -> bytes:
+    """The ASCII character that a lax decoder finds in more octets than it needs."""
+    return bytes([(match[0][-2] & 1) << 6 | match[0][-1] & 0x3F])
+
+
+def _of_code(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16))
+
+
+def _of_escape(match: re.Match[str]) -> str:
+    hexadecimal = match[1] or match[2]
+    return chr(int(hexadecimal, 16) if hexadecimal else int(match[3], 8))
+
+
+def _from_base64(text: str) -> Iterator[str]:
+    """What somebody encoded whole, if it is a text; an id made of the same characters is none."""
+    if len(text) % 4 == 0 and _BASE64.fullmatch(text):
+        decoded = binascii.a2b_base64(text)
+        if decoded.isascii() and (inside := decoded.decode()).isprintable():
+            yield inside

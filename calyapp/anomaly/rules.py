@@ -1,0 +1,72 @@
+"""The one door: which of six patterns of attack a request shows, and where. Reports, judges nobody."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from calyapp.anomaly import command, request_shape, sql, xss
+from calyapp.anomaly.normalise import readings, windows
+from calyapp.anomaly.plain import is_plain
+from calyapp.anomaly.request_shape import LOOKED_AT
+from calyapp.anomaly.values import Inspected, notable
+
+
+class Pattern(StrEnum):
+    """What an attack is called."""
+
+    SQL_INJECTION = "sql_injection"
+    XSS = "xss"
+    COMMAND_INJECTION = "command_injection"
+    OVERSIZED_REQUEST = "oversized_request"
+    MISSING_USER_AGENT = "missing_user_agent"
+    SUSPICIOUS_HEADERS = "suspicious_headers"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A pattern, and the place that shows it."""
+
+    pattern: Pattern
+    place: str
+
+
+_TESTS: tuple[tuple[Pattern, Callable[[str], bool]], ...] = (
+    (Pattern.SQL_INJECTION, sql.is_injection),
+    (Pattern.XSS, xss.is_scripting),
+    (Pattern.COMMAND_INJECTION, command.is_injection),
+)
+
+
+def inspect(request: Inspected) -> tuple[Finding, ...]:
+    """All findings, each pattern once a place. Never raises, and takes time in proportion to what it looks at."""
+    return tuple(dict.fromkeys((*_by_shape(request), *_by_value(request))))
+
+
+def patterns(value: str) -> tuple[Pattern, ...]:
+    """What the value shows of SQL injection, cross-site scripting and command injection."""
+    if is_plain(value):
+        return ()
+    texts = [text.lower() for window in windows(value) for text in readings(window)]
+    return tuple(pattern for pattern, shows in _TESTS if any(map(shows, texts)))
+
+
+def _by_shape(request: Inspected) -> Iterator[Finding]:
+    if request_shape.is_oversized(request.octets):
+        yield Finding(Pattern.OVERSIZED_REQUEST, "request")
+    if not request.headers.get("user-agent", "").strip():
+        yield Finding(Pattern.MISSING_USER_AGENT, "header.user-agent")
+    if not request.is_trusted:
+        for name in request_shape.suspicious_headers(request.headers):
+            yield Finding(Pattern.SUSPICIOUS_HEADERS, f"header.{name}")
+
+
+def _by_value(request: Inspected) -> Iterator[Finding]:
+    left = LOOKED_AT
+    for place, value in notable(request):
+        if len(value) > left:
+            value = value[: left // 2] + value[len(value) - left // 2 :]
+        for pattern in patterns(value):
+            yield Finding(pattern, place)
+        left -= len(value)
+        if left <= 0:
+            return

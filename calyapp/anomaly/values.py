@@ -1,0 +1,100 @@
+"""Where in a request a value can hide: each with its place. Passes over what is plain."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+from urllib.parse import parse_qsl
+
+from calyapp.anomaly.plain import is_plain, is_plain_again
+
+Values = tuple[tuple[str, str], ...]
+
+# Never an attack on us: what a browser says of itself, and secrets, which nothing here should read.
+_UNREAD_HEADERS = frozenset(
+    (
+        *("authorization", "proxy-authorization", "content-length", "connection", "upgrade-insecure-requests"),
+        *("accept-encoding", "sec-ch-ua", "sec-ch-ua-full-version-list", "sec-ch-ua-platform", "sec-ch-ua-mobile"),
+    )
+)
+_BETWEEN_COOKIES = re.compile(r";\s?(?=[\w.-]{1,64}=)")
+_MOST_TAILS = 4
+_MOST_MEMBERS = 256
+_DEEPEST = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A request, decoded. Names of headers are in small letters; names of fields as `json.a.b[2]` has them.
+
+    `octets` is the size of the whole; `is_trusted` says whether the peer may name other hosts and addresses.
+    """
+
+    path: str = ""
+    query: Values = ()
+    headers: dict[str, str] = field(default_factory=dict)
+    form: Values = ()
+    json: Values = ()
+    octets: int = 0
+    is_trusted: bool = False
+
+
+def notable(request: Inspected) -> Iterator[tuple[str, str]]:
+    """Every value that is not plain, and its place: `query.q`, `header.user-agent`, `json.a.b[2]`, `path`."""
+    if not is_plain_again(request.path):
+        yield from (("path", part) for part in _parts(request.path))
+    for source, values in (("query", request.query), ("form", request.form), ("json", request.json)):
+        for name, value in values:
+            if not is_plain_again(name):
+                yield f"{source}.{name}", name
+            if not is_plain(value):
+                yield from _inside(f"{source}.{name}", value)
+    for name, value in request.headers.items():
+        if name in _UNREAD_HEADERS or is_plain_again(value):
+            continue
+        for part in _cookies(value) if name == "cookie" else (value,):
+            if not is_plain(part):
+                yield from _inside(f"header.{name}", part)
+
+
+def _parts(path: str) -> Iterator[str]:
+    """The path, and what stands behind each of its first slashes: behind one of them a value begins."""
+    yield path
+    for _ in range(_MOST_TAILS):
+        _, slash, path = path[1:].partition("/")
+        if not slash:
+            return
+        yield path
+
+
+def _cookies(header: str) -> Iterator[str]:
+    for cookie in _BETWEEN_COOKIES.split(header):
+        yield cookie.partition("=")[2] or cookie
+
+
+def _inside(place: str, value: str) -> Iterator[tuple[str, str]]:
+    """The value, or, where it is JSON or an address with a query, what is in it."""
+    if value.startswith(("{", "[")):
+        try:
+            yield from _leaves(place, json.loads(value))
+        except (ValueError, RecursionError):
+            yield place, value
+        return
+    yield place, value
+    if "://" in value[:12] and "?" in value:
+        yield from ((place, inner) for _, inner in parse_qsl(value.partition("?")[2]))
+
+
+def _leaves(place: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str) and not is_plain(value):
+        yield place, value
+    elif depth < _DEEPEST and isinstance(value, dict):
+        for name, member in islice(value.items(), _MOST_MEMBERS):
+            if not is_plain_again(name):
+                yield place, name
+            yield from _leaves(f"{place}.{name}", member, depth + 1)
+    elif depth < _DEEPEST and isinstance(value, list):
+        for index, item in enumerate(value[:_MOST_MEMBERS]):
+            yield from _leaves(f"{place}[{index}]", item, depth + 1)

@@ -1,0 +1,62 @@
+import pytest
+
+from calyapp.anomaly.normalise import LONGEST, readings, windows
+
+
+class TestReadings:
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "%27",
+            "%2527",
+            "%252527",
+            "%u0027",
+            "&#39;",
+            "&#x27;",
+            "&apos;",
+            "\\u0027",
+            "\\x27",
+            "\\047",
+            "\\u{27}",
+            "%c0%a7",
+            "%e0%80%a7",
+            "＇",
+            "ʼ",
+            "%ef%bc%87",
+            "+ACc-",
+        ],
+    )
+    def test_show_what_is_written_in_another_way(self, written):
+        assert "'" in readings(written)
+
+    def test_begin_with_the_text_as_it_stands(self):
+        assert readings("a%41") == ("a%41", "aA")
+
+    def test_of_a_plain_text_are_one(self):
+        assert readings("A & B, 100% sure") == ("A & B, 100% sure",)
+
+    def test_put_a_word_together_that_per_cent_signs_take_apart(self):
+        assert "SELECT" in readings("%S%E%L%E%C%T")
+
+    def test_show_a_text_in_base64_but_nothing_of_an_id(self):
+        assert "plain text, encoded" in readings("cGxhaW4gdGV4dCwgZW5jb2RlZAA="[:-4] + "ZA==")
+        assert readings("b6a7f3d2c1e04f5a9b8c7d6e5f4a3b2c") == ("b6a7f3d2c1e04f5a9b8c7d6e5f4a3b2c",)
+
+
+class TestWindows:
+    def test_of_a_short_value_is_the_value(self):
+        assert windows("a" * LONGEST) == ("a" * LONGEST,)
+
+    def test_of_a_padded_value_is_what_the_padding_leaves(self):
+        assert windows("a" * 50_000 + "<script>") == ("aaaa<script>",)
+
+    def test_of_a_long_value_are_its_start_and_its_end(self):
+        value = "".join(f"{n}." for n in range(5_000))
+
+        assert windows(value) == (value[:LONGEST], value[-LONGEST:])
+
+    def test_of_a_long_value_are_also_around_what_stands_out_between(self):
+        value = "a b. " * 2_000 + "<script>" + "a b. " * 2_000
+
+        assert any("<script>" in window for window in windows(value))
+        assert all(len(window) <= LONGEST for window in windows(value))

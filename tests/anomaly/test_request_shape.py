@@ -1,0 +1,18 @@
+import pytest
+
+from calyapp.anomaly.request_shape import LOOKED_AT, is_oversized, suspicious_headers
+
+
+def test_a_request_is_oversized_when_a_part_of_it_is_not_looked_at():
+    assert not is_oversized(LOOKED_AT)
+    assert is_oversized(LOOKED_AT + 1)
+
+
+@pytest.mark.parametrize("name", ["x-original-url", "x-rewrite-url", "x-http-method-override"])
+def test_headers_that_rewrite_the_request_are_suspicious(name):
+    assert list(suspicious_headers({"host": "a.example", name: "/admin"})) == [name]
+
+
+def test_another_host_than_the_requests_own_is_suspicious():
+    assert list(suspicious_headers({"host": "a.example", "x-forwarded-host": "b.example"})) == ["x-forwarded-host"]
+    assert list(suspicious_headers({"host": "a.example", "x-forwarded-host": "A.example"})) == []

@@ -1,0 +1,41 @@
+import pytest
+
+from calyapp.anomaly.xss import is_scripting
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "<script src=//bad.example/a.js></script>",
+        "<svg/onload=go()>",
+        '<img src=x onerror="alert(1)">',
+        '" autofocus onfocus="eval(name)',
+        "';alert(1)//",
+        "java\nscript:alert(1)",
+        "<iframe srcdoc='<p>'>",
+        "{{constructor.constructor('alert(1)')()}}",
+        "top['al'+'ert'](1)",
+        "data:text/html,<b>",
+    ],
+)
+def test_what_acts_by_itself_is_scripting(text):
+    assert is_scripting(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<b>important</b> i <3 this, x < y",
+        '<button onclick="save()">save</button>',
+        '<img src="/a.png" onerror="this.src=\'/b.png\'">',
+        '<script src="/static/app.js" defer></script>',
+        "<script>\n  const socket = new websocket(address);\n</script>",
+        "window.onload = function () { init(); };",
+        '<a href="javascript:void(0)">open</a>',
+        "javascript: the good parts",
+        "alert (urgent): please confirm (yes/no)",
+    ],
+)
+def test_a_template_or_a_sentence_is_none(text):
+    assert not is_scripting(text)
