@@ -39,7 +39,8 @@ check: .venv/dev  ## Formatter, linter, types, import contracts, dead code, migr
 bench: .venv/dev  ## Measure what things cost; tables go to bench/results/
 	@python bench/rate_limits.py
 	@python bench/audit_pages.py
-	@exec python bench/ingest.py
+	@python bench/ingest.py
+	@exec python bench/anomaly.py
 
 chaos: .venv/dev  ## Calls while PostgreSQL crashes, workers die and a client floods; figures go to bench/results/
 	@exec env CHAOS_SECONDS=60 CHAOS_REPORT=bench/results/chaos.json FLOOD_SECONDS=30 FLOOD_REPORT=bench/results/flood.json \

@@ -10,6 +10,7 @@ from calyapp.config import Settings
 from calyapp.web import audit, auth, calls, health, openapi, webhooks
 from calyapp.web.pipeline import (
     access_log,
+    anomalies,
     body_limit,
     error_responses,
     guard,
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     rate_limits.install(app, parts, counter)
     guard.enforce(app, parts)
     body_limit.install(app)
+    anomalies.install(app, parts)
     error_responses.install(app, parts)
 
     app.register_blueprint(webhooks.blueprint(parts))

@@ -25,6 +25,7 @@ IDENTIFIERS = frozenset({"requestId", "clientId", "callId"})
 FIELDS = IDENTIFIERS | {
     *("method", "route", "status", "durationMs", "bytes", "queries", "queryMs", "memoryGrowthKb", "slow"),
     *("statement", "check", "task", "event", "severity", "code", "count", "reason", "error"),
+    *("pattern", "place"),
 }
 
 # Libraries whose errors repeat statements and values: what a caller said must not end up in a log that way.

@@ -66,6 +66,17 @@ RATE_LIMIT_FALLBACKS = Counter(
     "Requests that a worker counted for itself, because the limits' storage was away or slow.",
     registry=_REGISTRY,
 )
+ANOMALIES = Counter(
+    "caly_anomalies_total",
+    "Requests that look like an attack, by the pattern that they show; they are answered like any other.",
+    ["pattern"],
+    registry=_REGISTRY,
+)
+ANOMALY_FAILURES = Counter(
+    "caly_anomaly_failures_total",
+    "Requests that could not be examined for attacks; they are answered all the same.",
+    registry=_REGISTRY,
+)
 PASSWORD_VERIFICATIONS = Counter(
     "caly_password_verifications_total",
     "Passwords compared with a hash: one for every attempt to sign in, whether the user exists or not.",

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from calyapp.anomaly.rules import Pattern
-from calyapp.anomaly.values import Inspected
+from calyapp.anomaly.values import Inspected, pairs
 
 _FOLDER = Path(__file__).parent / "anomaly"
 _HEADERS = {"host": "caly.example", "user-agent": "Exotel-Hermix/1.4"}
@@ -38,7 +38,7 @@ CHANNELS: dict[str, Callable[[str], Inspected]] = {
     "query": lambda value: Inspected(query=(("q", value),), headers=_HEADERS),
     "header": lambda value: Inspected(headers=_HEADERS | {"referer": value}),
     "form": lambda value: delivery(value),
-    "json": lambda value: Inspected(json=(("a.b[2]", value),), headers=_HEADERS),
+    "json": lambda value: Inspected(json=pairs([("a", [value])]), headers=_HEADERS),
 }
 
 
@@ -59,7 +59,7 @@ def benign() -> dict[str, list[Inspected]]:
         "deliveries": [delivery(note) for note in (*_lines("benign/notes.txt"), *_lines("benign/fields.txt"))],
         "web": [*map(_visit, _lines("benign/web.txt")), *map(_agent, _lines("benign/agents.txt"))],
         "code": [
-            Inspected(json=(("code", code),), headers=_HEADERS)
+            Inspected(json=pairs([("code", code)]), headers=_HEADERS)
             for code in (_FOLDER / "benign/code.txt").read_text().split("\n%%\n")
         ],
     }

@@ -71,6 +71,7 @@ class TestPipeline:
             "rate_limits",
             "guard",
             "body_limit",
+            "anomalies",
         ]
 
     def test_begins_with_the_proxy_before_flask_can_read_a_header(self, app):

@@ -6,6 +6,7 @@ Most values are that, so to see it must cost next to nothing.
 import re
 from functools import lru_cache
 
+_LONGEST = 8_192
 _LONGEST_KEPT = 256
 
 # Without any of these a value has no syntax, in whatever language it is.
@@ -25,7 +26,9 @@ _MAYBE_BASE64 = re.compile(r"(?=[a-z0-9+/]*[A-Z])(?=[A-Za-z+/]*[0-9=])(?=[A-Z0-9
 
 
 def is_plain(value: str) -> bool:
-    """Whether nothing in the value could be the syntax of an attack."""
+    """Whether nothing in the value could be the syntax of an attack. A very long one is not looked through for it."""
+    if len(value) > _LONGEST:
+        return False
     if _SYNTAX.search(value) is None and _PHRASE.search(value.lower()) is None:
         return len(value) < 16 or _MAYBE_BASE64.fullmatch(value) is None
     return _PLAIN.fullmatch(value) is not None

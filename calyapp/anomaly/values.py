@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,6 +19,7 @@ _UNREAD_HEADERS = frozenset(
     )
 )
 _BETWEEN_COOKIES = re.compile(r";\s?(?=[\w.-]{1,64}=)")
+_NAME = re.compile(r"[\w.\[\]-]{1,64}")
 _MOST_TAILS = 4
 _MOST_MEMBERS = 256
 _DEEPEST = 16
@@ -27,7 +27,7 @@ _DEEPEST = 16
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """A request, decoded. Names of headers are in small letters; names of fields as `json.a.b[2]` has them.
+    """A request, decoded. Names of headers are in small letters; `json` was read with `pairs` as its hook.
 
     `octets` is the size of the whole; `is_trusted` says whether the peer may name other hosts and addresses.
     """
@@ -36,7 +36,7 @@ class Inspected:
     query: Values = ()
     headers: dict[str, str] = field(default_factory=dict)
     form: Values = ()
-    json: Values = ()
+    json: Any = None
     octets: int = 0
     is_trusted: bool = False
 
@@ -45,18 +45,29 @@ def notable(request: Inspected) -> Iterator[tuple[str, str]]:
     """Every value that is not plain, and its place: `query.q`, `header.user-agent`, `json.a.b[2]`, `path`."""
     if not is_plain_again(request.path):
         yield from (("path", part) for part in _parts(request.path))
-    for source, values in (("query", request.query), ("form", request.form), ("json", request.json)):
+    for source, values in (("query", request.query), ("form", request.form)):
         for name, value in values:
             if not is_plain_again(name):
-                yield f"{source}.{name}", name
+                yield _place(source, name), name
             if not is_plain(value):
-                yield from _inside(f"{source}.{name}", value)
+                yield from _inside(_place(source, name), value)
+    yield from _leaves("json", request.json)
     for name, value in request.headers.items():
         if name in _UNREAD_HEADERS or is_plain_again(value):
             continue
         for part in _cookies(value) if name == "cookie" else (value,):
             if not is_plain(part):
-                yield from _inside(f"header.{name}", part)
+                yield from _inside(_place("header", name), part)
+
+
+def pairs(members: list[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
+    """A JSON object as it was written, with names that come twice: a hook for the parser."""
+    return tuple(members)
+
+
+def _place(above: str, name: str) -> str:
+    """A name that is none may be an attack itself, and is not told."""
+    return f"{above}.{name if _NAME.fullmatch(name) else '*'}"
 
 
 def _parts(path: str) -> Iterator[str]:
@@ -78,7 +89,7 @@ def _inside(place: str, value: str) -> Iterator[tuple[str, str]]:
     """The value, or, where it is JSON or an address with a query, what is in it."""
     if value.startswith(("{", "[")):
         try:
-            yield from _leaves(place, json.loads(value))
+            yield from _leaves(place, json.loads(value, object_pairs_hook=pairs))
         except (ValueError, RecursionError):
             yield place, value
         return
@@ -88,13 +99,14 @@ def _inside(place: str, value: str) -> Iterator[tuple[str, str]]:
 
 
 def _leaves(place: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str) and not is_plain(value):
-        yield place, value
-    elif depth < _DEEPEST and isinstance(value, dict):
-        for name, member in islice(value.items(), _MOST_MEMBERS):
+    if isinstance(value, str):
+        if not is_plain(value):
+            yield place, value
+    elif depth < _DEEPEST and isinstance(value, tuple):
+        for name, member in value[:_MOST_MEMBERS]:
             if not is_plain_again(name):
-                yield place, name
-            yield from _leaves(f"{place}.{name}", member, depth + 1)
+                yield _place(place, name), name
+            yield from _leaves(_place(place, name), member, depth + 1)
     elif depth < _DEEPEST and isinstance(value, list):
         for index, item in enumerate(value[:_MOST_MEMBERS]):
             yield from _leaves(f"{place}[{index}]", item, depth + 1)

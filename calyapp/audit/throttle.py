@@ -47,7 +47,7 @@ class ThrottledTrail:
     def note(self, kind: Kind, entry: Entry, *, later: bool = False) -> None:
         """Write the entry now, or count it towards the next one of its kind. Never raises for the database.
 
-        `later` is for those who know that the database is away: they do not wait for it a second time.
+        `later` is for those who do not wait for the database: they know that it is away, or have no time.
         """
         with self._lock:
             if kind not in self._windows and len(self._windows) >= _MOST_KINDS:

@@ -1,4 +1,4 @@
-from calyapp.anomaly.values import Inspected, notable
+from calyapp.anomaly.values import Inspected, notable, pairs
 
 
 class TestNotable:
@@ -8,7 +8,7 @@ class TestNotable:
             query=(("q", "c;d"),),
             headers={"x-note": "e;f"},
             form=(("note", "g;h"),),
-            json=(("a.b[2]", "i;j"),),
+            json=pairs([("a", pairs([("b", [1, None, "i;j"])])), ("a", "k;l")]),
         )
 
         assert list(notable(request)) == [
@@ -17,11 +17,12 @@ class TestNotable:
             ("query.q", "c;d"),
             ("form.note", "g;h"),
             ("json.a.b[2]", "i;j"),
+            ("json.a", "k;l"),
             ("header.x-note", "e;f"),
         ]
 
-    def test_are_names_too(self):
-        assert list(notable(Inspected(form=(("a;b", "1"),)))) == [("form.a;b", "a;b")]
+    def test_are_names_too_which_are_then_not_told(self):
+        assert list(notable(Inspected(form=(("a;b", "c;d"),)))) == [("form.*", "a;b"), ("form.*", "c;d")]
 
     def test_are_members_of_json_in_a_text(self):
         request = Inspected(form=(("CustomField", '{"a": [1, {"b": "c;d"}], "e": "f"}'),))

@@ -29,6 +29,7 @@ WORDS = {
     "direction": "canaryDirection",
     "status": "canaryStatus",
     "recording": "canaryRecording",
+    "attack": "canaryAttack",
 }
 SECRETS = {
     "e-mail": "canary.person@mail.example",
@@ -108,6 +109,8 @@ def test_the_key_is_not_in_the_ledger_either(told):
 
 
 def test_what_a_line_is_found_by_survives(told):
+    assert "SECURITY_VIOLATION" in told["trail"]
+    assert '"pattern":"xss"' in told["log"]
     assert f'"callSid": "{CALL_SID}"' in told["trail"] or f'"callSid":"{CALL_SID}"' in told["trail"]
     lines = [json.loads(line) for line in told["log"].splitlines() if line.startswith("{")]
     requests = [line for line in lines if line["message"] == "request"]
@@ -143,6 +146,7 @@ def _drive_route(drive, signed: str, bare: str, key: str) -> None:
     drive("HEAD", f"{signed}&{_fields()}")
     drive("PUT", f"{signed}&{_fields()}")
     drive("POST", signed, _fields(CallSid=NUMBERS["e164"]).encode(), **_FORM)
+    _attack(drive, signed, bare)
     drive("POST", signed, b'{"CallSid": "' + WORDS["custom"].encode(), **{"Content-Type": "application/json"})
     drive("POST", signed, b"pad=" + WORDS["custom"].encode() * 80_000, **_FORM)
     drive("POST", bare, _fields().encode(), **_FORM)
@@ -151,6 +155,17 @@ def _drive_route(drive, signed: str, bare: str, key: str) -> None:
     drive("POST", bare, _fields().encode(), **_FORM, Authorization=f"Basic {login}")
     login = base64.b64encode(f"user:{key}".encode()).decode()
     drive("POST", bare, _fields(n="4").encode(), **_FORM, Authorization=f"Basic {login}")
+
+
+def _attack(drive, signed: str, bare: str) -> None:
+    """In every place that is looked at, names included."""
+    attack = f"{WORDS['attack']}' or 1=1 -- {NUMBERS['e164']} <script>alert(1)</script>;cat /etc/passwd"
+    drive("POST", signed, _fields(CustomField=attack, n="5").encode(), **_FORM)
+    drive("POST", signed, _fields(**{attack: attack, NUMBERS["bare"]: attack}).encode(), **_FORM)
+    body = json.dumps({"CallSid": CALL_SID, "CallStatus": "busy", "a": [{attack: attack}], NUMBERS["bare"]: attack})
+    drive("POST", signed, body.encode(), **{"Content-Type": "application/json"})
+    drive("GET", f"{signed}&{_fields(q=attack)}", **{"X-Note": attack, "Cookie": f"a={attack}"})
+    drive("GET", f"{bare}/{quote(attack)}?{quote(attack)}")
 
 
 def _fields(**overrides: str) -> str:

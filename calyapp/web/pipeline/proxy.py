@@ -12,6 +12,7 @@ from flask import Flask, request
 
 _BELIEVED_FROM_A_PROXY = ("HTTP_X_REQUEST_ID", "HTTP_FORWARDED")
 _WITH_PORT = re.compile(r"^\[([0-9A-Fa-f:.]+)\](?::\d+)?$|^(\d+\.\d+\.\d+\.\d+):\d+$")
+_REMOVED = "caly.removed_headers"
 UNKNOWN = "unknown"
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
@@ -30,7 +31,7 @@ class _Proxy:
         if is_within(environ.get("REMOTE_ADDR", ""), self._trusted):
             _believe(environ)
         else:
-            _forget(environ)
+            environ[_REMOVED] = _forget(environ)
         return self._application(environ, start_response)
 
 
@@ -52,11 +53,16 @@ def _believe(environ: dict[str, Any]) -> None:
         environ["wsgi.url_scheme"] = scheme
 
 
-def _forget(environ: dict[str, Any]) -> None:
-    for name in [name for name in environ if name.startswith("HTTP_X_FORWARDED_")]:
-        del environ[name]
-    for name in _BELIEVED_FROM_A_PROXY:
-        environ.pop(name, None)
+def _forget(environ: dict[str, Any]) -> dict[str, str]:
+    """Take out what only a proxy may say. What it was, by the headers' names in small letters."""
+    forgotten = [name for name in environ if name.startswith("HTTP_X_FORWARDED_") or name in _BELIEVED_FROM_A_PROXY]
+    return {name.removeprefix("HTTP_").replace("_", "-").lower(): environ.pop(name) for name in forgotten}
+
+
+def removed_headers() -> dict[str, str] | None:
+    """What an untrusted peer said that only a proxy may say, to be suspected; None where the peer is trusted."""
+    removed: dict[str, str] | None = request.environ.get(_REMOVED)
+    return removed
 
 
 def client_address() -> str | None:

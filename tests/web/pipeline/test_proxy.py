@@ -26,6 +26,22 @@ def seen():
     return ask
 
 
+@pytest.mark.parametrize(
+    ("peer", "removed"),
+    [("203.0.113.9", {"x-forwarded-host": "evil.example", "forwarded": "for=x"}), ("10.1.2.3", None)],
+)
+def test_what_is_removed_from_an_untrusted_peers_request_can_be_asked_for(peer, removed):
+    app = Flask("removing")
+    proxy.install(app, TRUSTED)
+    seen = []
+    app.before_request(lambda: seen.append(proxy.removed_headers()))
+
+    headers = {"X-Forwarded-Host": "evil.example", "Forwarded": "for=x"}
+    app.test_client().get("/", headers=headers, environ_base={"REMOTE_ADDR": peer})
+
+    assert seen == [removed]
+
+
 @pytest.mark.parametrize("peer", ["10.1.2.3", "::1"])
 def test_a_trusted_proxy_is_believed(seen, peer):
     answer = seen(peer, FORWARDED)

@@ -1,0 +1,119 @@
+"""What looks like an attack is reported: a warning, a count, an entry on the trail. Nothing is refused for it.
+
+Never tells what was sent, only which pattern it shows and where. A failure in here is told of and harms no request.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Flask, g, request
+
+from calyapp import metrics, redact
+from calyapp.anomaly.rules import Finding, Pattern, inspect
+from calyapp.anomaly.values import Inspected, Values, pairs
+from calyapp.audit.events import EventType
+from calyapp.audit.throttle import ThrottledTrail
+from calyapp.audit.trail import Entry
+from calyapp.services import Services
+from calyapp.web import parameters
+from calyapp.web.pipeline.proxy import client_address, client_neighbourhood, removed_headers
+
+_WATCHED = ("webhooks", "api")
+_OF_A_STRANGER = 1_024  # octets of what no route takes: nobody unknown is to keep us busy
+_log = logging.getLogger(__name__)
+
+
+def install(app: Flask, services: Services) -> None:
+    """After guard and limits, so that who is refused costs nothing; after the body's limit, whose chunks it reads."""
+    report = _Report(services.throttled_trail)
+    for pattern in Pattern:
+        metrics.ANOMALIES.labels(pattern.value)  # at zero from the start
+
+    def watch() -> None:
+        if request.path.split("/")[1].lower() not in _WATCHED:
+            return
+        try:
+            report.all(inspect(_inspected()))
+        except Exception as failure:  # whatever it is, the request is answered as if nobody had looked
+            metrics.ANOMALY_FAILURES.inc()
+            # Only its kind: its message may quote what was sent.
+            _log.error("a request could not be examined", extra={"fields": {"error": type(failure).__name__}})
+
+    app.before_request(watch)
+
+
+def _inspected() -> Inspected:
+    if request.url_rule is None:
+        return Inspected(
+            path=request.path[:_OF_A_STRANGER],
+            query=(("", request.query_string[:_OF_A_STRANGER].decode("utf-8", "replace")),),
+            headers={"user-agent": request.user_agent.string[:_OF_A_STRANGER]},
+        )
+    removed = removed_headers()
+    is_json = request.method == "POST" and request.is_json
+    is_form = request.method == "POST" and request.blueprint == "webhooks" and not is_json
+    return Inspected(
+        path=request.path,
+        query=tuple((name, text) for name, text in request.args.items(multi=True) if name != parameters.KEY),
+        headers={name.lower(): _decoded(text) for name, text in request.headers} | (removed or {}),
+        form=_form() if is_form else (),
+        json=_json() if is_json else None,
+        octets=(request.content_length or 0) + len(request.query_string) + len(request.path),
+        is_trusted=removed is None,
+    )
+
+
+def _decoded(text: str) -> str:
+    """A header as its sender meant it: WSGI takes octets for Latin-1."""
+    return text if text.isascii() else text.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def _form() -> Values:
+    """As the view will read it, which answers what cannot be read. Only what the view reads too is touched."""
+    request.get_data()  # kept, so that the view finds it; `form` alone would use it up
+    return tuple((name or "", text) for name, text in request.form.items(multi=True))
+
+
+def _json() -> Any:
+    try:
+        return json.loads(request.get_data(), object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return None  # the view says what is wrong with it
+
+
+class _Report:
+    def __init__(self, throttled_trail: ThrottledTrail) -> None:
+        self._throttled_trail = throttled_trail
+
+    def all(self, findings: Sequence[Finding]) -> None:
+        """One report for each pattern, with the first place that shows it."""
+        places: dict[Pattern, list[str]] = {}
+        for finding in findings:
+            places.setdefault(finding.pattern, []).append(finding.place)
+        for pattern, found in places.items():
+            self._tell(pattern, redact.text(found[0]), len(found))
+
+    def _tell(self, pattern: Pattern, place: str, count: int) -> None:
+        metrics.ANOMALIES.labels(pattern.value).inc()
+        fields = {"pattern": pattern.value, "place": place, "count": count}
+        _log.warning("a request looks like an attack", extra={"fields": fields})
+        # Written by the timer: no delivery waits for the trail.
+        kind = ("anomaly", str(g.client_id or client_neighbourhood()), pattern.value)
+        self._throttled_trail.note(kind, _entry(pattern, place), later=True)
+
+
+def _entry(pattern: Pattern, place: str) -> Entry:
+    return Entry.now(
+        EventType.SECURITY_VIOLATION,
+        "A request looks like an attack",
+        status="failure",
+        client_id=g.client_id,
+        user_id=g.principal.user_id if g.principal else None,
+        resource="route",
+        resource_id=request.url_rule.rule if request.url_rule else None,
+        ip_address=client_address(),
+        request_id=g.request_id,
+        metadata={"pattern": pattern.value, "place": place},
+    )
