@@ -17,21 +17,24 @@ _COMMANDS_ONLY = (
     " busybox lwp-download nodejs chpasswd"
 )
 _ALSO_WORDS = (
-    "id date time find host last more less sort cut head tail type start set echo printf who w which whereis at mail"
-    " sleep touch history route node top copy move net test timeout export unset alias exec eval read true false nl"
+    "id date time find host last more less sort cut head tail type set echo printf who w which whereis at mail"
+    " sleep touch history route node top copy move net timeout export unset alias exec eval read nl"
     " file"
-    " mount users groups locate reboot halt shutdown service open wait choice call return exit join split free lastlog"
-    " jobs look fold paste column pr vi vim nano ed view apt yum gem make git sqlite3 mysql psql print source ip"
+    " mount groups locate reboot halt shutdown service choice lastlog"
+    " fold paste column pr vi vim nano ed apt yum gem make git sqlite3 mysql psql print source ip"
     " cat tac"
     " dir del rm cp mv dd wc tr df du ps kill su arp ping ping6 dig nmcli scp sftp ftp tftp rsync ssh finger expr"
     " ver vol"
     " reg sc attrib xcopy uptime strings od gcc tee rev hexdump hd stat base64 awk sed grep egrep perl python python2"
     " python3 ruby php php5 php7 lua cmd nc sh dash csh env passwd curl fetch aria2c uniq java usleep msiexec ln"
     " tar zip"
-    " unzip gzip diff cmp seq yes basename dirname realpath readlink install truncate shred wall write mesg tty stty"
-    " clear reset man info whatis apropos help cd ll winver"
+    " unzip gzip diff cmp seq basename dirname realpath readlink install truncate shred wall write mesg tty stty"
+    " whatis apropos cd ll winver"
 )
 _ALL_WORDS = " ".join(sorted(words_of(f"{_COMMANDS_ONLY} {_ALSO_WORDS}")))
+
+
+_UNMISTAKABLE = frozenset(_COMMANDS_ONLY.split())
 
 
 def _any_of(names: str) -> str:
@@ -52,12 +55,12 @@ _OPENING = r"[\s;|&(!'\"{\\@^]{0,6}"
 
 _CHAINED_STRONG = Rule(
     rf"(?P<mark>{_SEPARATOR}|[<>]\(){_OPENING}(?:(?:sudo|exec|eval|echo|nohup|time|env|command|start|/b)\s)?"
-    rf"{_PATH}{_STRONG}(?:\.exe|\.com)?{_END}",
-    words=" ".join(words_of(_COMMANDS_ONLY)),
+    rf"{_PATH}(?:{_STRONG}|ps\s+(?:aux|-ef))(?:\.exe|\.com)?{_END}",
+    words=" ".join(words_of(f"{_COMMANDS_ONLY} ps")),
 )
 _CHAINED_WEAK = Rule(
     rf"(?P<mark>{_SEPARATOR})(?P<gap>{_OPENING}){_PATH}(?P<name>{_WEAK})(?:\.exe)?"
-    rf"(?:{_WEAK_END}|(?P<argument>{_ARGUMENT}|[<>$]|,[/-]|\+))",
+    rf"(?:{_WEAK_END}|(?P<argument>{_ARGUMENT}|[<>$]|,[/-]|\+[-/]))",
     words=_ALL_WORDS,
     marks=("w",),
 )
@@ -74,7 +77,8 @@ _SUBSTITUTED = Rule(
 )
 _EXPANSION = Rule(
     r"\$\{?ifs\b|\$\{(?:path|home|pwd|ifs|shell|hostname|user|oldpwd|bash\w*|ps1|lang|term|hostype|0|@|_|#\w*|\w+//)"
-    r"\s?[:%#/@,^!]|\$\{\w{0,12}(?:%%|##|:\d+:\d)|\$\{!\w|\$\{\w+\}\$|\$(?:@|\*|[1-9])[a-z]|[a-z]\$(?:@|\*|[1-9])\w?",
+    r"\s?[:%#/@,^!]|\$\{\w{0,12}(?:%%|##|:\d+:\d)|\$\{!\w|\$\{(?:jndi:|lower:|::-|env:|sys:)|\$\{\w+\}\$|\$(?:@|\*"
+    r"|[1-9])[a-z]|[a-z]\$(?:@|\*|[1-9])\w?",
     r"%(?:comspec|programfiles|windir|systemroot|path|commonprogramfiles|userprofile|temp|os|username|appdata)(?:%|:~)",
     r"\$'\\(?:x[0-9a-f]|[0-7]{2})|\$\(\(\s?\d+\s?[-+*/]\s?\d+\s?\)\)|\{[a-z]{2,8},(?:[-/.~$]|['\"]|\w+\})",
     marks=("$", "%", "{"),
@@ -117,7 +121,7 @@ _SHELL = Rule(
     r"(?<!#!)(?:/(?:usr/)?(?:local/)?s?bin/|\b)(?:ba|z|k|c|da|tc)?sh\s+-[ciel]{1,3}\b|/dev/(?:tcp|udp)/|\bmkfifo\b",
     r"(?<!#!)/bin/(?:ba|z|k|c|da|tc)?sh(?:\s?[<>|&;`'\"]|\s+-|\s?\d>|\s?$)",
     r"\b(?:nc|ncat|netcat)(?:\.\w+)?\s+(?:-\w+\s+){0,3}(?:[\w.-]+\s+\d+|-\w*[elp])|\brm\s+-rf?\s+[/*~]",
-    r"\bpowershell(?:\.exe)?\s+(?:-|\(|\w+-\w+|iex|\"|')|\biex\s?\(|\binvoke-(?:expression|webrequest|command"
+    r"\bpowershell(?:\.exe)?\s+(?:-|[a-z]:\\|\(|\w+-\w+|iex|\"|')|\biex\s?\(|\binvoke-(?:expression|webrequest|command"
     r"|mimikatz)",
     r"download(?:string|file)\s?\(|\bcmd(?:\.exe)?\s{0,2}/{1,2}[ckr]\b|system32[\\/]+\w+\.exe|wscript\.shell|regsvr32",
     r"certutil(?:\.exe)? -|bitsadmin(?:\.exe)? /|mshta(?:\.exe)? (?:http|java|vb)|rundll32(?:\.exe)? \w|<!--#exec",
@@ -162,7 +166,8 @@ _ALONE = re.compile(
     r"\s*(?:ls\s+-\w{1,8}\s+[/~*]\S{0,60}|(?:ls|dir)\s+c:\\.{0,60}|(?:curl|wget)\s+https?://\S{1,200}|sleep\s+\d{1,3}"
     r"|netstat\s+-\w+|ipconfig\s+/\w+|(?:cat|more|less|head|tail|type)\s+(?:/etc/|/proc/|/var/log/|c:\\)\S+"
     r"|netsh\s.{1,80}"
-    r"|net\s+view|ping\s+(?:-\w\s+\d+\s+)?[\d.]{7,15}|cmd(?:\.exe)?\s+/c\s.{1,80})\s*"
+    r"|net\s+view|ping\s+(?:-\w\s+\d+\s+)?[\d.]{7,15}|cmd(?:\.exe)?\s+/c\s.{1,80}"
+    r"|(?:id|whoami|ls|uname|pwd|ifconfig|netstat|dir)\s?[;|&`]{1,2})\s*"
 )
 _SCRIPT = re.compile(
     r"\s{0,4}(?:#!|\$ |# |// |/\*|<!doctype|<html|---|```|(?:sudo \w|cd|npm|npx|yarn|pnpm|pip3?|git"
@@ -171,18 +176,22 @@ _SCRIPT = re.compile(
     r"|mvn|gradle"
     r"|go (?:run|build|test)|cargo|terraform|ansible|helm|aws |gcloud|az |systemctl|rsync|tar |find \.|grep -"
     r"|ps aux|curl -"
-    r"|wget http|ssh |scp |chmod \+x|alias|function \w+ ?\(|\w+=\S|from \S|run |entrypoint|import |const |let |var "
+    r"|wget http|ssh |scp |chmod \+x|alias|function \w+ ?\(|(?!ifs=)\w+=\S[^\n]{0,200}\n|from \S|run |entrypoint"
+    r"|import |const |let |var "
     r"|def "
     r"|class |package |public |async |return |select |func |use |fn |#include|<\?xml|<template|<div|<\w+>|\{\{ |\{%"
-    r"|ls -\w+ [\w./]|cat \w+\.\w+|print\(|console\.|test |name:|steps:|services:|version:|- ))"
+    r"|ls -\w+ [\w./]|cat \w+\.\w+|print\([\"'f]|console\.|test |name:|steps:|services:|version:|- ))"
 )
 _SENTENCE = re.compile(r"[a-z\u0900-\u0dff]{2,}[,.]?\s+[a-z\u0900-\u0dff]{2,}[,.]?\s+[a-z\u0900-\u0dff]{2,}")
+_ADDRESS = re.compile(r"\s{0,4}(?:https?://|/)[\w./?=:-]{0,400}")
 _WORDS = re.compile(r"[a-z\u0900-\u0dff]{2,}")
 _SPLITTING = re.compile(
-    r"(?<=\w)(?:''|\"\"|\\(?=[a-z])|\^|`{2}|\$\(\)|\$@|\$\*|\$[1-9](?![0-9])|\$\{?[a-z_]{1,2}\}?(?=[a-z])|'(?=\w{1,4}')"
-    r"|(?<='\w)'|(?<=\"\w)\"|\"(?=\w{1,4}\"))|'(?=\w{1,2}'\w)|\"(?=\w{1,2}\"\w)"
+    r"(?<=\w)(?:''|\"\"|\\(?=[a-z])|`{2}|\$\(\)|\$@|\$\*|\$[1-9](?![0-9])|\$\{?[a-z_]{1,2}\}?(?=[a-z])|'(?=\w{1,4}')"
+    r"|(?<='\w)'|(?<=\"\w)\"|\"(?=\w{1,4}\"))|\^(?=[a-z])|'(?=\w{1,2}'\w)|\"(?=\w{1,2}\"\w)"
 )
-_HINT = re.compile(r"[;|&`$\n\r<>(){}\\^?*\x1a]|/(?:bin|etc|usr|dev)/|%0|%\w+%| -| /|\.ini|net |sleep \d|https?://\S+$")
+_HINT = re.compile(
+    r"[;|&`$\n\r<>(){}\\^?*\x1a]|/(?:bin|etc|usr|dev)/|%0|%\w+%| -| /|\.ini|net(?:sh)? |sleep \d|https?://\S+$"
+)
 
 
 def is_injection(text: str) -> bool:
@@ -192,7 +201,7 @@ def is_injection(text: str) -> bool:
     if _ALONE.fullmatch(text) or _is_command(text):
         return True
     joined = _SPLITTING.sub("", text)
-    return joined != text and _is_command(joined)
+    return joined != text and (joined.strip() in _UNMISTAKABLE or _is_command(joined))
 
 
 def _is_command(text: str) -> bool:
@@ -211,7 +220,10 @@ def _is_command(text: str) -> bool:
 
 
 def _words_before(text: str, found: re.Match[str]) -> int:
-    return len(_WORDS.findall(text, max(0, found.start() - 400), found.start()))
+    """How many words stand before; those of an address that the text begins with are one value."""
+    address = _ADDRESS.match(text)
+    begin = address.end() if address else 0
+    return len(_WORDS.findall(text, max(begin, found.start() - 400), found.start()))
 
 
 def _is_near_the_start(text: str, found: re.Match[str] | None) -> bool:
@@ -244,4 +256,4 @@ def _is_deliberate(text: str, found: re.Match[str]) -> bool:
     if found["argument"]:
         return not _continues_code(text, found.end("name")) and (not words or mark != "&" or not gap)
     is_attached = not gap and mark in (";", "|", "||", "&&", "`", "$(")
-    return not words or (is_attached and len(text[: found.start()].split()) < 2)
+    return not words or (is_attached and len(text[: found.start()].split()) < 3)

@@ -22,7 +22,7 @@ _WIDE = re.compile(r"[\uff01-\uff5e\u02b9\u02bc\u2032\ufe64\ufe65]")
 _LIKE_QUOTES = str.maketrans({"\u02b9": "'", "\u02bc": "'", "\u2032": "'", "\ufe64": "<", "\ufe65": ">"})
 _UTF_7 = {"+ADw-": "<", "+AD4-": ">", "+ACI-": '"', "+ACc-": "'"}
 _SEVEN_BIT = str.maketrans({"¼": "<", "¾": ">", "¢": '"'})
-_SPACED_OUT = re.compile(r"(?:%[g-z]|%[a-f](?![0-9a-f])){3,}", re.IGNORECASE)
+_SPACED_OUT = re.compile(r"(?:%[g-z]|%[a-f](?![0-9a-f])){3,}|(?:[a-z]%(?:[g-z]|[a-f][g-z])[^%]{0,8}){2}", re.IGNORECASE)
 _RUN = re.compile(r"(.)\1{15,}", re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{15,4096}={0,2}")
 _WORD_OF_AN_ATTACK = re.compile(

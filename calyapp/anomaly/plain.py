@@ -14,7 +14,7 @@ _SYNTAX = re.compile(
     r"""[\x00-\x08\x0b\x0c\x0e-\x1f\x7f'"<>;|&$`(){}\\%#=^~*\n\uff01-\uff5e\ufe64¼\u02b9\u02bc\u2032]"""
 )
 _PHRASE = re.compile(
-    r"--|\?\?|@@|\+a[dc]|/(?:etc|bin|dev)/|union|waitfor|sleep \d|net(?:sh)? |netstat -"
+    r"--|\?\?|@@|\+a[dc]|/(?:etc|bin|dev)/|union|waitfor|(?:order|group) by \d|sleep \d|net(?:sh)? |netstat -"
     r"| (?:like|between|order by|in|union|is|not|-[a-z]\b|/?[a-z]:\\|user\b|/|https?:)"
 )
 _PLAIN = re.compile(

@@ -40,6 +40,7 @@ _CONDITION = Rule(
     # A literal as the whole condition, at the end or before a comment.
     r"""(?:^[^'"\n]{0,24}['"][\s)]{0,4}|^-?\d{1,10}[\s)]{1,4}|^\W{0,3})(?:or|and|xor|&&|\|\|)[\s('"!+-]{1,6}(?:not )?"""
     r"""(?:(?:true|false|null|\d{1,6})['")\s]{0,4}(?:--|#|/\*|;\s?(?:$|--|#))|(?:true|1)$)""",
+    r"^\W{0,3}(?:or|and) \w{1,12}\s?=\s?\w{1,12}\s?(?:--|#|$)|^[\w'\")]{0,10} (?:or|and) \w+ not between \w+ and\b",
     # Behind a short value: a call or a test of a column.
     rf"""^(?:\W{{0,6}}-?[\w.@%-]{{0,24}}\W{{0,8}}\b|[^\n]{{0,40}}['"]\W{{0,6}}|\W{{0,8}}|\d{{1,10}}\W{{0,3}})"""
     rf"""(?:and|or|xor|rlike|having|when|where|&&|\|\|)[\s('"!~+-]{{1,8}}"""
@@ -83,7 +84,7 @@ _WHOLE = re.compile(
     r"""|\w{0,12}['"]\s?\)?\s?(?:or|and)\s?['"(]?|['"]?\|\|\s?['"(]?\d{1,4}['"]?"""
     r"""|-?\d{1,10}['"]?(?:\)+\s?(?:--|#|;|/\*)[\s+-]*|\s?(?:--|/\*|;--|;#| #)[\s+-]*\w{0,3}|['"]\)*\s?(?:--"""
     r"""|#)[\s+-]*)"""
-    r"""|[\w ]{1,20}'\s?(?:\|\||\+|\s)\s?'[\w ]{1,20}|\W{0,6}union(?: all)? select\W{0,6}"""
+    r"""|[\w ]{1,20}'\s?(?:\|\||\+|\s)\s?'[\w ]{1,20}|(?:order|group) by \d{1,5}|\W{0,6}union(?: all)? select\W{0,6}"""
 )
 _CONCATENATED = re.compile(r"\w{0,10}'\s?\|\|")
 
@@ -117,7 +118,7 @@ _STACKED = Rule(
     r"|alter (?:table|user|login|role|database|session|system)\b|truncate (?:table )?\w|grant \w+"
     r"|copy [\w(][^;]{0,60}(?:from|to)\b|waitfor\b"
     r"|select[\s(]+(?:\*|\d|['\"@(]|pg_|case|sleep|benchmark|if|count|user|version|load|char|\w+\s?(?:,|\(|from\b))"
-    r"|if ?\((?:select|ascii|\d|exists|not exists|@@|len|user|system_user|db_name|is_srv|substring|unicode)"
+    r"|iif ?\(|if ?\((?:select|ascii|\d|exists|not exists|@@|len|user|system_user|db_name|is_srv|substring|unicode)"
     r"|begin (?:declare|waitfor|dbms)|call \w+|merge into|set @|backup (?:database|log)|reconfigure|load data"
     r"|use master|handler \w|prepare \w|print ?\(?'|rename table|do \$\$|vacuum|attach database)",
     marks=(";",),
@@ -157,6 +158,7 @@ _CALL = Rule(
     r"json_keys\s?\(\s?\(|gtid_subset\s?\(|(?:polygon|multipoint|linestring|geometrycollection)\s?\(\s?\(\s?select",
     r"row\s?\(\d+,\d+\)\s?[>=<]|make_set\s?\(|elt\s?\(\s?-?\d+\s?[=+]|generate_series\s?\(1,\d{4}"
     r"|regexp_substring\s?\(",
+    r"\bif ?\(\s?\d+\s?=\s?\d+\s?\)|\(\d+\s?=\s?\d+\)\s?[*/+-]",
     r"repeat\s?\(\s?(?:'|left)|like\s?\(\s?'abcdefg|'abcdefg'|crypt_key|isnull\s?\(1/0|(?:or|and) \(exists\)",
     r"@@(?:version|hostname|datadir|basedir|servername|tmpdir|global|language|spid|connections|microsoftversion)",
     r"print @@|@var\b|select @\w+ (?:as|=)|declare @\w+ (?:as )?(?:n?varchar|int|n?char|sysname|table)",
@@ -167,7 +169,7 @@ _CALL = Rule(
     " xdburitype sysibm syscat msysobjects sysmaster procedure outfile dumpfile waitfor delay handler char chr nchar"
     " concat convert cast having floor count exp polygon multipoint linestring geometrycollection row elt repeat"
     " abcdefg isnull exists exec execute drop shutdown",
-    marks=("_", "@", "rdb$"),
+    marks=("_", "@", "rdb$", "if(", "if (", ")*", ")/", ")+", ")-"),
 )
 _SLEEP = Rule(
     r"(?:\b(?:and|or|select|when|then|else|xor|rlike|like|in|union|if|div|mod|not|where|by)\b|[-+*/|&^'\"]"

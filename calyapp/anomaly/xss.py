@@ -14,10 +14,9 @@ _SPACES = re.compile(r"\s+")
 
 _POPUPS = r"(?:alert|prompt|confirm)"
 _PROOF = (
-    r"""(?:\d{1,8}\b|['"`/]?\W{0,3}\w{0,16}\s?x\W?s\W?s|(?:document|location|origin|window|this|self|parent|top"""
-    r"""|name|url"""
-    r"""|event)\b|string\.|eval|atob|unescape|\w+\.(?:cookie|domain)|['"`/][^'"`\s]{0,24}['"`/]\s?\)|['"`]?\)?['"`>;]"""
-    r"""|[)`/$\[(!~&\\¢-])"""
+    r"""(?:\d{1,8}\b|['"`/]?\W{0,3}\w{0,16}\s?x\W?s\W?s|(?:document|location|origin|window|this|self|parent|top|name|url"""
+    r"""|event)\b|string\.|eval|atob|unescape|\w+\.(?:cookie|domain)|['"`/]\W{0,3}(?:\d+|[a-z]{0,4}|hack\w*|pwn\w*|test\w*"""
+    r"""|vuln\w*|hello|owned|injected)\W{0,3}['"`/]\s?\)|['"`]{2}|['"`]?\)[>;]|[)`/$\[(!~&\\¢-])"""
 )
 
 _CALL = Rule(
@@ -28,15 +27,17 @@ _CALL = Rule(
     rf"{_POPUPS}\.(?:call|apply|bind|constructor)|{_POPUPS}\s?&(?:#|lpar|grave)|\$\{{\s?{_POPUPS}",
     rf"(?:throw|onerror)\s?=?\s?(?:eval|{_POPUPS})|throw[^;<>]{{0,20}}\bonerror\s?=|onerror\s?=\s?(?:alert|eval"
     rf"|print|window)",
-    r"document(?:\.|\[['\"`])(?:cookie|domain|write|location|body\.innerhtml|documentelement|defaultview)|\[document\.",
+    r"document(?:\.|\[['\"`])(?:cookie(?!\s?=)|domain|body\.innerhtml|documentelement|defaultview)|\[document\.",
+    r"document\.write(?:ln)?\s?\(\s?(?:['\"`]?\s?<\s?(?:scri|img|iframe|svg)|\w|['\"`]\w{0,8}xss|/|\d)",
+    r"document(?:\.|\[['\"`])location(?:['\"`]\])?\s?=|\.location\.hash|location\.hash\.",
     r"\.innerhtml\s?=\s?location|location\s?=\s?name",
     r"\beval\s?\(\s?(?:name|location|string|atob|unescape|decodeuri|document|'|\"|`|\+|\[|/|\w\)|url|src|\$)",
-    r"\.fromcharcode\(|string\.fromcharcode\s?\(|window\.name|window\[|set(?:timeout|interval)\s?(?:\(\s?['\"`]|`)",
-    r"(?:self|top|parent|frames|this|globalthis)\s?\[\s?(?:['\"/`+\[(]|\w{1,3}\])",
-    r"(?:\[\]|\w)\[['\"`](?:constructor|filter|find|map|sort|flat|at)['\"`]\]|\[\]\.pop\.constructor|\$on\.constructor",
-    r"constructor\s?[.\[(]\s?['\"]?(?:constructor|prototype|alert|\()|constructor\s?\(\s?['\"`]|\$eval\s?\(|\borderby:",
+    r"\.fromcharcode\(|string\.fromcharcode\s?\(|window\.name|set(?:timeout|interval)\s?(?:\(\s?['\"`]|`)",
+    r"(?:window|self|top|parent|frames|this|globalthis)\s?\[[^\]]{1,80}\]\s?[\[(`]|window\['",
+    r"(?:self|top|parent|frames|globalthis)\s?\[\s?['\"`/]|\[\]\[['\"`]\w+['\"`]\]|\['constructor'\]|\[\]\.pop\.constructor|\$on\.constructor",
+    r"constructor\s?[.\[(]\s?['\"]?(?:constructor|alert|\()|constructor\s?\(\s?['\"`]|\$eval\s?\(|\|\s?orderby:",
     r"\[\s?\+?!\+?\[|!\[\]\s?\+|\(!!?\[\]|\[\]\[\(|\$=~\[\]|\[\s?\]\.\w+\.constructor",
-    r"function\s?\(\s?['\"`][^)]{0,60}(?:alert|prompt|confirm|atob)|function`|new function|\$\.getscript",
+    r"function\s?\(\s?['\"`][^)]{0,60}(?:alert|prompt|confirm|atob)|function`|new function\s?[(`]|\$\.getscript",
     r"import\s?\(\s?['\"`/](?:https?:)?//|import\s?\(\s?['\"`]data:|navigation\.navigate|sourceurl\s?="
     r"|with\s?\(\s?document",
     r"['\"`]al['\"`]\s?\+|['\"`]a['\"`]\s?\+\s?['\"`]l|/\w{1,8}/\.source|valueof\s?[:=]\s?\w+|tostring\s?=\s?\w+",
@@ -135,7 +136,7 @@ _ELEMENT = Rule(
     r"|-moz-binding|behaviou?r\s?:|javascript:|-o-link)|-moz-binding:\s?url|@import\s?['\"]?(?:javascript|//|http://)",
     r"<(?:img|image|body|table|td|div|input|video|audio|source|picture)\b[^>]{0,120}?"
     rf"(?:\bsrc|lowsrc|dynsrc|background|poster)\s?=\s?[\"'`]?\s?{_SCHEMES}",
-    r"<img\s?[\"'`]{2,4}>|<svg[^>]{0,60}>\s?<(?:script|style|animate|set|foreignobject|use|a\b|image|title|desc)",
+    r"<img\s?[\"'`]{2,4}>|<svg[^>]{0,60}>\s?<(?:script|set)\b",
     r"<math\b[^>]{0,60}(?:href|>\s?<m)|xlink:href\s?=\s?[\"']?\s?(?:javascript|data:)|\ballowscriptaccess",
     r"<(?:noscript|noembed|noframes|textarea|title|style|xmp|template|select|listing)>\s?"
     r"<(?:p|img|a|!--|/|style|svg)[^>]{0,40}(?:[\"']?</|title=)",
@@ -145,7 +146,7 @@ _ELEMENT = Rule(
     marks=("<", "style", "srcdoc", "ng-", "@import"),
 )
 _BREAKOUT_BY_SCRIPT = Rule(
-    rf"""(?:^[^"'`\n]{{0,24}}["'`\\]|\\['"]|</script>|\*/|^-|^\W{{0,3}}\b)[\s;+*/,)}}\]^%&|=<>?:\\-]{{0,6}}"""
+    rf"""(?:^[^"'`\n]{{0,24}}["'`\\]|\\['"]|</script>|\*/|^-)[\s;+*/,)}}\]^%&|=<>?:\\-]{{0,6}}"""
     rf"""(?:{_POPUPS}|eval)[(`]""",
     rf"""\}}\s?\}}?\s?;?\s?{_POPUPS}\s?[(`]""",
     rf"""\{{\{{[^}}]{{0,200}}(?:constructor|{_POPUPS}\s?\(|\$on\.|__proto__|tostring\()""",
