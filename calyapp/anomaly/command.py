@@ -170,7 +170,8 @@ _ALONE = re.compile(
     r"|(?:id|whoami|ls|uname|pwd|ifconfig|netstat|dir)\s?[;|&`]{1,2})\s*"
 )
 _SCRIPT = re.compile(
-    r"\s{0,4}(?:#!|\$ |# |// |/\*|<!doctype|<html|---|```|(?:sudo \w|cd|npm|npx|yarn|pnpm|pip3?|git"
+    r"\s{0,4}(?:#!|\$ |\w+@[\w.-]+[:~]|(?:[\d*/,-]{1,8} ){3}|# |// |/\*|<!doctype|<html|---|```|(?:sudo \w|cd|npm"
+    r"|npx|yarn|pnpm|pip3?|git"
     r"|docker(?:-compose)?|kubectl"
     r"|apt(?:-get)?|brew|export|source|set -|mkdir|for \w+ in|if \[|while |make|cmake|python3? [^-\s]|node \S|java "
     r"|mvn|gradle"

@@ -57,7 +57,7 @@ _VERB = (
 )
 _BREAK = re.compile(
     rf"""(?<![=(,:\[{{+!&|])(?<![=(,:\[{{+!&|]\ )(['"])[\s)\]]{{0,8}}(?:
-      (?:or|and|xor|\|\||&&|having|where|not|like|rlike|regexp|div|mod|in|between|is)(?![\w]) \s?
+      (?:or|and|xor|\|\||&&|having|not|like|rlike|regexp|div|mod|in|between|is)(?![\w]) \s?
         (?: [('"!~+-]{{0,6}}\s?
             (?: {_OPERAND}\s?[)'"]{{0,4}}\s?{_COMPARED} | not\b | exists\b | {_FUNCTION}\s?\( | @@
               | (?:true|false|null|\d+)[\s)'"]{{0,4}}(?:--|\#|/\*|;) | (?:true|1)$ )
@@ -67,7 +67,8 @@ _BREAK = re.compile(
       | ;\s?(?: --|\#|$|\)|{_VERB} )
       | (?:--|\#|/\*)(?: [\s+;*/-]{{0,6}}$ | \w{{1,12}}$ | [\s+-]{{1,3}}\w{{0,3}}$ | \s?\) )
       | (?:[<>=!]=?|<>|[-+*/^%&|]{{1,2}})\s?
-        (?: ['"(@] | \d+\s?(?:--|\#|;|$|['"]) | (?:\(?\s?select|if|case|sleep|benchmark)\b | {_FUNCTION}\s?\( )
+        (?: ['"](?=[\w'"(]) | [(@] | \d+\s?(?:--|\#|;|$|['"]) | (?:\(?\s?select|if|case|sleep|benchmark)\b
+          | {_FUNCTION}\s?\( )
       | \|\|\s?\w
       | ,\s?(?:\(\s?select|{_FUNCTION}\s?\(|\d+\)\s?(?:--|\#)|null\b|['"]\w{{0,12}}['"]\)\s?(?:--|\#|;|,))
       | \s?(?:create\ (?:user|table|login|database)|grant\ \w+|insert\ into|drop\ (?:table|database|user)|delete\ from
@@ -163,7 +164,8 @@ _CALL = Rule(
     r"@@(?:version|hostname|datadir|basedir|servername|tmpdir|global|language|spid|connections|microsoftversion)",
     r"print @@|@var\b|select @\w+ (?:as|=)|declare @\w+ (?:as )?(?:n?varchar|int|n?char|sysname|table)",
     r"group_concat\s?\(\s?(?:table_name|schema_name|column_name|username|user|login|0x|concat|password|distinct)",
-    r"\bexec(?:ute)?\s?\(\s?(?:@|char|'|master|sp_|xp_)|\bexec(?:ute)? (?:master|xp_|sp_|@|immediate '|\(')",
+    r"\bexec(?:ute)?\s?\(\s?(?:@|char|'(?:sel|ins|del|upd|dro|xp_|dec)|master|sp_|xp_)",
+    r"\bexec(?:ute)? (?:master|xp_|sp_|@|immediate '|\(')",
     r"(?:^|['\"\d)])\s?(?:drop (?:table|database) \w+\s?(?:;|--|#)|;?shutdown(?: with nowait)?\s?(?:;|--|$))",
     words="benchmark extractvalue updatexml xmltype randomblob openrowset opendatasource ctxsys ordsys httpuritype"
     " xdburitype sysibm syscat msysobjects sysmaster procedure outfile dumpfile waitfor delay handler char chr nchar"

@@ -19,6 +19,7 @@ _UNREAD_HEADERS = frozenset(
     )
 )
 _BETWEEN_COOKIES = re.compile(r";\s?(?=[\w.-]{1,64}=)")
+_PRODUCTS = re.compile(r"(?:[\w.-]{1,40}/[\w.]{1,40} |\([^()]{0,200}\) ){1,12}")
 _NAME = re.compile(r"[\w.\[\]-]{1,64}")
 _MOST_TAILS = 4
 _MOST_MEMBERS = 256
@@ -55,7 +56,7 @@ def notable(request: Inspected) -> Iterator[tuple[str, str]]:
     for name, value in request.headers.items():
         if name in _UNREAD_HEADERS or is_plain_again(value):
             continue
-        for part in _cookies(value) if name == "cookie" else (value,):
+        for part in _pieces(name, value):
             if not is_plain(part):
                 yield from _inside(_place("header", name), part)
 
@@ -71,18 +72,25 @@ def _place(above: str, name: str) -> str:
 
 
 def _parts(path: str) -> Iterator[str]:
-    """The path, and what stands behind each of its first slashes: behind one of them a value begins."""
+    """The path, and what stands behind each of its first slashes, with its last word and without: one is a value."""
     yield path
     for _ in range(_MOST_TAILS):
         _, slash, path = path[1:].partition("/")
         if not slash:
             return
         yield path
+        if before_last := path.rpartition("/")[0]:
+            yield before_last
 
 
-def _cookies(header: str) -> Iterator[str]:
-    for cookie in _BETWEEN_COOKIES.split(header):
-        yield cookie.partition("=")[2] or cookie
+def _pieces(name: str, value: str) -> Iterator[str]:
+    """A header's values: cookies one by one, and of an agent also what stands behind its products."""
+    if name == "cookie":
+        yield from (cookie.partition("=")[2] or cookie for cookie in _BETWEEN_COOKIES.split(value))
+        return
+    yield value
+    if name == "user-agent" and (products := _PRODUCTS.match(value)):
+        yield value[products.end() :]
 
 
 def _inside(place: str, value: str) -> Iterator[tuple[str, str]]:

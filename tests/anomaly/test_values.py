@@ -37,6 +37,14 @@ class TestNotable:
 
         assert [value for _, value in notable(request)] == ["a'b"]
 
+    def test_are_what_stands_behind_an_agents_products(self):
+        request = Inspected(headers={"user-agent": "Mozilla/5.0 (X11; Linux) ;id"})
+
+        assert [value for _, value in notable(request)] == ["Mozilla/5.0 (X11; Linux) ;id", ";id"]
+
+    def test_are_words_within_a_path(self):
+        assert ("path", "a;b") in notable(Inspected(path="/calls/a;b/timeline"))
+
     def test_are_the_parameters_of_an_address(self):
         request = Inspected(headers={"referer": "https://x.example/?a=1&b=c%3Bd"})
 
