@@ -77,11 +77,12 @@ _SUBSTITUTED = Rule(
 )
 _EXPANSION = Rule(
     r"\$\{?ifs\b|\$\{(?:path|home|pwd|ifs|shell|hostname|user|oldpwd|bash\w*|ps1|lang|term|hostype|0|@|_|#\w*|\w+//)"
-    r"\s?[:%#/@,^!]|\$\{\w{0,12}(?:%%|##|:\d+:\d)|\$\{!\w|\$\{(?:jndi:|lower:|::-|env:|sys:)|\$\{\w+\}\$|\$(?:@|\*"
+    r"\s?[:%#/@,^!]|\$\{\w{0,12}(?:%%|##|:\d+:\d)|\$\{!\w|\$\{\w+//|\|\s?\$0\b|<\(\s?(?:echo|cat|ls|id)\b"
+    r"|\$\{(?:jndi:|lower:|::-|env:|sys:)|\$\{\w+\}\$|\$(?:@|\*"
     r"|[1-9])[a-z]|[a-z]\$(?:@|\*|[1-9])\w?",
     r"%(?:comspec|programfiles|windir|systemroot|path|commonprogramfiles|userprofile|temp|os|username|appdata)(?:%|:~)",
     r"\$'\\(?:x[0-9a-f]|[0-7]{2})|\$\(\(\s?\d+\s?[-+*/]\s?\d+\s?\)\)|\{[a-z]{2,8},(?:[-/.~$]|['\"]|\w+\})",
-    marks=("$", "%", "{"),
+    marks=("$", "%", "{", "<("),
 )
 _GLOBBED = Rule(
     r"(?:^|[\s;|&`(<'\"{,=])/(?:[a-z\[\]-]{0,8}[?*]{1,3}[a-z?*\[\]-]{0,8}/[a-z?*\[\].-]{1,16}"
@@ -118,7 +119,8 @@ _READS = Rule(
     ),
 )
 _SHELL = Rule(
-    r"(?<!#!)(?:/(?:usr/)?(?:local/)?s?bin/|\b)(?:ba|z|k|c|da|tc)?sh\s+-[ciel]{1,3}\b|/dev/(?:tcp|udp)/|\bmkfifo\b",
+    r"(?<!#!)(?:/(?:usr/)?(?:local/)?s?bin/|\b)(?:ba|z|k|c|da|tc)?sh\s+-[ciel]{1,3}\b|/dev/(?:tcp|udp)/|\bmkfifo\b"
+    r"|>\s?/dev/null",
     r"(?<!#!)/bin/(?:ba|z|k|c|da|tc)?sh(?:\s?[<>|&;`'\"]|\s+-|\s?\d>|\s?$)",
     r"\b(?:nc|ncat|netcat)(?:\.\w+)?\s+(?:-\w+\s+){0,3}(?:[\w.-]+\s+\d+|-\w*[elp])|\brm\s+-rf?\s+[/*~]",
     r"\bpowershell(?:\.exe)?\s+(?:-|[a-z]:\\|\(|\w+-\w+|iex|\"|')|\biex\s?\(|\binvoke-(?:expression|webrequest|command"
@@ -170,7 +172,7 @@ _ALONE = re.compile(
     r"|(?:id|whoami|ls|uname|pwd|ifconfig|netstat|dir)\s?[;|&`]{1,2})\s*"
 )
 _SCRIPT = re.compile(
-    r"\s{0,4}(?:#!|\$ |\w+@[\w.-]+[:~]|(?:[\d*/,-]{1,8} ){3}|# |// |/\*|<!doctype|<html|---|```|(?:sudo \w|cd|npm"
+    r"\s{0,4}(?:#!|\$ |\w+@[\w.-]+[:~]|(?:[\d*/,-]{1,8} ){3}|# |// |/\*[\s*]|<!doctype|<html|---|```|(?:sudo \w|cd|npm"
     r"|npx|yarn|pnpm|pip3?|git"
     r"|docker(?:-compose)?|kubectl"
     r"|apt(?:-get)?|brew|export|source|set -|mkdir|for \w+ in|if \[|while |make|cmake|python3? [^-\s]|node \S|java "
@@ -190,8 +192,10 @@ _SPLITTING = re.compile(
     r"(?<=\w)(?:''|\"\"|\\(?=[a-z])|`{2}|\$\(\)|\$@|\$\*|\$[1-9](?![0-9])|\$\{?[a-z_]{1,2}\}?(?=[a-z])|'(?=\w{1,4}')"
     r"|(?<='\w)'|(?<=\"\w)\"|\"(?=\w{1,4}\"))|\^(?=[a-z])|'(?=\w{1,2}'\w)|\"(?=\w{1,2}\"\w)"
 )
+_MARKS = str.maketrans("", "", "'\"\\^`$@()")
 _HINT = re.compile(
-    r"[;|&`$\n\r<>(){}\\^?*\x1a]|/(?:bin|etc|usr|dev)/|%0|%\w+%| -| /|\.ini|net(?:sh)? |sleep \d|https?://\S+$"
+    r"[;|&`$\n\r<>(){}\\^?*\x1a]|/(?:bin|etc|usr|dev)/|%0|%\w+(?:%|:~)|\w(?:''|\"\"|'\w{1,3}'|\"\w{1,3}\")\w| -| /"
+    r"|\.ini|net(?:sh)? |sleep \d|https?://\S+$"
 )
 
 
@@ -202,7 +206,13 @@ def is_injection(text: str) -> bool:
     if _ALONE.fullmatch(text) or _is_command(text):
         return True
     joined = _SPLITTING.sub("", text)
-    return joined != text and (joined.strip() in _UNMISTAKABLE or _is_command(joined))
+    return (joined != text and _is_command(joined)) or _is_taken_apart(text)
+
+
+def _is_taken_apart(text: str) -> bool:
+    """Whether nothing but a command is left once the marks within it are gone."""
+    bare = text.translate(_MARKS)
+    return bare != text and bare.strip() in _UNMISTAKABLE
 
 
 def _is_command(text: str) -> bool:

@@ -18,8 +18,10 @@ _PERCENT_U = re.compile(r"%u([0-9a-fA-F]{4})", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(?:u\{?0{0,4}([0-9a-fA-F]{2,5})\}?|x([0-9a-fA-F]{2})|([0-3][0-7]{2}))")
 _OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
 _ENTITY = re.compile(r"&#|&[A-Za-z]{2,8};|&(?:lt|gt|quot|amp)", re.IGNORECASE)
-_WIDE = re.compile(r"[\uff01-\uff5e\u02b9\u02bc\u2032\ufe64\ufe65]")
-_LIKE_QUOTES = str.maketrans({"\u02b9": "'", "\u02bc": "'", "\u2032": "'", "\ufe64": "<", "\ufe65": ">"})
+_WIDE = re.compile(r"[\uff01-\uff5e\u02b9\u02bc\u2032\u2013\ufe64\ufe65]")
+_LIKE_QUOTES = str.maketrans(
+    {"\u02b9": "'", "\u02bc": "'", "\u2032": "'", "\u2013": "--", "\ufe64": "<", "\ufe65": ">"}
+)
 _UTF_7 = {"+ADw-": "<", "+AD4-": ">", "+ACI-": '"', "+ACc-": "'"}
 _SEVEN_BIT = str.maketrans({"¼": "<", "¾": ">", "¢": '"'})
 _SPACED_OUT = re.compile(r"(?:%[g-z]|%[a-f](?![0-9a-f])){3,}|(?:[a-z]%(?:[g-z]|[a-f][g-z])[^%]{0,8}){2}", re.IGNORECASE)

@@ -14,8 +14,10 @@ _SPACES = re.compile(r"\s+")
 
 _POPUPS = r"(?:alert|prompt|confirm)"
 _PROOF = (
-    r"""(?:\d{1,8}\b|['"`/]?\W{0,3}\w{0,16}\s?x\W?s\W?s|(?:document|location|origin|window|this|self|parent|top|name|url"""
-    r"""|event)\b|string\.|eval|atob|unescape|\w+\.(?:cookie|domain)|['"`/]\W{0,3}(?:\d+|[a-z]{0,4}|hack\w*|pwn\w*|test\w*"""
+    r"""(?:\d{1,8}\b|['"`/]?\W{0,3}\w{0,16}\s?x\W?s\W?s|(?:document|location|origin|window|this|self|parent|top"""
+    r"""|name|url"""
+    r"""|event)\b|string\.|eval|atob|unescape|\w+\.(?:cookie|domain)|['"`/]\W{0,3}(?:\d+|[a-z]{0,4}|hack\w*|pwn\w*"""
+    r"""|test\w*"""
     r"""|vuln\w*|hello|owned|injected)\W{0,3}['"`/]\s?\)|['"`]{2}|['"`]?\)[>;]|[)`/$\[(!~&\\¢-])"""
 )
 
@@ -34,7 +36,8 @@ _CALL = Rule(
     r"\beval\s?\(\s?(?:name|location|string|atob|unescape|decodeuri|document|'|\"|`|\+|\[|/|\w\)|url|src|\$)",
     r"\.fromcharcode\(|string\.fromcharcode\s?\(|window\.name|set(?:timeout|interval)\s?(?:\(\s?['\"`]|`)",
     r"(?:window|self|top|parent|frames|globalthis)\s?\[[^\]]{1,80}\]\s?[\[(`]|this\s?\[['\"`][^\]]{1,80}\]\s?[\[(`]",
-    r"(?:self|top|parent|frames|globalthis)\s?\[[^\]]{0,40}[+/]|\[\]\[['\"`]\w+['\"`]\]|\['constructor'\]|\[\]\.pop\.constructor|\$on\.constructor",
+    r"(?:self|top|parent|frames|globalthis)\s?\[[^\]]{0,40}[+/]|\[\]\[['\"`]\w+['\"`]\]|\['constructor'\]"
+    r"|\[\]\.pop\.constructor|\$on\.constructor",
     r"constructor\s?[.\[(]\s?['\"]?(?:constructor|alert|\()|constructor\s?\(\s?['\"`]|\$eval\s?\(|\|\s?orderby:",
     r"\[\s?\+?!\+?\[|!\[\]\s?\+|\(!!?\[\]|\[\]\[\(|\$=~\[\]|\[\s?\]\.\w+\.constructor",
     r"function\s?\(\s?['\"`][^)]{0,60}(?:alert|prompt|confirm|atob)|function`|new function\s?[(`]|\$\.getscript",
@@ -51,6 +54,8 @@ _CALL = Rule(
     " navigation getscript orderby al",
     marks=("[]", "[+", "![", "'a'", '"a"', "$=~", "['", '["'),
 )
+_OF_ATTACKERS = re.compile(rf"\b(?:{_POPUPS}\s?\(|xmlhttprequest|activexobject|__definegetter__)")
+_DOCUMENT = re.compile(r"\s*<(?:!doctype|html)\b")
 _CALLED = re.compile(rf"\b(?:{_POPUPS}|print)\b")
 
 _SCRIPT = Rule(
@@ -157,6 +162,7 @@ _BREAKOUT_BY_TAG = re.compile(
     r"""^[^<>\n]{0,24}["'`]\s?/?>\s?<(?:script|img|svg|iframe|body|a|details|marquee|video|audio|object|embed|input"""
     r"""|x|h1|b|u"""
     r"""|style|link|meta|form|isindex|base|math)\b"""
+    r"""|^["'`]{1,2}\s?<(?:script|img|svg|iframe)\b"""
     r"""|</(?:title|textarea|script|style|noscript|iframe|option|select)>\s?["']?>?\s?"""
     r"""<(?:script|img|svg|iframe|body|details|a\b|video|audio|object|embed)"""
 )
@@ -193,7 +199,9 @@ def _is_foreign(text: str, found: re.Match[str]) -> bool:
         return True
     end = text.find("</script", own.end())
     body = text[own.end() : end].strip()
-    return end < 0 or ("src" not in own[0] and len(body) < 24) or _CALLED.match(body) is not None
+    if end < 0 or ("src" not in own[0] and len(body) < 24) or _CALLED.match(body):
+        return True
+    return _DOCUMENT.match(text) is None and _OF_ATTACKERS.search(body) is not None
 
 
 def _is_own(found: re.Match[str]) -> bool:
