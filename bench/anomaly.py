@@ -22,6 +22,7 @@ from anomaly_samples import (  # noqa: E402 — found only once the path is set
 )
 
 from calyapp.anomaly.rules import Pattern, inspect, patterns  # noqa: E402 — the same
+from calyapp.anomaly.values import Inspected  # noqa: E402 — the same
 
 RUNS, CALLS = 5, 200
 LARGEST = 65_536
@@ -61,6 +62,7 @@ def _cost() -> list[str]:
         f"{'a delivery without free text, µs':<34} {_microseconds(lambda: inspect(plain), CALLS):>7.1f}",
         f"{'a delivery with free text, mean µs':<34} {with_text:>7.1f}",
         f"{'the worst value of 64 KiB, ms':<34} {_milliseconds(slowest, 3):>7.1f}",
+        f"{'64 KiB in values of 1 KiB, ms':<34} {max(map(_of_many_values, WORST_CASES)):>7.1f}",
     ]
 
 
@@ -75,6 +77,12 @@ def _share(samples: list, holds: Callable[[object], bool]) -> float:
 def _milliseconds(unit: str, runs: int) -> float:
     value = unit * (LARGEST // len(unit))
     return _best_seconds(lambda: patterns(value), 1, runs) * 1e3
+
+
+def _of_many_values(unit: str) -> float:
+    value = unit * (1_024 // len(unit))
+    request = Inspected(form=tuple((f"n{number}", value) for number in range(64)), headers={"user-agent": "x"})
+    return _best_seconds(lambda: inspect(request), 1, 2) * 1e3
 
 
 def _microseconds(call: Callable[[], object], calls: int) -> float:

@@ -18,22 +18,16 @@ _COMMANDS_ONLY = (
 )
 _ALSO_WORDS = (
     "id date time find host last more less sort cut head tail type set echo printf who w which whereis at mail"
-    " sleep touch history route node top copy move net timeout export unset alias exec eval read nl"
-    " file"
-    " mount groups locate reboot halt shutdown service choice lastlog"
-    " fold paste column pr vi vim nano ed apt yum gem make git sqlite3 mysql psql print source ip"
-    " cat tac"
-    " dir del rm cp mv dd wc tr df du ps kill su arp ping ping6 dig nmcli scp sftp ftp tftp rsync ssh finger expr"
-    " ver vol"
-    " reg sc attrib xcopy uptime strings od gcc tee rev hexdump hd stat base64 awk sed grep egrep perl python python2"
-    " python3 ruby php php5 php7 lua cmd nc sh dash csh env passwd curl fetch aria2c uniq java usleep msiexec ln"
-    " tar zip"
-    " unzip gzip diff cmp seq basename dirname realpath readlink install truncate shred wall write mesg tty stty"
-    " whatis apropos cd ll winver"
+    " sleep touch history route node top copy move net timeout export unset alias exec eval read nl file mount"
+    " groups locate reboot halt shutdown service choice lastlog fold paste column pr vi vim nano ed apt yum gem"
+    " make git sqlite3 mysql psql print source ip cat tac dir del rm cp mv dd wc tr df du ps kill su arp ping"
+    " ping6 dig nmcli scp sftp ftp tftp rsync ssh finger expr ver vol reg sc attrib xcopy uptime strings od gcc"
+    " tee rev hexdump hd stat base64 awk sed grep egrep perl python python2 python3 ruby php php5 php7 lua cmd nc"
+    " sh dash csh env passwd curl fetch aria2c uniq java usleep msiexec ln tar zip unzip gzip diff cmp seq"
+    " basename dirname realpath readlink install truncate shred wall write mesg tty stty whatis apropos cd ll"
+    " winver"
 )
-_ALL_WORDS = " ".join(sorted(words_of(f"{_COMMANDS_ONLY} {_ALSO_WORDS}")))
-
-
+_ALL_WORDS = " ".join(words_of(f"{_COMMANDS_ONLY} {_ALSO_WORDS}"))
 _UNMISTAKABLE = frozenset(_COMMANDS_ONLY.split())
 
 
@@ -62,7 +56,7 @@ _CHAINED_WEAK = Rule(
     rf"(?P<mark>{_SEPARATOR})(?P<gap>{_OPENING}){_PATH}(?P<name>{_WEAK})(?:\.exe)?"
     rf"(?:{_WEAK_END}|(?P<argument>{_ARGUMENT}|[<>$]|,[/-]|\+[-/]))",
     words=_ALL_WORDS,
-    marks=("w",),
+    marks=("w",),  # a command of one letter, which is no word
 )
 _ECHO = Rule(
     r"(?:[;|`\n]|&&?|\|\||\$\()\s{0,2}(?:echo|printf|set /a|print)\s?"

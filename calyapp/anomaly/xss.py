@@ -119,34 +119,34 @@ _DATA = Rule(
 )
 _SCHEMES = r"(?:javascript|vbscript|livescript|mocha|data:text)"
 _ELEMENT = Rule(
-    r"<(?:iframe|frame|embed|object)\b[^>]{0,200}?\b(?:srcdoc|(?:src|data|code)\s?=\s?[\"'`]?\s?"
+    r"<(?:iframe|frame|embed|object)\b[^<>]{0,200}?\b(?:srcdoc|(?:src|data|code)\s?=\s?[\"'`]?\s?"
     r"(?:javascript|data:text|vbscript|//|http://|\\\\|[^\"'`\s>/h{$]))",
-    r"<(?:iframe|frame)\s{1,3}src\s?=\s?[\"']?https?://[^>\s]{0,100}(?:\s?<|$)|<iframe\b[^>]{0,10}(?:/|<|$)",
+    r"<(?:iframe|frame)\s{1,3}src\s?=\s?[\"']?https?://[^>\s]{0,100}(?:\s?<|$)|<iframe\b[^<>]{0,10}(?:/|<|$)",
     r"<(?:frameset|applet|bgsound|isindex|layer|xml|ilayer|xss|plaintext|handler|portal|vmlframe)\b|<\?import"
     r"|<\?xml-stylesheet",
-    r"<!entity|<!attlist|<!doctype [^>]{0,80}\[|<!--\[if|<!\[cdata\[<|<!--#(?:exec|include|echo)|<esi:|<html:"
+    r"<!entity|<!attlist|<!doctype [^<>]{0,80}\[|<!--\[if|<!\[cdata\[<|<!--#(?:exec|include|echo)|<esi:|<html:"
     r"|srcdoc\s?=",
-    r"<meta\b[^>]{0,100}(?:refresh[^>]{0,80}url\s?=\s?['\"]?(?:javascript|data|http://|//)|set-cookie"
+    r"<meta\b[^<>]{0,100}(?:refresh[^<>]{0,80}url\s?=\s?['\"]?(?:javascript|data|http://|//)|set-cookie"
     r"|url=(?:javascript|data)"
     r"|utf-7)",
-    r"<link\b[^>]{0,100}href\s?=\s?(?:[\"']?(?:javascript|data:text|http://|//)|[^\"'\s>])",
-    r"<link\b[^>]{0,40}rel\s?=\s?[\"']?import|<base\b[^>]{0,40}href\s?=\s?[\"']?(?:javascript|data|//|http:)",
-    r"<(?:set|animate\w*|feimage|use|image|a|mpath|discard)\b[^>]{0,120}(?:attributename\s?=\s?[\"']?(?:on\w+|href"
+    r"<link\b[^<>]{0,100}href\s?=\s?(?:[\"']?(?:javascript|data:text|http://|//)|[^\"'\s>])",
+    r"<link\b[^<>]{0,40}rel\s?=\s?[\"']?import|<base\b[^<>]{0,40}href\s?=\s?[\"']?(?:javascript|data|//|http:)",
+    r"<(?:set|animate\w*|feimage|use|image|a|mpath|discard)\b[^<>]{0,120}(?:attributename\s?=\s?[\"']?(?:on\w+|href"
     r"|xlink)"
     r"|(?:to|values|from)\s?=\s?[\"']?(?:[^\"'>]{0,20};)?(?:javascript|data)|href\s?=\s?[\"']?\s?(?:data:|//\w|\\\\))",
-    r"<(?:form|button|input|math|maction)\b[^>]{0,160}(?:form)?action\s?=\s?[\"']?\s?(?:javascript|data|vbscript)",
-    r"<style\b[^>]{0,40}>[^<]{0,120}(?:@import\s?['\"u]|expression\s?\(|-moz-binding|behaviou?r\s?:|javascript:"
+    r"<(?:form|button|input|math|maction)\b[^<>]{0,160}(?:form)?action\s?=\s?[\"']?\s?(?:javascript|data|vbscript)",
+    r"<style\b[^<>]{0,40}>[^<]{0,120}(?:@import\s?['\"u]|expression\s?\(|-moz-binding|behaviou?r\s?:|javascript:"
     r"|<(?!/style)/?[a-z])",
-    r"style\s?=\s?[\"'`]?[^>]{0,120}(?:e\W{0,4}x\W{0,4}p\W{0,4}r\W{0,4}e\W{0,4}s\W{0,4}s\W{0,4}i\W{0,4}o\W{0,4}n\s?\("
+    r"style\s?=\s?[\"'`]?[^<>]{0,120}(?:e\W{0,4}x\W{0,4}p\W{0,4}r\W{0,4}e\W{0,4}s\W{0,4}s\W{0,4}i\W{0,4}o\W{0,4}n\s?\("
     r"|-moz-binding|behaviou?r\s?:|javascript:|-o-link)|-moz-binding:\s?url|@import\s?['\"]?(?:javascript|//|http://)",
-    r"<(?:img|image|body|table|td|div|input|video|audio|source|picture)\b[^>]{0,120}?"
+    r"<(?:img|image|body|table|td|div|input|video|audio|source|picture)\b[^<>]{0,120}?"
     rf"(?:\bsrc|lowsrc|dynsrc|background|poster)\s?=\s?[\"'`]?\s?{_SCHEMES}",
-    r"<img\s?[\"'`]{2,4}>|<svg[^>]{0,60}>\s?<(?:script|set)\b",
-    r"<math\b[^>]{0,60}(?:href|>\s?<m)|xlink:href\s?=\s?[\"']?\s?(?:javascript|data:)|\ballowscriptaccess",
+    r"<img\s?[\"'`]{2,4}>|<svg[^<>]{0,60}>\s?<(?:script|set)\b",
+    r"<math\b[^<>]{0,60}(?:href|>\s?<m)|xlink:href\s?=\s?[\"']?\s?(?:javascript|data:)|\ballowscriptaccess",
     r"<(?:noscript|noembed|noframes|textarea|title|style|xmp|template|select|listing)>\s?"
-    r"<(?:p|img|a|!--|/|style|svg)[^>]{0,40}(?:[\"']?</|title=)",
-    r"<\w+[^>]{0,80}\bcontenteditable\b[^>]{0,60}autofocus|ng-(?:init|app|csp)\b[^>]{0,200}(?:\(|constructor)",
-    r"<\w+[^>]{0,60}\bx-(?:init|data|on:)[^>]{0,40}(?:alert|\()|</\w+[^>]{0,40}\bon\w+\s?=",
+    r"<(?:p|img|a|!--|/|style|svg)[^<>]{0,40}(?:[\"']?</|title=)",
+    r"<\w+[^<>]{0,80}\bcontenteditable\b[^<>]{0,60}autofocus|ng-(?:init|app|csp)\b[^<>]{0,200}(?:\(|constructor)",
+    r"<\w+[^<>]{0,60}\bx-(?:init|data|on:)[^<>]{0,40}(?:alert|\()|</\w+[^<>]{0,40}\bon\w+\s?=",
     r"xmlns\s?=\s?[\"']?[^\"'>]{0,60}[\"']?>\s?<(?:script|html:)",
     marks=("<", "style", "srcdoc", "ng-", "@import"),
 )
