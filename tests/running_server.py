@@ -48,11 +48,15 @@ class Server:
         finally:
             connection.close()
 
-    def cli(self, *arguments: str) -> dict:
+    def cli(self, *arguments: str, stdin: str = "") -> dict:
         """`flask caly …  --json`, as an operator runs it beside the server."""
-        command = [sys.executable, "-m", "flask", "caly", *arguments, "--json"]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True)
-        return json.loads(done.stdout)
+        return json.loads(self.command(*arguments, "--json", stdin=stdin).stdout)
+
+    def command(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess:
+        """`flask caly …`, and all that it says."""
+        command = [sys.executable, "-m", "flask", "caly", *arguments]
+        options = {"cwd": ROOT, "env": self.environment, "input": stdin}
+        return subprocess.run(command, **options, capture_output=True, text=True, check=True)
 
     def readiness(self) -> tuple[int, str]:
         """What a load balancer hears of one worker: the HTTP status, and the word."""

@@ -1,13 +1,10 @@
 """Signing in from outside, over two workers: what ends is ended for both, and an unknown user is as much work."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from itertools import pairwise
 
 import pytest
-from running_server import ROOT
 
 EMAIL, PASSWORD = "ravi@example.com", "seven lamps by the ghat"
 LIMITS = {"RATELIMIT_LOGIN": "1000/hour", "RATELIMIT_API": "10000/hour"}
@@ -23,17 +20,7 @@ def server(serve, redis_server):
 @pytest.fixture
 def ravi(server):
     """A user, added from the command line."""
-    command = [sys.executable, "-m", "flask", "caly", "users", "add", "--email", EMAIL, "--role", "admin"]
-    done = subprocess.run(
-        [*command, "--password-stdin", "--json"],
-        cwd=ROOT,
-        env=server.environment,
-        input=PASSWORD,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout)
+    return server.cli("users", "add", "--email", EMAIL, "--role", "admin", "--password-stdin", stdin=PASSWORD)
 
 
 def ask(server, method: str, path: str, *, token: str = "", sent: dict | None = None) -> tuple[int, dict]:

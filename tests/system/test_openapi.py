@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
-from running_server import ROOT, Server
+from running_server import Server
 
 UNLIMITED = {f"RATELIMIT_{profile}": "1000000/minute" for profile in ("LOGIN", "API", "WEBHOOK", "UPLOAD")}
 SEED = "20261122"
@@ -63,9 +63,7 @@ def examples(server, document, logins, module_query) -> dict[str, int]:
     """The status of the answer to the example of each operation; what the examples speak of is there."""
     members = document["components"]["schemas"]["Login"]["properties"]
     user = {name: member["examples"][0] for name, member in members.items()}
-    command = [sys.executable, "-m", "flask", "caly", "users", "add", "--email", user["email"], "--role", "admin"]
-    options = {"cwd": ROOT, "env": server.environment, "input": user["password"], "text": True}
-    subprocess.run([*command, "--password-stdin"], check=True, capture_output=True, **options)
+    server.cli("users", "add", "--email", user["email"], "--role", "admin", "--password-stdin", stdin=user["password"])
     (event,) = document["paths"]["/api/audit/events/{event_id}"]["get"]["parameters"]
     module_query(
         "INSERT INTO audit_logs (id, created_at, event_type, severity, status, description) "

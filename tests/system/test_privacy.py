@@ -37,6 +37,8 @@ SECRETS = {
     "basic": "canaryBasicPassword",
     "signature": "canarySignature0123456789",
     "wrong key": "cwk_canary" + "Q" * 50,
+    "exotel's key": "canaryExotelKey0123456789",
+    "exotel's token": "canaryExotelToken0123456789",
 }
 CALL_SID = "canarysid00000000000000000000187v"[:32]
 TIME = "2026-03-05 14:30:00"
@@ -70,6 +72,11 @@ def told(serve, tenant, tmp_path, query):
     drive("POST", webhook(asha, "call-start") + "&last=2", _fields(CallSid="other").encode(), **_FORM)
     with _unwritable(tmp_path / "spool" / "journal.db"):
         drive("POST", webhook(asha, "call-start") + "&last=3", _fields(CallSid="third").encode(), **_FORM)
+    credentials = "".join(f"{SECRETS[name]}\n" for name in ("exotel's key", "exotel's token"))
+    connect = ("clients", "connect-exotel", asha["id"], "--account-sid", "asha1", "--credentials-stdin")
+    ended = [server.command(*connect, stdin=credentials)]
+    ended += [server.command(*words, "--json") for words in (("secrets", "status"), ("secrets", "reencrypt"))]
+    ended += [server.command("clients", "show", asha["id"]), server.command("clients", "disconnect-exotel", asha["id"])]
     drive("GET", "/health/detailed")
     drive("GET", "/health/metrics")
     drive("GET", "/health/metrics?format=prometheus")
@@ -77,6 +84,7 @@ def told(serve, tenant, tmp_path, query):
     trail = query("SELECT row_to_json(audit_logs)::text FROM audit_logs WHERE event_type NOT LIKE 'DATA%%'")
     return {
         "answers": "\n".join(answers),
+        "commands": "\n".join(done.stdout + done.stderr for done in ended),
         "log": (tmp_path / "server.log").read_text(),
         "trail": "\n".join(line for (line,) in trail),
         "ledger": "\n".join(line for (line,) in query("SELECT payload::text FROM deliveries")),
@@ -94,7 +102,7 @@ def test_no_canary_is_in_any_answer_log_line_or_audit_entry(told):
 
     hits = {
         (place, name)
-        for place in ("answers", "log", "trail")
+        for place in ("answers", "commands", "log", "trail")
         for name, value in sought.items()
         if value in told[place].replace(" ", "") or value in told[place]
     }
