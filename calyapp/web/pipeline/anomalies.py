@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import Flask, g, request
+from werkzeug.exceptions import HTTPException
 
 from calyapp import metrics, redact
 from calyapp.anomaly.rules import Finding, Pattern, inspect
@@ -36,6 +37,8 @@ def install(app: Flask, services: Services) -> None:
             return
         try:
             report.all(inspect(_inspected()))
+        except HTTPException:
+            return  # the view meets it too, and answers it
         except Exception as failure:  # whatever it is, the request is answered as if nobody had looked
             metrics.ANOMALY_FAILURES.inc()
             # Only its kind: its message may quote what was sent.
