@@ -24,7 +24,7 @@ run: .venv/run  ## Start Caly on http://HOST:PORT with a demo client (Ctrl-C sto
 	@exec $(WITH_DATABASE) sh deploy/development.sh
 
 test: .venv/dev  ## Run all tests on their own throw-away servers
-	@exec pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@exec pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 check: .venv/dev  ## Formatter, linter, types, import contracts, dead code, migration lint
 	ruff format --check .
