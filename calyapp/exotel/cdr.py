@@ -19,6 +19,7 @@ from calyapp.errors import ValidationError
 IDENTITY = "CallSid"
 MOST_COLUMNS = 200
 MOST_LINES = 200_000  # in 10 MiB so many are no calls, but a way to keep a worker busy
+LARGEST_ROW = 256 * 1024  # bytes; no call has so many, and PostgreSQL has three quarters of a second for a row
 LONGEST_NAME = 64  # characters; a row keeps the names of its cells, so a long one would multiply the file
 _MOST_WRONGS = 20
 _UTF8 = "save it as “CSV UTF-8”."
@@ -106,10 +107,10 @@ def _short(name: str) -> str:
 
 def _records(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
     """Every record with the line that it begins in; empty lines are none. Raises `ValidationError`."""
-    file.seek(0)
-    reader = csv.reader(_lines(file), strict=True)
+    lines = _Lines(file)
+    reader = csv.reader(lines, strict=True)
     while True:
-        line = reader.line_num + 1
+        line = lines.begin_row()
         try:
             cells = next(reader)
         except StopIteration:
@@ -121,18 +122,44 @@ def _records(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
             yield line, cells
 
 
-def _lines(file: BinaryIO) -> Iterator[str]:
-    for number, raw in enumerate(file, 1):
-        if number > MOST_LINES:
-            raise _refusal({f"line {number}": ["is one too many: split the file."]})
-        if number == 1:
+class _Lines:
+    """The file's lines as texts. A row goes on over lines while a cell is open, and is read as a whole: not forever."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        file.seek(0)
+        self._file = file
+        self._number = 0
+        self._begin = 1
+        self._size = 0
+
+    def begin_row(self) -> int:
+        """With the next line; its number."""
+        self._begin, self._size = self._number + 1, 0
+        return self._begin
+
+    def __iter__(self) -> Iterator[str]:
+        for raw in self._file:
+            self._number += 1
+            self._size += len(raw)
+            self._demand_measure()
+            yield self._text(raw)
+
+    def _demand_measure(self) -> None:
+        if self._number > MOST_LINES:
+            raise _refusal({f"line {self._number}": ["is one too many: split the file."]})
+        if self._size > LARGEST_ROW:
+            told = f"begins a row of more than {LARGEST_ROW // 1024} KiB; a quotation mark may be left open."
+            raise _refusal({f"line {self._begin}": [told]})
+
+    def _text(self, raw: bytes) -> str:
+        if self._number == 1:
             if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
                 raise _refusal({"line 1": [f"is UTF-16; {_UTF8}"]})
             raw = raw.removeprefix(BOM_UTF8)
         try:
-            yield raw.decode()
+            return raw.decode()
         except UnicodeDecodeError:
-            raise _refusal({f"line {number}": [f"is not UTF-8; {_UTF8}"]}) from None
+            raise _refusal({f"line {self._number}": [f"is not UTF-8; {_UTF8}"]}) from None
 
 
 def _refusal(wrong: Wrongs) -> ValidationError:

@@ -74,18 +74,25 @@ class TestCheck:
             ('CallSid,From\ns1,1\ns2,"open\ns3,1\n', "line 3", "opens a quotation mark that is never closed."),
             ('CallSid\n"s1"x\n', "line 2", "goes on behind a closing quotation mark"),
             ("CallSid\ns1\n" + "x" * 200_000, "line 3", "has a cell of more than 131072 characters"),
+            ("CallSid\ns1" + ",x" * 200_000, "line 2", "begins a row of more than 256 KiB"),
+            ("CallSid\ns1\n" + '"x\n",' * 100_000, "line 3", "begins a row of more than 256 KiB"),
             ("CallSid\rs1\r", "line 1", "has a line break of an unknown kind"),
             ("CallSid" + "\n" * 200_001, "line 200001", "is one too many: split the file."),
             (b"CallSid\ns1\nn\xe9e\n", "line 3", "is not UTF-8; save it as “CSV UTF-8”."),
             ("CallSid\ns1\n".encode("utf-16"), "line 1", "is UTF-16; save it as “CSV UTF-8”."),
             ("\ufeffCallSid\ns1\n".encode("utf-16-be"), "line 1", "is UTF-16; save it as “CSV UTF-8”."),
         ],
-        ids=["open", "behind", "long", "CR", "lines", "Latin-1", "UTF-16", "UTF-16 BE"],
+        ids=["open", "behind", "long", "row", "row of lines", "CR", "lines", "Latin-1", "UTF-16", "UTF-16 BE"],
     )
     def test_names_the_line_that_cannot_be_read(self, content, where, what):
         ((found, (sentence,)),) = refusal(content).items()
 
         assert (found, sentence[: len(what)]) == (where, what)
+
+    def test_takes_rows_that_together_are_larger_than_one_may_be(self):
+        content = "CallSid,From\n" + "".join(f'{number},"{"x" * 99_999}\n"\n' for number in range(4))
+
+        assert [line for line, _ in read(content)] == [2, 4, 6, 8]
 
     def test_takes_no_more_memory_than_a_row_does(self):
         content = file("CallSid,From\n" + "s1,0123456789\n" * 20_000)
