@@ -1,6 +1,8 @@
 """Uploads of CDR exports, as the application answers them."""
 
 import io
+import resource
+from contextlib import contextmanager
 
 import pytest
 
@@ -123,6 +125,17 @@ class TestImport:
         assert [second.status_code, third.status_code] == [429, 200]
 
 
+@contextmanager
+def no_file_larger_than(size: int):
+    """The system refuses to write more into any file, as it does where the disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 class TestSize:
     @pytest.fixture
     def edge(self):
@@ -156,6 +169,13 @@ class TestSize:
         answer = client.post(PATH, headers=asha, content_type=CSV, environ_overrides=cut)
 
         assert (answer.status_code, stored()) == (400, [])
+
+    def test_is_not_the_uploaders_fault_where_the_disk_is_full(self, upload, asha, edge, stored):
+        with no_file_larger_than(MOST_BYTES // 2):
+            failed = upload(asha, edge)
+
+        assert (failed.status_code, stored()) == (500, [])
+        assert upload(asha).status_code == 200
 
     def test_of_other_routes_stays_what_it_was(self, client, asha, edge):
         assert client.post("/api/auth/password", headers=asha, data=edge).status_code == 413
