@@ -1,6 +1,8 @@
 """Rows of a CDR export stand in the ledger too."""
 
 from alembic import op
+from alembic.util import CommandError
+from sqlalchemy.exc import IntegrityError
 
 revision = "0007"
 down_revision = "0006"
@@ -15,8 +17,15 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Fails where rows were imported: the ledger forgets nothing."""
-    _allow(WEBHOOKS)
+    """Refused where rows were imported, for the ledger forgets nothing; then imports go on as before."""
+    try:
+        _allow(WEBHOOKS)
+    except IntegrityError:
+        upgrade()
+        raise CommandError(
+            "Nothing was changed: the ledger holds rows of CDR exports, which the tables before this revision cannot. "
+            "Leave it as it is, or restore a backup from before the first import."
+        ) from None
 
 
 def _allow(routes: str) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import make_url
 
 from calyapp import clock
@@ -195,6 +196,27 @@ class TestCountsOfTheTrail:
         assert query(self.COUNTED) == [("EARLIER", 2), ("LATER", 1)]
 
 
+class TestRowsOfCdrExports:
+    TAKEN = "SELECT convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE conname ~ '^deliveries_route'"
+
+    def test_keep_the_migration_from_being_taken_back_and_imports_go_on(self, copied, query):
+        command.downgrade(copied, "0007")
+        query(CLIENT)
+        query(IMPORTED, b"1" * 32)
+        before = query(self.TAKEN)
+
+        with pytest.raises(CommandError, match="the ledger holds rows of CDR exports"):
+            command.downgrade(copied, "0006")
+        query(IMPORTED, b"2" * 32)
+
+        assert query(self.TAKEN) == before
+        assert query("SELECT version_num FROM alembic_version") == [("0007",)]
+
+
+CLIENT = "INSERT INTO clients (id, name, created_at, updated_at) VALUES (gen_random_uuid(), 'Asha', now(), now())"
+IMPORTED = """
+INSERT INTO deliveries (client_id, digest, route, received_at, payload) SELECT id, %s, 'cdr', now(), '{}' FROM clients
+"""
 ENTRY = """
 INSERT INTO audit_logs (id, created_at, event_type, severity, status, description)
 VALUES (gen_random_uuid(), now(), %s, 'LOW', 'success', 'Said')
