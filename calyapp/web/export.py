@@ -3,6 +3,7 @@
 No connection is held while a slow reader drinks: each page is read in a short transaction of its own.
 """
 
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
@@ -31,6 +32,7 @@ from calyapp.web.streaming import Places, Stream, broken_by_errors
 AT_A_TIME = 2  # of a worker's eight threads; the others are for telephone calls
 PAGE = 1_000
 _GZIP = 31  # zlib's window, with the frame of gzip around it
+_HTTP_1_0 = re.compile(r"\s*(HTTP/)?1\.0\b")  # as in the request line, or as a proxy says in `Via` (RFC 9110, 7.6.3)
 
 
 class Format(StrEnum):
@@ -100,8 +102,9 @@ class Export:
 
 
 def _demand_chunks() -> None:
-    """Where an answer ends with its connection, half a file looks like a whole one."""
-    if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+    """Where an answer ends with its connection, to us or to a proxy on the way, half a file looks like a whole one."""
+    on_the_way = (request.environ.get("SERVER_PROTOCOL", ""), *request.headers.get("Via", "").split(","))
+    if any(map(_HTTP_1_0.match, on_the_way)):
         raise ValidationError("An export takes HTTP/1.1 or newer, which tells a broken file from a whole one.")
 
 

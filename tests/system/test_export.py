@@ -8,6 +8,7 @@ from http.client import HTTPResponse, IncompleteRead
 
 import ledger
 import pytest
+import raw_http
 from running_server import Server, eventually
 
 PATH = "/api/audit/export?eventType=DELIVERY_RECEIVED"
@@ -96,6 +97,16 @@ class TestExport:
         assert answer.status == 200
         assert len(cut.value.partial) > 0
         assert logged(server, "an export broke off: DatabaseError") > 0
+
+    def test_is_not_for_those_who_cannot_tell_that_it_broke_off(self, server, token):
+        head = f"GET {PATH} HTTP/1.0\r\nHost: caly.example\r\nAuthorization: Bearer {token}\r\n\r\n"
+
+        with raw_http.connect(server.port) as link:
+            raw_http.send(link, head.encode())
+            answer = raw_http.receive(link)
+
+        assert answer.split()[1] == b"400"
+        assert b"HTTP/1.1 or newer" in answer
 
 
 class TestPlaces:

@@ -167,9 +167,18 @@ class TestExport:
         assert failed == [500] * 3
         assert client.get("/api/audit/export", headers=admin).status_code == 200
 
-    def test_is_refused_where_its_end_would_be_the_connections(self, client, user):
-        old = {"SERVER_PROTOCOL": "HTTP/1.0"}
+    @pytest.mark.parametrize(
+        ("protocol", "via", "status"),
+        [
+            ("HTTP/1.0", None, 400),
+            ("HTTP/1.1", "HTTP/1.0 caly", 400),
+            ("HTTP/1.1", "2 edge, 1.0 office", 400),
+            ("HTTP/1.1", "HTTP/2.0 edge, 1.1 1.0", 200),
+        ],
+    )
+    def test_is_refused_where_its_end_would_be_the_connections(self, client, user, protocol, via, status):
+        headers = {**user("admin"), **({"Via": via} if via else {})}
 
-        answer = client.get("/api/audit/export", headers=user("admin"), environ_overrides=old)
+        answer = client.get("/api/audit/export", headers=headers, environ_overrides={"SERVER_PROTOCOL": protocol})
 
-        assert answer.status_code == 400
+        assert answer.status_code == status
