@@ -62,7 +62,9 @@ class Export:
         self._read = read
         self._shown = shown
         self._columns = [str(field.data_key) for field in shown.fields.values()]
-        self._places = Places(AT_A_TIME, f"{AT_A_TIME} exports are under way; begin when one of them has ended.")
+        self._places = Places(
+            AT_A_TIME, "One export of yours or too many of all are under way; begin when one has ended."
+        )
 
     def response(self) -> Stream:
         """The file that the query string asks for, and on the trail who has it, before its first byte.
@@ -73,7 +75,7 @@ class Export:
         form: Format = filters.pop("format")
         _demand_chunks()
         tenant = tenant_of(filters.get("client_id"))
-        with self._places.take() as place:
+        with self._places.take(g.principal.client_id or g.principal.id) as place:
             if request.method == "GET":  # HEAD hands nothing over
                 trail.write(self._pool, _entry(filters, form, tenant))
             pieces = self._written(self._pages(tenant, filters), form)

@@ -66,7 +66,7 @@ class Imports:
         """
         principal: Principal = g.principal
         client_id = self._client_of(principal)
-        with self._places.take() as place:
+        with self._places.take(principal.client_id or principal.id) as place:
             file = _upload(place)
             origin = _origin()
             imported = CdrImport(self._services.intake, file, cdr.check(file), client_id, origin)

@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from uuid import UUID
 
 from flask import Response
 
@@ -21,18 +22,25 @@ class Stream(Response):
 
 
 class Places:
-    """For so many answers at a time, in this process; `busy` is what the next one hears."""
+    """For so many answers at a time, in this process, and one for each who asks; `busy` is what the next one hears.
+
+    So whoever drinks slowly keeps nobody else from theirs.
+    """
 
     def __init__(self, most: int, busy: str) -> None:
-        self._free = threading.BoundedSemaphore(most)
+        self._most = most
         self._busy = busy
+        self._taken: set[UUID] = set()
+        self._lock = threading.Lock()
 
-    def take(self) -> ExitStack:
+    def take(self, whose: UUID) -> ExitStack:
         """A place, free again once the stack is closed. Raises `RateLimitError` if there is none."""
-        if not self._free.acquire(blocking=False):
-            raise RateLimitError(self._busy, retry_after=_TRY_AGAIN_SECONDS)
+        with self._lock:
+            if whose in self._taken or len(self._taken) >= self._most:
+                raise RateLimitError(self._busy, retry_after=_TRY_AGAIN_SECONDS)
+            self._taken.add(whose)
         place = ExitStack()
-        place.callback(self._free.release)
+        place.callback(self._taken.discard, whose)
         return place
 
 

@@ -29,8 +29,14 @@ def server(module_serve, module_query) -> Server:
 
 
 @pytest.fixture(scope="module")
-def token(server) -> str:
-    return server.cli("keys", "create", "--name", "Compliance", "--role", "auditor")["key"]
+def keys(server) -> list[str]:
+    """Those of three who see all."""
+    return [server.cli("keys", "create", "--name", f"Compliance {n}", "--role", "auditor")["key"] for n in range(3)]
+
+
+@pytest.fixture(scope="module")
+def token(keys) -> str:
+    return keys[0]
 
 
 @pytest.fixture
@@ -51,12 +57,12 @@ def fetch(server, token):
 
 @pytest.fixture
 def began(server, token):
-    """`began()`: the answer to a request for an export, of which nobody has read more than the head."""
+    """`began(key)`: the answer to a request for an export, of which nobody has read more than the head."""
     connections = []
 
-    def begin() -> HTTPResponse:
+    def begin(key: str = token) -> HTTPResponse:
         connections.append(server.connect())
-        connections[-1].request("GET", PATH, headers={"Authorization": f"Bearer {token}"})
+        connections[-1].request("GET", PATH, headers={"Authorization": f"Bearer {key}"})
         return connections[-1].getresponse()
 
     yield begin
@@ -110,8 +116,8 @@ class TestExport:
 
 
 class TestPlaces:
-    def test_are_free_again_when_readers_go_away(self, server, began, fetch):
-        running = [began(), began()]
+    def test_are_free_again_when_readers_go_away(self, server, keys, began, fetch):
+        running = [began(key) for key in keys[1:]]
         refused, _ = fetch(PATH)
         for answer in running:
             answer.close()

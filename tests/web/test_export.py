@@ -37,7 +37,8 @@ def ask(client):
 
     def get(headers, encoding="identity", **query):
         path = "/api/audit/export"
-        return client.get(path, headers={**headers, "Accept-Encoding": encoding}, query_string=query)
+        headers = {**headers, "Accept-Encoding": encoding}
+        return client.get(path, headers=headers, query_string=query, buffered=True)
 
     return get
 
@@ -116,8 +117,10 @@ class TestExport:
 
         assert (answer.status_code, set(answer.json["error"]["details"])) == (400, set(wrong))
 
-    def test_is_on_the_trail_before_its_first_byte(self, ask, user, filled, query):
-        answer = ask(user("auditor"), clientId=filled[0], format="csv", severity="LOW")
+    def test_is_on_the_trail_before_its_first_byte(self, client, user, filled, query):
+        asked = f"/api/audit/export?clientId={filled[0]}&format=csv&severity=LOW"
+
+        answer = client.get(asked, headers=user("auditor"), buffered=False)
 
         filters = {"client_id": filled[0], "severity": "LOW"}
         assert query(EXPORTED) == [(filled[0], "csv", filters, "auditor")]
@@ -144,18 +147,29 @@ class TestExport:
         assert {entry["clientId"] for entry in entries(ask(reader))} == {filled[1]}
 
     def test_is_for_two_at_a_time(self, client, user):
-        admin = user("admin")
+        first, second, third = user("admin"), user("auditor"), user("admin")
         path = "/api/audit/export"
 
-        running = [client.get(path, headers=admin, buffered=False) for _ in range(2)]
-        third = client.get(path, headers=admin)
+        running = [client.get(path, headers=headers, buffered=False) for headers in (first, second)]
+        refused = client.get(path, headers=third)
         running[0].close()
-        fourth = client.get(path, headers=admin)
+        again = client.get(path, headers=third)
         running[1].close()
 
-        assert [third.status_code, fourth.status_code] == [429, 200]
-        assert third.headers["Retry-After"] == "30"
-        assert third.json["error"]["message"] == "2 exports are under way; begin when one of them has ended."
+        assert [refused.status_code, again.status_code] == [429, 200]
+        assert refused.headers["Retry-After"] == "30"
+        assert refused.json["error"]["message"].startswith("One export of yours or too many of all are under way")
+
+    def test_of_one_client_keeps_nobody_elses_waiting(self, client, user, filled):
+        ours, theirs = ([user(role, one) for role in ("client", "auditor")] for one in filled)
+        path = "/api/audit/export"
+
+        running = client.get(path, headers=ours[0], buffered=False)
+        second = client.get(path, headers=ours[1])
+        of_others = client.get(path, headers=theirs[0])
+        running.close()
+
+        assert [second.status_code, of_others.status_code] == [429, 200]
 
     def test_gives_its_place_back_where_the_trail_cannot_be_written(self, client, user, query):
         admin = user("admin")

@@ -1,31 +1,46 @@
+from uuid import UUID
+
 import pytest
 
 from calyapp.errors import DatabaseAway, RateLimitError
 from calyapp.web.streaming import Places, broken_by_errors
 
+ASHA, RAVI, MEERA = map(UUID, ("0" * 31 + number for number in "123"))
+
 
 class TestPlaces:
     def test_are_so_many_at_a_time(self):
         places = Places(2, "busy")
-        first, _second = places.take(), places.take()
+        first, _second = places.take(ASHA), places.take(RAVI)
 
         with pytest.raises(RateLimitError, match="busy") as refused:
-            places.take()
+            places.take(MEERA)
         first.close()
 
         assert refused.value.retry_after == 30
-        places.take()
+        places.take(MEERA)
+
+    def test_are_one_for_each(self):
+        places = Places(2, "busy")
+        first = places.take(ASHA)
+
+        with pytest.raises(RateLimitError, match="busy"):
+            places.take(ASHA)
+        first.close()
+
+        places.take(ASHA)
+        places.take(RAVI)
 
     def test_are_free_again_once(self):
         places = Places(1, "busy")
-        place = places.take()
+        place = places.take(ASHA)
 
         place.close()
+        places.take(ASHA)
         place.close()
 
-        places.take()
         with pytest.raises(RateLimitError):
-            places.take()
+            places.take(RAVI)
 
 
 class TestBrokenByErrors:
