@@ -1,8 +1,10 @@
 """`flask caly calls …`: the record of calls."""
 
+import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from uuid import UUID
 
@@ -43,7 +45,9 @@ def rebuild_calls(client_id: UUID | None, since: datetime | None, dry_run: bool,
 def import_calls(path: Path, client_id: UUID, as_json: bool) -> None:
     """Heal missing or unfinished calls from Exotel's CDR export. Exit code 1 if a row is rejected or was not tried."""
     client = services().clients.get(client_id)
-    with path.open("rb") as file:
+    # A copy, for it is read twice: a pipe cannot be, and a file may change meanwhile.
+    with path.open("rb") as given, TemporaryFile() as file:
+        shutil.copyfileobj(given, file)
         checked = cdr.check(file)
         imported = CdrImport(services().intake, file, checked, client.id, COMMAND_LINE)
         imported.announce(services().database.records, None)

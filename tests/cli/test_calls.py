@@ -1,4 +1,6 @@
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -54,6 +56,17 @@ class TestImport:
             "rows": [{"line": 2, "callSid": "s1", "result": "new"}],
             "summary": {"new": 1, "repeat": 0, "rejected": 0, "notTried": 0, "complete": True},
         }
+
+    def test_takes_what_comes_through_a_pipe(self, caly, asha, tmp_path, query):
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        with ThreadPoolExecutor(1) as pool:
+            written = pool.submit(pipe.write_text, "CallSid,Status\ns1,busy\n")
+
+            result = caly("calls", "import", pipe, "--client", asha["id"])
+
+        assert (result.exit_code, bool(written.result())) == (0, True)
+        assert query("SELECT call_sid, status FROM calls") == [("s1", "busy")]
 
     def test_of_a_file_that_is_none_ends_with_1_and_a_sentence(self, caly, asha, file):
         file.write_text("From\n1\n")
