@@ -50,12 +50,16 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Of a partitioned table no index can be dropped concurrently: those of its months go with it."""
+    """Of a partitioned table no index can be dropped concurrently: those of its months go with it.
+
+    Can be tried again, should the second half fail.
+    """
     for columns in reversed(OF_EVENTS):
-        op.drop_index(op.f(f"audit_logs_{'_'.join(columns)}_idx"), "audit_logs")
+        op.drop_index(op.f(f"audit_logs_{'_'.join(columns)}_idx"), "audit_logs", if_exists=True)
     with op.get_context().autocommit_block():
         for columns in reversed(OF_CALLS):
-            op.drop_index(op.f(f"calls_{'_'.join(columns)}_idx"), "calls", postgresql_concurrently=True)
+            name = f"calls_{'_'.join(columns)}_idx"
+            op.drop_index(op.f(name), "calls", if_exists=True, postgresql_concurrently=True)
 
 
 def _create(index: str, columns: tuple[str, ...], condition: str | None) -> None:

@@ -177,6 +177,15 @@ class TestIndexesOfTheTrail:
         assert query(parts, self.INDEX) == [(len(months),)]
         assert query("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid") == []
 
+    def test_are_dropped_by_a_second_attempt_too(self, query, copied):
+        command.downgrade(copied, "0005")
+        query(f"DROP INDEX {self.INDEX}")
+        query("DROP INDEX calls_status_created_at_id_idx")
+
+        command.downgrade(copied, "0004")
+
+        assert query("SELECT indexname FROM pg_indexes WHERE indexname LIKE '%%user_id_created_at%%'") == []
+
 
 class TestCountsOfTheTrail:
     COUNTED = "SELECT event_type, sum(entries)::int FROM audit_counts_pending GROUP BY 1 ORDER BY 1"
