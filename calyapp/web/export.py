@@ -30,6 +30,7 @@ from calyapp.web.schemas import EventsSchema, StrictSchema
 from calyapp.web.streaming import Places, Stream, broken_by_errors
 
 AT_A_TIME = 2  # of a worker's eight threads; the others are for telephone calls
+AGAIN_SECONDS = 30
 PAGE = 1_000
 _GZIP = 31  # zlib's window, with the frame of gzip around it
 _HTTP_1_0 = re.compile(r"\s*(HTTP/)?1\.0\b")  # as in the request line, or as a proxy says in `Via` (RFC 9110, 7.6.3)
@@ -63,7 +64,7 @@ class Export:
         self._shown = shown
         self._columns = [str(field.data_key) for field in shown.fields.values()]
         self._places = Places(
-            AT_A_TIME, "One export of yours or too many of all are under way; begin when one has ended."
+            AT_A_TIME, "One export of yours or too many of all are under way; begin when one has ended.", AGAIN_SECONDS
         )
 
     def response(self) -> Stream:

@@ -26,6 +26,7 @@ from calyapp.web.streaming import Places, Stream, broken_by_errors
 MOST_BYTES = 10 * 1024 * 1024
 MOST_BYTES_OF_BODY = MOST_BYTES + 64 * 1024  # room for what multipart puts around the file
 AT_A_TIME = 1  # of a worker's threads; more would only wait for each other at the disk of PostgreSQL
+AGAIN_SECONDS = 360  # whoever is told so comes ten times an hour, which their limit (RATELIMIT_UPLOAD) allows
 _LONGEST_USER_AGENT = 512
 _SEND = "Send the CSV as text/csv, or as the only field, named file, of multipart/form-data."
 
@@ -56,7 +57,7 @@ class Imports:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._places = Places(AT_A_TIME, "An import is under way; begin when it has ended.")
+        self._places = Places(AT_A_TIME, "An import is under way; begin when it has ended.", AGAIN_SECONDS)
 
     def response(self) -> Stream:
         """A report of all rows, with a summary at its end.

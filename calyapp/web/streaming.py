@@ -11,7 +11,6 @@ from flask import Response
 
 from calyapp.errors import DatabaseAway, RateLimitError
 
-_TRY_AGAIN_SECONDS = 30
 _log = logging.getLogger(__name__)
 
 
@@ -22,14 +21,15 @@ class Stream(Response):
 
 
 class Places:
-    """For so many answers at a time, in this process, and one for each who asks; `busy` is what the next one hears.
+    """For so many answers at a time, in this process, and one for each who asks, so that nobody slow has them all.
 
-    So whoever drinks slowly keeps nobody else from theirs.
+    The next one hears `busy`, and to come again in so many seconds.
     """
 
-    def __init__(self, most: int, busy: str) -> None:
+    def __init__(self, most: int, busy: str, seconds: int) -> None:
         self._most = most
         self._busy = busy
+        self._seconds = seconds
         self._taken: set[UUID] = set()
         self._lock = threading.Lock()
 
@@ -37,7 +37,7 @@ class Places:
         """A place, free again once the stack is closed. Raises `RateLimitError` if there is none."""
         with self._lock:
             if whose in self._taken or len(self._taken) >= self._most:
-                raise RateLimitError(self._busy, retry_after=_TRY_AGAIN_SECONDS)
+                raise RateLimitError(self._busy, retry_after=self._seconds)
             self._taken.add(whose)
         place = ExitStack()
         place.callback(self._taken.discard, whose)

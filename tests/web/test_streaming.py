@@ -10,7 +10,7 @@ ASHA, RAVI, MEERA = map(UUID, ("0" * 31 + number for number in "123"))
 
 class TestPlaces:
     def test_are_so_many_at_a_time(self):
-        places = Places(2, "busy")
+        places = Places(2, "busy", 30)
         first, _second = places.take(ASHA), places.take(RAVI)
 
         with pytest.raises(RateLimitError, match="busy") as refused:
@@ -21,7 +21,7 @@ class TestPlaces:
         places.take(MEERA)
 
     def test_are_one_for_each(self):
-        places = Places(2, "busy")
+        places = Places(2, "busy", 30)
         first = places.take(ASHA)
 
         with pytest.raises(RateLimitError, match="busy"):
@@ -32,7 +32,7 @@ class TestPlaces:
         places.take(RAVI)
 
     def test_are_free_again_once(self):
-        places = Places(1, "busy")
+        places = Places(1, "busy", 30)
         place = places.take(ASHA)
 
         place.close()
