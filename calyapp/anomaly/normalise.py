@@ -3,6 +3,7 @@
 import binascii
 import html
 import re
+import sys
 import unicodedata
 from collections.abc import Iterator
 
@@ -15,7 +16,7 @@ _ROUNDS = 3
 
 _PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
 _PERCENT_U = re.compile(r"%u([0-9a-fA-F]{4})", re.IGNORECASE)
-_ESCAPE = re.compile(r"\\(?:u\{?0{0,4}([0-9a-fA-F]{2,5})\}?|x([0-9a-fA-F]{2})|([0-3][0-7]{2}))")
+_ESCAPE = re.compile(r"\\(?:u(?:([0-9a-fA-F]{4})|\{([0-9a-fA-F]{2,6})\})|x([0-9a-fA-F]{2})|([0-3]?[0-7]{2}))")
 _OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}")
 _ENTITY = re.compile(r"&#|&[A-Za-z]{2,8};|&(?:lt|gt|quot|amp)", re.IGNORECASE)
 _WIDE = re.compile(r"[\uff01-\uff5e\u02b9\u02bc\u2032\u2013\ufe64\ufe65]")
@@ -97,8 +98,9 @@ def _of_code(match: re.Match[str]) -> str:
 
 
 def _of_escape(match: re.Match[str]) -> str:
-    hexadecimal = match[1] or match[2]
-    return chr(int(hexadecimal, 16) if hexadecimal else int(match[3], 8))
+    hexadecimal = match[1] or match[2] or match[3]
+    code = int(hexadecimal, 16) if hexadecimal else int(match[4], 8)
+    return chr(code) if code <= sys.maxunicode else match[0]
 
 
 def _from_base64(text: str) -> Iterator[str]:

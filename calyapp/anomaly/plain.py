@@ -15,10 +15,10 @@ _SYNTAX = re.compile(
 )
 _PHRASE = re.compile(
     r"--|\?\?|@@|\+a[dc]|/(?:etc|bin|dev)/|union|waitfor|(?:order|group) by \d|sleep \d|net(?:sh)? |netstat -"
-    r"| (?:like|between|order by|in|union|is|not|-[a-z]\b|/?[a-z]:\\|user\b|/|https?:)"
+    r"| (?:like|between|order by|in|union|is|not|--?[a-z]|/?[a-z]:\\|user\b|/|https?:)"
 )
 _PLAIN = re.compile(
-    r'''"\w[\w#*+. -]{0,40}"'''
+    r'''"[\w#*+][\w#*+. -]{0,40}"'''
     r"|https?://[\w.-]{1,253}(?::\d{1,5})?(?:/[\w.~@:/-]*+)?(?:\?(?:[\w.~\[\]=&:/@-]++|%(?:2[BCFbcf]|3[ADad]|40))*+)?"
     r"|\([\d ]{1,6}\)[\d -]{4,16}|\*?[\d*#]{1,16}|[\w.+-]{1,40}/[\w.+*-]{1,40}(?:; ?\w{1,20}=[\w.-]{1,80})?|\*/\*"
 )

@@ -17,6 +17,7 @@ class TestReadings:
             "\\u0027",
             "\\x27",
             "\\047",
+            "\\47",
             "\\u{27}",
             "%c0%a7",
             "%e0%80%a7",
@@ -28,6 +29,12 @@ class TestReadings:
     )
     def test_show_what_is_written_in_another_way(self, written):
         assert "'" in readings(written)
+
+    def test_end_an_escape_where_it_ends(self):
+        assert "<e>" in readings("\\u003ce\\u003e")
+
+    def test_leave_what_is_no_character_as_it_stands(self):
+        assert readings("\\u{ffffff}") == ("\\u{ffffff}",)
 
     def test_begin_with_the_text_as_it_stands(self):
         assert readings("a%41") == ("a%41", "aA")

@@ -14,6 +14,7 @@ from calyapp.anomaly.plain import is_plain, is_plain_again
         "2026-03-05 14:30:00",
         "Thu, 05 Mar 2026 14:30:00 +0530",
         '"1"',
+        '"*1#"',
         "12#",
         "कृपया कल सुबह कॉल करें",
         "https://r.example/a.mp3?Expires=1772700000&Signature=aBc~dE-fG_hI&Key-Pair-Id=APKA",
