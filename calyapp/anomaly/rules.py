@@ -7,6 +7,7 @@ from enum import StrEnum
 from calyapp.anomaly import command, request_shape, sql, xss
 from calyapp.anomaly.normalise import readings, windows
 from calyapp.anomaly.plain import is_plain
+from calyapp.anomaly.program import edges, is_program
 from calyapp.anomaly.request_shape import LOOKED_AT
 from calyapp.anomaly.values import Inspected, notable
 
@@ -35,6 +36,7 @@ _TESTS: tuple[tuple[Pattern, Callable[[str], bool]], ...] = (
     (Pattern.XSS, xss.is_scripting),
     (Pattern.COMMAND_INJECTION, command.is_injection),
 )
+_TEST = dict(_TESTS)
 
 
 def inspect(request: Inspected) -> tuple[Finding, ...]:
@@ -46,8 +48,21 @@ def patterns(value: str) -> tuple[Pattern, ...]:
     """What the value shows of SQL injection, cross-site scripting and command injection."""
     if is_plain(value):
         return ()
-    texts = [text.lower() for window in windows(value) for text in readings(window)]
-    return tuple(pattern for pattern, shows in _TESTS if any(map(shows, texts)))
+    texts = _texts(value)
+    found = [pattern for pattern, shows in _TESTS if any(map(shows, texts))]
+    if found and is_program(value):
+        around = [text for edge in edges(value) for text in _texts(edge)]
+        found = [pattern for pattern in found if any(map(_TEST[pattern], around)) or _is_hostile_page(pattern, texts)]
+    return tuple(found)
+
+
+def _texts(value: str) -> list[str]:
+    return [text.lower() for window in windows(value) for text in readings(window)]
+
+
+def _is_hostile_page(pattern: Pattern, texts: list[str]) -> bool:
+    """A script in a program is its own; markup that acts by itself is none of a page's."""
+    return pattern is Pattern.XSS and any(map(xss.is_hostile_markup, texts))
 
 
 def _by_shape(request: Inspected) -> Iterator[Finding]:

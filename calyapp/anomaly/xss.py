@@ -33,14 +33,15 @@ _CALL = Rule(
     r"document\.write(?:ln)?\s?\(\s?(?:['\"`]?\s?<\s?(?:scri|img|iframe|svg)|\w|['\"`]\w{0,8}xss|/|\d)",
     r"document(?:\.|\[['\"`])location(?:['\"`]\])?\s?=|\.location\.hash|location\.hash\.",
     r"\.innerhtml\s?=\s?location|location\s?=\s?name",
-    r"\beval\s?\(\s?(?:name|location|string|atob|unescape|decodeuri|document|'|\"|`|\+|\[|/|\w\)|url|src|\$)",
-    r"\.fromcharcode\(|string\.fromcharcode\s?\(|window\.name|set(?:timeout|interval)\s?(?:\(\s?['\"`]|`)",
+    r"\beval\s?\(\s?(?:name|location|string|atob|unescape|decodeuri|document|'|\"|`|\+|\[|/|\w\s?[)+]|url|src|\$)",
+    r"\.fromcharcode\(|string\.fromcharcode\s?\(|window\.name|(?<!`)set(?:timeout|interval)\s?(?:\(\s?['\"`]|`)",
     r"(?:window|self|top|parent|frames|globalthis)\s?\[[^\]]{1,80}\]\s?[\[(`]|this\s?\[['\"`][^\]]{1,80}\]\s?[\[(`]",
     r"(?:self|top|parent|frames|globalthis)\s?\[[^\]]{0,40}[+/]|\[\]\[['\"`]\w+['\"`]\]|\['constructor'\]"
     r"|\[\]\.pop\.constructor|\$on\.constructor",
     r"constructor\s?[.\[(]\s?['\"]?(?:constructor|alert|\()|constructor\s?\(\s?['\"`]|\$eval\s?\(|\|\s?orderby:",
     r"\[\s?\+?!\+?\[|!\[\]\s?\+|\(!!?\[\]|\[\]\[\(|\$=~\[\]|\[\s?\]\.\w+\.constructor",
-    r"function\s?\(\s?['\"`][^)]{0,60}(?:alert|prompt|confirm|atob)|function`|new function\s?[(`]|\$\.getscript",
+    r"function\s?\(\s?['\"`][^)]{0,60}(?:alert|prompt|confirm|atob)|function\s?\(\s?(?:atob|string\.|unescape|decodeuri|location|name\b)"
+    r"|function`|new function\s?[(`]|\$\.getscript",
     r"import\s?\(\s?['\"`/](?:https?:)?//|import\s?\(\s?['\"`]data:|navigation\.navigate|sourceurl\s?="
     r"|with\s?\(\s?document",
     r"['\"`]al['\"`]\s?\+|['\"`]a['\"`]\s?\+\s?['\"`]l|/\w{1,8}/\.source|valueof\s?[:=]\s?\w+|tostring\s?=\s?\w+",
@@ -55,6 +56,7 @@ _CALL = Rule(
     marks=("[]", "[+", "![", "'a'", '"a"', "$=~", "['", '["'),
 )
 _OF_ATTACKERS = re.compile(rf"\b(?:{_POPUPS}\s?\(|xmlhttprequest|activexobject|__definegetter__)")
+_NOTHING_BEFORE = re.compile(r"\W{0,16}")
 _DOCUMENT = re.compile(r"\s*<(?:!doctype|html)\b")
 _CALLED = re.compile(rf"\b(?:{_POPUPS}|print)\b")
 
@@ -106,6 +108,7 @@ _SCHEME = re.compile(
     r"(?:j\s{0,3}a\s{0,3}v\s{0,3}a|v\s{0,3}b|l\s?i\s?v\s?e)\s{0,3}s\s{0,3}c\s{0,3}r\s{0,3}i\s{0,3}p\s{0,3}t"
     r"\s{0,3}(?::|&colon;?|\\:)(?P<code>\s{0,3}\S{0,120})"
 )
+_TAKEN_APART = re.compile(r"[\t\r\n]")
 _HARMLESS_CODE = re.compile(
     r"\s?(?:void\(?\s?0?\)?;?|;|#|history\.(?:back|go)\((?:-\d)?\);?|window\.print\(\);?|)(?:[\s\"'>)].{0,120})?$"
 )
@@ -122,7 +125,7 @@ _ELEMENT = Rule(
     r"<(?:iframe|frame|embed|object)\b[^<>]{0,200}?\b(?:srcdoc|(?:src|data|code)\s?=\s?[\"'`]?\s?"
     r"(?:javascript|data:text|vbscript|//|http://|\\\\|[^\"'`\s>/h{$]))",
     r"<(?:iframe|frame)\s{1,3}src\s?=\s?[\"']?https?://[^>\s]{0,100}(?:\s?<|$)|<iframe\b[^<>]{0,10}(?:/|<|$)",
-    r"<(?:frameset|applet|bgsound|isindex|layer|xml|ilayer|xss|plaintext|handler|portal|vmlframe)\b|<\?import"
+    r"<(?:frameset|applet|bgsound|isindex|layer|xml|ilayer|xss|plaintext|handler|portal|vmlframe)(?![\w-])|<\?import"
     r"|<\?xml-stylesheet",
     r"<!entity|<!attlist|<!doctype [^<>]{0,80}\[|<!--\[if|<!\[cdata\[<|<!--#(?:exec|include|echo)|<esi:|<html:"
     r"|srcdoc\s?=",
@@ -134,7 +137,7 @@ _ELEMENT = Rule(
     r"<(?:set|animate\w*|feimage|use|image|a|mpath|discard)\b[^<>]{0,120}(?:attributename\s?=\s?[\"']?(?:on\w+|href"
     r"|xlink)"
     r"|(?:to|values|from)\s?=\s?[\"']?(?:[^\"'>]{0,20};)?(?:javascript|data)|href\s?=\s?[\"']?\s?(?:data:|//\w|\\\\))",
-    r"<(?:form|button|input|math|maction)\b[^<>]{0,160}(?:form)?action\s?=\s?[\"']?\s?(?:javascript|data|vbscript)",
+    r"<(?:form|button|input|math|maction)\b[^<>]{0,160}(?:form)?action\s?=\s?[\"']?\s?(?:javascript|data|vbscript|//)",
     r"<style\b[^<>]{0,40}>[^<]{0,120}(?:@import\s?['\"u]|expression\s?\(|-moz-binding|behaviou?r\s?:|javascript:"
     r"|<(?!/style)/?[a-z])",
     r"style\s?=\s?[\"'`]?[^<>]{0,120}(?:e\W{0,4}x\W{0,4}p\W{0,4}r\W{0,4}e\W{0,4}s\W{0,4}s\W{0,4}i\W{0,4}o\W{0,4}n\s?\("
@@ -170,18 +173,30 @@ _BREAKOUT_BY_TAG = re.compile(
 
 def is_scripting(text: str) -> bool:
     """Whether the text, decoded and in small letters, would run in a page that shows it."""
-    text = _INVISIBLE.sub("", text)
-    if "/*" in text:
-        text = _COMMENT.sub("", text)
+    text = _bare(text)
     words = words_of(text)
     return (
-        _ELEMENT.search(text, words) is not None
-        or ("<" in text and _acts_as_markup(text, words))
+        _is_markup(text, words)
         or _CALL.search(text, words) is not None
         or _BREAKOUT_BY_SCRIPT.search(text, words) is not None
         or (_HANDLER.search(text) is not None and _BREAKOUT_BY_ATTRIBUTE.search(text) is not None)
         or _runs_as_address(text, words)
     )
+
+
+def is_hostile_markup(text: str) -> bool:
+    """The same, of its markup alone."""
+    text = _bare(text)
+    return _is_markup(text, words_of(text))
+
+
+def _bare(text: str) -> str:
+    text = _INVISIBLE.sub("", text)
+    return _COMMENT.sub("", text) if "/*" in text else text
+
+
+def _is_markup(text: str, words: frozenset[str]) -> bool:
+    return _ELEMENT.search(text, words) is not None or ("<" in text and _acts_as_markup(text, words))
 
 
 def _acts_as_markup(text: str, words: frozenset[str]) -> bool:
@@ -199,7 +214,9 @@ def _is_foreign(text: str, found: re.Match[str]) -> bool:
         return True
     end = text.find("</script", own.end())
     body = text[own.end() : end].strip()
-    if end < 0 or ("src" not in own[0] and len(body) < 24) or _CALLED.match(body):
+    if (end < 0 and "\n" not in body) or ("src" not in own[0] and len(body) < 24) or _CALLED.match(body):
+        return True
+    if body and "\n" not in text and _NOTHING_BEFORE.fullmatch(text, 0, found.start()):
         return True
     return _DOCUMENT.match(text) is None and _OF_ATTACKERS.search(body) is not None
 
@@ -218,5 +235,8 @@ def _runs_as_address(text: str, words: frozenset[str]) -> bool:
     closed = _SPACES.sub("", text)
     if "script:" not in closed and "script&colon" not in closed and "script\\:" not in closed:
         return False
-    codes = [found["code"] for found in _SCHEME.finditer(text)]
+    schemes = list(_SCHEME.finditer(text))
+    if any(_TAKEN_APART.search(found[0], 0, found.start("code") - found.start()) for found in schemes):
+        return True
+    codes = [found["code"] for found in schemes]
     return any(_CODE.match(code) and not _HARMLESS_CODE.match(code) for code in codes)

@@ -19,6 +19,14 @@ CARRIED = {
     Pattern.COMMAND_INJECTION: ";cat /etc/passwd;",
 }
 
+PROGRAM = """case $1 in
+  start)
+    cat /etc/app.conf | sh -e; rm -rf /tmp/app
+    psql -c "select a from b union select c from pg_user where d = '' or 1 = 1 --"
+    window.location.hash = document.cookie;
+    ;;
+esac"""
+
 
 class TestRecall:
     @pytest.mark.parametrize("channel", CHANNELS)
@@ -69,8 +77,19 @@ class TestRecall:
         for before in range(1_900, 2_300, 20):
             assert pattern in patterns("x. " * (before // 3) + CARRIED[pattern] + " x." * 3_000), before
 
+    @pytest.mark.parametrize("pattern", INJECTIONS)
+    def test_of_what_stands_at_an_edge_of_a_program(self, pattern):
+        assert pattern in patterns(f"{CARRIED[pattern]}\n{PROGRAM}")
+        assert pattern in patterns(f"{PROGRAM}\n{CARRIED[pattern]}")
+
+    def test_of_markup_within_a_page(self):
+        assert patterns("<div>\n  <p>\n  <img src=x onerror=alert(1)>\n  </p>\n</div>") == (Pattern.XSS,)
+
 
 class TestFalsePositives:
+    def test_of_a_program_are_none(self):
+        assert patterns(PROGRAM) == ()
+
     @pytest.mark.parametrize(("kind", "most"), [("deliveries", 0.01), ("web", 0.01), ("code", 0.03)])
     def test_are_rare(self, kind, most):
         requests = benign()[kind]

@@ -1,6 +1,6 @@
 import pytest
 
-from calyapp.anomaly.xss import is_scripting
+from calyapp.anomaly.xss import is_hostile_markup, is_scripting
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,11 @@ from calyapp.anomaly.xss import is_scripting
         "{{constructor.constructor('alert(1)')()}}",
         "top['al'+'ert'](1)",
         "data:text/html,<b>",
+        "<script>fetch('/next').then(send)</script>",
+        "<script>function(atob('ywxlcnqomsk='))()</script>",
+        "<img src='j\na\nv\na\ns\nc\nr\ni\np\nt\n:\ng\no'>",
+        "<button formaction=//bad.example>",
+        "eval(a+b)",
     ],
 )
 def test_what_acts_by_itself_is_scripting(text):
@@ -33,9 +38,16 @@ def test_what_acts_by_itself_is_scripting(text):
         "<script>\n  const socket = new websocket(address);\n</script>",
         "window.onload = function () { init(); };",
         '<a href="javascript:void(0)">open</a>',
+        "<script>\n  const theme = settings.theme;\n  apply(",
+        "usage: send <xml-file> <key>; poll with `setinterval` or not",
         "javascript: the good parts",
         "alert (urgent): please confirm (yes/no)",
     ],
 )
 def test_a_template_or_a_sentence_is_none(text):
     assert not is_scripting(text)
+
+
+def test_a_call_is_scripting_but_no_markup():
+    assert is_hostile_markup("<svg onload=go()>")
+    assert not is_hostile_markup("document.cookie; alert(1)")

@@ -1,0 +1,34 @@
+import pytest
+
+from calyapp.anomaly.program import edges, is_program
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if a:\n    b()\nelse:\n    c()",
+        "select a\nfrom b\n  join c\n  on d = e;\n-- the end",
+        "function a() {\n  return b;\n}\na();",
+        "# Title\n\n```sh\nmake\n```\n| a | b |",
+    ],
+)
+def test_what_is_laid_out_as_one_is_a_program(text):
+    assert is_program(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a = b; c = d;",
+        "x;\nid;",
+        "Dear Asha\nplease call\nthe customer\ntomorrow morning",
+        "\n\n\n;id\n\n",
+    ],
+)
+def test_a_line_or_a_letter_is_none(text):
+    assert not is_program(text)
+
+
+def test_edges_are_the_first_and_the_last_line():
+    assert edges("\n a;\n b;\n c;\n\n") == ("a;", " c;")
