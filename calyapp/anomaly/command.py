@@ -14,14 +14,14 @@ _COMMANDS_ONLY = (
     " lsb_release lscpu dmesg hostname hostnamectl mkfifo mknod xxd gawk xargs powershell pwsh certutil bitsadmin mshta"
     " rundll32 regsvr32 cscript wscript wmic rmdir mkdir pstree killall pkill sudo getent tcpdump nmap fping hping3"
     " iptables systemctl qwinsta quser netsh sysinfo schtasks gpresult driverquery icacls cacls robocopy getmac logname"
-    " busybox lwp-download nodejs chpasswd"
+    " busybox lwp-download nodejs chpasswd ssh scp sftp tftp rsync lsattr chattr"
 )
 _ALSO_WORDS = (
     "id date time find host last more less sort cut head tail type set echo printf who w which whereis at mail"
     " sleep touch history route node top copy move net timeout export unset alias exec eval read nl file mount"
     " groups locate reboot halt shutdown service choice lastlog fold paste column pr vi vim nano ed apt yum gem"
     " make git sqlite3 mysql psql print source ip cat tac dir del rm cp mv dd wc tr df du ps kill su arp ping"
-    " ping6 dig nmcli scp sftp ftp tftp rsync ssh finger expr ver vol reg sc attrib xcopy uptime strings od gcc"
+    " ping6 dig nmcli ss ftp finger expr ver vol reg sc attrib xcopy uptime strings od gcc"
     " tee rev hexdump hd stat base64 awk sed grep egrep perl python python2 python3 ruby php php5 php7 lua cmd nc"
     " sh dash csh env passwd curl fetch aria2c uniq java usleep msiexec ln tar zip unzip gzip diff cmp seq"
     " basename dirname realpath readlink install truncate shred wall write mesg tty stty whatis apropos cd ll"
@@ -42,7 +42,7 @@ _WEAK_END = r"(?=\s{0,3}(?:[;|&<>`#)\x00]|\\n|$)|['\"])"
 _ARGUMENT = (
     r"""\s{1,3}(?:-{1,2}[a-z]|/|\.{1,2}/|~|\$"""
     r"""|(?<=sleep )\d+[smh]?\s{0,3}(?:$|[;|&#`'")])|(?<=timeout )\d|(?<=kill )\d|['"`<>]|https?:"""
-    r"""|[\w-]{1,40}\.[\w.-]{1,60}|[\d.]{7,15}|localhost|[a-z]:\\|%\w+%|\\|\*)"""
+    r"""|[a-z_][\w-]{0,39}\.[\w.-]{1,60}|[\d.]{7,15}|localhost|[a-z]:\\|%\w+%|\\|\*)"""
 )
 _SEPARATOR = r"(?:[;|\n\r\x1a]|&&?|\|\||%0[ad]|\\n|\\r|`|\$\(|<\(|>\()"
 _OPENING = r"[\s;|&(!'\"{\\@^]{0,6}"
@@ -75,7 +75,8 @@ _EXPANSION = Rule(
     r"|\$\{(?:jndi:|lower:|::-|env:|sys:)|\$\{\w+\}\$|\$(?:@|\*"
     r"|[1-9])[a-z]|[a-z]\$(?:@|\*|[1-9])\w?",
     r"%(?:comspec|programfiles|windir|systemroot|path|commonprogramfiles|userprofile|temp|os|username|appdata)(?:%|:~)",
-    r"\$'\\(?:x[0-9a-f]|[0-7]{2})|\$\(\(\s?\d+\s?[-+*/]\s?\d+\s?\)\)|\{[a-z]{2,8},(?:[-/.~$]|['\"]|\w+\})",
+    r"\$'\\(?:x[0-9a-f]|[0-7]{2})|\$\(\(\s?\d+\s?[-+*/]\s?\d+\s?\)\)|\{[a-z]{2,8},(?:[-/.~$]|['\"]|\w+\})"
+    r"|[;|&`]\s?\{[a-z]{2,8},\}",
     marks=("$", "%", "{", "<("),
 )
 _GLOBBED = Rule(
@@ -120,9 +121,10 @@ _SHELL = Rule(
     r"\bpowershell(?:\.exe)?\s+(?:-|[a-z]:\\|\(|\w+-\w+|iex|\"|')|\biex\s?\(|\binvoke-(?:expression|webrequest|command"
     r"|mimikatz)",
     r"download(?:string|file)\s?\(|\bcmd(?:\.exe)?\s{0,2}/{1,2}[ckr]\b|system32[\\/]+\w+\.exe|wscript\.shell|regsvr32",
+    r"(?:^|[;|&`]\s{0,2})\w{1,20}\.exe\b|\bcmd\|'?\s?/c",
     r"certutil(?:\.exe)? -|bitsadmin(?:\.exe)? /|mshta(?:\.exe)? (?:http|java|vb)|rundll32(?:\.exe)? \w|<!--#exec",
     r"^\W{0,3}\(\s?\)\s?\{[^}]{0,30}\}\s?;|\bwmic\s+\w+\s+(?:get|list|call)|\btimeout\s+/t|\bvssadmin\b",
-    r"\bnet\s+(?:user|localgroup|view|start|share|group)\b\s?(?:$|[/\\;&|\"'a-z])"
+    r"\bnet\s+(?:user|localgroup|view|start|share|group)\b\s?(?:$|[/\\;&|\"']|\w[^\n;]{0,60}\s/[a-z])"
     r"|\bping(?:\.exe)?\s+-[cinwt]\s?\d{1,4}\b",
     r"\breg\s+(?:query|add|save)\s+\"?hk|\bsc\s+(?:query|create|config)\b|\b(?:perl|ruby|lua|node)\s+-e\b"
     r"|\bphp\d?\s+-r\b",
@@ -131,7 +133,7 @@ _SHELL = Rule(
     " cmd dev"
     " certutil bitsadmin mshta rundll regsvr wscript net ping reg wmic timeout vssadmin sc perl ruby lua node php"
     " python"
-    " system exec",
+    " system exec exe",
     marks=("{",),
 )
 _CODE_CALLS = r"(?:system|exec|passthru|shell_exec|popen|eval)"
@@ -145,7 +147,7 @@ _RUN_BY_CODE = Rule(
     r"|echo\s?\(?\d)",
     rf"(?:{_CODE_CALLS}|assert|phpinfo)\s?\(\s?(?:\$_(?:get|post|request|cookie)|base64_decode|\)|phpinfo"
     rf"|\$\w{{1,3}}\)|chr\()",
-    r"(?:^|[;'\"&|.(]\s?)(?:phpinfo\(\)|die\(|print\s?\(\s?(?:md5|`|\d|system)|print\(`)|phpversion\(\)",
+    r"(?:^|[;'\"&|.(]\s?)(?:phpinfo\(\)|die\(|(?:print|exit)\s?\(\s?(?:md5|`|\d|system)|print\(`)|phpversion\(\)",
     r"\{\$\{@?\w+\(|\$\{@\w+\(|\{\$_(?:get|post|request)",
     r"__import__|java\.lang\.(?:runtime|processbuilder)|getruntime\s?\(\s?\)\s?\.exec"
     r"|require\s?\(\s?['\"]child_process",
@@ -154,7 +156,7 @@ _RUN_BY_CODE = Rule(
     r"(?:usleep|sleep)\s?\(\s?\d+\s?\)\s?\)?\s?(?:#|\.|/\*)|freemarker\.template\.utility\.execute|\.popen\(['\"]",
     words="system exec passthru shell popen proc pcntl check subprocess execsync spawn spawnsync eval assert"
     " processbuilder"
-    " php phpinfo phpversion die print import java getruntime require io kernel cmdshell pipe execute usleep sleep"
+    " php phpinfo phpversion die exit print import java getruntime require io kernel cmdshell pipe execute usleep sleep"
     " freemarker",
     marks=("{$", "${@", "%x", "<?", "`"),
 )
@@ -163,7 +165,8 @@ _ALONE = re.compile(
     r"|netstat\s+-\w+|ipconfig\s+/\w+|(?:cat|more|less|head|tail|type)\s+(?:/etc/|/proc/|/var/log/|c:\\)\S+"
     r"|netsh\s.{1,80}"
     r"|net\s+view|ping\s+(?:-\w\s+\d+\s+)?[\d.]{7,15}|cmd(?:\.exe)?\s+/c\s.{1,80}"
-    r"|(?:id|whoami|ls|uname|pwd|ifconfig|netstat|dir)\s?[;|&`]{1,2})\s*"
+    r"|(?:id|whoami|ls|uname|pwd|ifconfig|netstat|dir)\s?[;|&`\n]{1,2}\s?(?:id|ls|whoami|pwd|uname)?"
+    r"|/(?:usr/)?(?:local/)?s?bin/[\w.-]{2,20}(?:\s[^\n]{0,80})?)\s*"
 )
 _SCRIPT = re.compile(
     r"\s{0,4}(?:#!|\$ |\w+@[\w.-]+[:~]|(?:[\d*/,-]{1,8} ){3}|# |// |/\*[\s*]|<!doctype|<html|---|```|(?:sudo \w|cd|npm"

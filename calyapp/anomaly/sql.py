@@ -41,6 +41,7 @@ _CONDITION = Rule(
     r"""(?:^[^'"\n]{0,24}['"][\s)]{0,4}|^-?\d{1,10}[\s)]{1,4}|^\W{0,3})(?:or|and|xor|&&|\|\|)[\s('"!+-]{1,6}(?:not )?"""
     r"""(?:(?:true|false|null|\d{1,6})['")\s]{0,4}(?:--|#|/\*|;\s?(?:$|--|#))|(?:true|1)$)""",
     r"^\W{0,3}(?:or|and) \w{1,12}\s?=\s?\w{1,12}\s?(?:--|#|$)|^[\w'\")]{0,10} (?:or|and) \w+ not between \w+ and\b",
+    r"\b(?:or|and|xor|&&|\|\|) \(?(?P<call>\w{2,20}\([^()]{0,30}\))\s?=\s?(?P=call)",
     # Behind a short value: a call or a test of a column.
     rf"""^(?:\W{{0,6}}-?[\w.@%-]{{0,24}}\W{{0,8}}\b|[^\n]{{0,40}}['"]\W{{0,6}}|\W{{0,8}}|\d{{1,10}}\W{{0,3}})"""
     rf"""(?:and|or|xor|rlike|having|when|where|&&|\|\|)[\s('"!~+-]{{1,8}}"""
@@ -59,7 +60,7 @@ _BREAK = re.compile(
     rf"""(?<![=(,:\[{{+!&|])(?<![=(,:\[{{+!&|]\ )(['"])[\s)\]]{{0,8}}(?:
       (?:or|and|xor|\|\||&&|having|not|like|rlike|regexp|div|mod|in|between|is)(?![\w]) \s?
         (?: [('"!~+-]{{0,6}}\s?
-            (?: {_OPERAND}\s?[)'"]{{0,4}}\s?{_COMPARED} | not\b | exists\b | {_FUNCTION}\s?\( | @@
+            (?: {_OPERAND}\s?[)'"]{{0,4}}\s?{_COMPARED} | not\b | exists\b | select\b | {_FUNCTION}\s?\( | @@
               | (?:true|false|null|\d+)[\s)'"]{{0,4}}(?:--|\#|/\*|;) | (?:true|1)$ )
           | ['"(]\s?$ | ['"]['"]? | \(\s?\d | % | 0x )
       | union\b | (?:order|group)\ by\b | limit\ \d | offset\ \d | into\ (?:out|dump)file | procedure\ \w
@@ -120,7 +121,8 @@ _STACKED = Rule(
     r"|copy [\w(][^;]{0,60}(?:from|to)\b|waitfor\b"
     r"|select[\s(]+(?:\*|\d|['\"@(]|pg_|case|sleep|benchmark|if|count|user|version|load|char|\w+\s?(?:,|\(|from\b))"
     r"|iif ?\(|if ?\((?:select|ascii|\d|exists|not exists|@@|len|user|system_user|db_name|is_srv|substring|unicode)"
-    r"|begin (?:declare|waitfor|dbms)|call \w+|merge into|set @|backup (?:database|log)|reconfigure|load data"
+    r"|begin (?:declare|waitfor|dbms|user_lock)|call [\w.]+\s?\(|merge into|set @"
+    r"|backup (?:database|log)|reconfigure|load data"
     r"|use master|handler \w|prepare \w|print ?\(?'|rename table|do \$\$|vacuum|attach database)",
     marks=(";",),
 )
@@ -145,7 +147,7 @@ _CALL = Rule(
     r"(?:extractvalue|updatexml|xmltype|load_file|randomblob|load_extension|openrowset|opendatasource|name_const)\s?\(",
     r"utl_(?:http|inaddr)\.|ctxsys\.|ordsys\.|httpuritype|xdburitype|rdb\$|sysibm\.|syscat\.|msysobjects|sysmaster",
     r"dbms_(?:pipe|lock|xmlgen|xslprocessor|ldap|session|random|utility|java|export|scheduler|metadata|xmlquery"
-    r"|assert)\b\W",
+    r"|assert)\b\W|user_lock\.",
     r"xp_(?:cmdshell|dirtree|reg\w+|fileexist|availablemedia|enumdsn|loginconfig|ntsec_enumdomains|subdirs|makecab"
     r"|terminate|servicecontrol|delete_file|msver)",
     r"sp_(?:executesql|oacreate|oamethod|password|configure|addextendedproc|makewebtask|addlogin|addsrvrolemember|who"
@@ -175,7 +177,7 @@ _CALL = Rule(
 )
 _SLEEP = Rule(
     r"(?:\b(?:and|or|select|when|then|else|xor|rlike|like|in|union|if|div|mod|not|where|by)\b|[-+*/|&^'\"]"
-    r"|[=<>]\s?\(?\s?(?=sleep)|^|[,(]\s?)[\s(+]{0,4}(?:if ?\([^;]{0,60},\s?)?"
+    r"|[=<>]\s?\(?\s?(?=sleep)|^|[,(]\s?)[\s(+!~]{0,4}(?:if ?\([^;]{0,60},\s?)?"
     r"sleep\s?\(\s?(?:['\"]?\d[\d.]*['\"]?\s?|__time__|\[\w+\]|@\w+|\(?select\b.{0,40})\)",
     marks=("sleep",),
 )

@@ -47,7 +47,8 @@ def notable(request: Inspected) -> Iterator[tuple[str, str]]:
     if not is_plain_again(request.path):
         yield from (("path", part) for part in _parts(request.path))
     for source, values in (("query", request.query), ("form", request.form)):
-        for name, value in values:
+        for written, value in values:
+            name = written.removeprefix("amp;")  # an address copied out of a page, its & still as written there
             if not is_plain_again(name):
                 yield _place(source, name), name
             if not is_plain(value):

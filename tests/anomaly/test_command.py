@@ -19,6 +19,13 @@ from calyapp.anomaly.command import is_injection
         "& powershell -nop -c iex",
         "() { :;}; /bin/bash -c id",
         "{cat,/etc/passwd}",
+        "/usr/bin/id",
+        "ls; id",
+        "|ssh eve@198.51.100.4",
+        "| calc.exe",
+        "=cmd|'/c calc'!a0",
+        ";{id,}",
+        "';exit(md5('x'));//",
     ],
 )
 def test_a_second_command_is_an_injection(text):
@@ -35,6 +42,8 @@ def test_a_second_command_is_an_injection(text):
         "run `npm install`, then `npm test`; see `docs/setup.md` for details",
         "let a = b || c; let d = e && find(f) | sort(g);",
         "rest; sleep 8 hours; find out more; less price",
+        "net amount 450; net user fees extra",
+        "asha; date 9.30am; time ok",
         "<td>{{ row.name | sort }}</td>",
     ],
 )

@@ -17,6 +17,10 @@ from calyapp.anomaly.sql import is_injection
         "1 and sleep(5)",
         "1 order by 9--",
         "asha'#",
+        "1 and not !sleep(5)",
+        "'or select *",
+        "1;begin user_lock.sleep(5); end",
+        "1' and bit_count(0)=bit_count(0)--",
         "if(now()=sysdate(),sleep(4),0)",
     ],
 )
@@ -35,6 +39,7 @@ def test_what_leaves_its_value_is_an_injection(text):
         "size 5' or 6', 12\" or 15\"",
         "option 1 or 2; plan 3 and 4 = 999 per month",
         "european union select committee",
+        "called at 10:30; call back tomorrow",
         "await sleep(1000);",
     ],
 )

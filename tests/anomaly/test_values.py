@@ -24,6 +24,9 @@ class TestNotable:
     def test_are_names_too_which_are_then_not_told(self):
         assert list(notable(Inspected(form=(("a;b", "c;d"),)))) == [("form.*", "a;b"), ("form.*", "c;d")]
 
+    def test_are_names_without_the_rest_of_an_ampersand(self):
+        assert list(notable(Inspected(query=(("amp;type", "a"),)))) == []
+
     def test_are_members_of_json_in_a_text(self):
         request = Inspected(form=(("CustomField", '{"a": [1, {"b": "c;d"}], "e": "f"}'),))
 
