@@ -58,6 +58,10 @@ _CHAINED_WEAK = Rule(
     words=_ALL_WORDS,
     marks=("w",),  # a command of one letter, which is no word
 )
+_BEGUN = Rule(
+    rf"^['\")\]\s]{{0,3}}(?:;|\|\|?|&&|`){_PATH}{_WEAK}(?:\.exe)?(?:\s[^\s|;]{{1,40}}){{0,3}}\s?$",
+    words=_ALL_WORDS,
+)
 _ECHO = Rule(
     r"(?:[;|`\n]|&&?|\|\||\$\()\s{0,2}(?:echo|printf|set /a|print)\s?"
     r"(?:\(?\s?[`'\"$%&]?[\w-]{0,24}(?:\$\(|\$\{|[&|;`#>%)\"']|\\|\d)|[a-z0-9]{5,12}\$\()",
@@ -124,7 +128,7 @@ _SHELL = Rule(
     r"(?:^|[;|&`]\s{0,2})\w{1,20}\.exe\b|\bcmd\|'?\s?/c",
     r"certutil(?:\.exe)? -|bitsadmin(?:\.exe)? /|mshta(?:\.exe)? (?:http|java|vb)|rundll32(?:\.exe)? \w|<!--#exec",
     r"^\W{0,3}\(\s?\)\s?\{[^}]{0,30}\}\s?;|\bwmic\s+\w+\s+(?:get|list|call)|\btimeout\s+/t|\bvssadmin\b",
-    r"\bnet\s+(?:user|localgroup|view|start|share|group)\b\s?(?:$|[/\\;&|\"']|\w[^\n;]{0,60}\s/[a-z])"
+    r"\bnet\s+localgroup\b|^\W{0,2}[;|&]\s?net\s|\bnet\s+(?:user|view|start|share|group)\b\s?(?:$|[/\\;&|\"']|\w[^\n;]{0,60}\s/[a-z])"
     r"|\bping(?:\.exe)?\s+-[cinwt]\s?\d{1,4}\b",
     r"\breg\s+(?:query|add|save)\s+\"?hk|\bsc\s+(?:query|create|config)\b|\b(?:perl|ruby|lua|node)\s+-e\b"
     r"|\bphp\d?\s+-r\b",
@@ -219,6 +223,7 @@ def _is_command(text: str) -> bool:
     return (
         any(_is_near_the_start(text, rule.search(text, words)) for rule in (_SHELL, _GLOBBED, _READS))
         or _EXPANSION.search(text, words) is not None
+        or _BEGUN.search(text, words) is not None
         or _RUN_BY_CODE.search(text, words) is not None
         or any(_is_out_of_place(text, found) for found in _CHAINED_STRONG.finditer(text, words))
         or any(_is_deliberate(text, found) for found in _CHAINED_WEAK.finditer(text, words))

@@ -10,7 +10,7 @@ _FEWEST_LINES = 4
 
 _LINE = re.compile(r"^[^\S\n]{0,200}(?=\S)", re.MULTILINE)
 _LAID_OUT = re.compile(
-    r"^(?:\t| {2}|(?:--|#|//|/\*|\*|<!--)(?=[\s*!]|$)|```|#{1,6} |[|>)}\]]|(?:end|fi|done|esac|else|then|do)\b)"
+    r"^(?:\t| {2}|(?:--|#|//|/\*|\*|<!--)(?=[\s*!]|$)|```|#{1,6} |[|>)}\]])"
     r"|[;{}(\[,:\\>|](?=\s?$)",
     re.MULTILINE | re.IGNORECASE,
 )

@@ -24,8 +24,8 @@ _PROOF = (
 _CALL = Rule(
     rf"\b{_POPUPS}(?:\?\.)?[(`]\s?\(?{_PROOF}",
     rf"\(\s?(?:\w+\s?=\s?)?{_POPUPS}\s?\)\s?[(`]|=\s?{_POPUPS}\s?[;,)/`]",
-    rf"[\[.(,]['\"]?{_POPUPS}['\"]?\s?[\])]{{1,2}}\s?[(`;,]",
-    rf"\.(?:find|map|foreach|filter|every|some|sort|call|apply|bind|replace|reduce|findindex|from)\s?\(\s?{_POPUPS}\b",
+    rf"[\[.(,]['\"]?{_POPUPS}['\"]?\s?[\])]{{1,2}}\s?[(`;,\[]",
+    rf"\.(?:find|map|foreach|filter|every|some|sort|call|apply|bind|replace|reduce|findindex|from|then)\s?\(\s?(?:{_POPUPS}|eval)\b",
     rf"{_POPUPS}\.(?:call|apply|bind|constructor)|{_POPUPS}\s?&(?:#|lpar|grave)|\$\{{\s?{_POPUPS}",
     rf"(?:throw|onerror)\s?=?\s?(?:eval|{_POPUPS})|throw[^;<>]{{0,20}}\bonerror\s?=|onerror\s?=\s?(?:alert|eval"
     rf"|print|window)",
@@ -72,6 +72,7 @@ _OWN_SCRIPT = re.compile(
 )
 _BAD_SOURCE = re.compile(
     r"\bsrc\s?=\s?(?:[\"'`]\s?(?:data:|javascript:|//|\\\\|http://|[^\"'`]{0,60}(?:xss|evil|attack|hack|\.ly\b"
+    r"|[?&](?:callback|jsonp|cb)="
     r"|\d+\.\d+\.\d+\.\d+))"
     r"|[^\s\"'`>])"
 )
@@ -136,7 +137,7 @@ _ELEMENT = Rule(
     r"<link\b[^<>]{0,40}rel\s?=\s?[\"']?import|<base\b[^<>]{0,40}href\s?=\s?[\"']?(?:javascript|data|//|http:)",
     r"<(?:set|animate\w*|feimage|use|image|a|mpath|discard)\b[^<>]{0,120}(?:attributename\s?=\s?[\"']?(?:on\w+|href"
     r"|xlink)"
-    r"|(?:to|values|from)\s?=\s?[\"']?(?:[^\"'>]{0,20};)?(?:javascript|data)|href\s?=\s?[\"']?\s?(?:data:|//\w|\\\\))",
+    r"|(?:to|values|from)\s?=\s?[\"']?(?:[^\"'>]{0,20};)?(?:javascript|data)|href\s?=\s?[\"']?\s?(?:data:|file:|//\w|\\\\))",
     r"<(?:form|button|input|math|maction)\b[^<>]{0,160}(?:form)?action\s?=\s?[\"']?\s?(?:javascript|data|vbscript|//)",
     r"<style\b[^<>]{0,40}>[^<]{0,120}(?:@import\s?['\"u]|expression\s?\(|-moz-binding|behaviou?r\s?:|javascript:"
     r"|<(?!/style)/?[a-z])",

@@ -21,6 +21,8 @@ from calyapp.anomaly.command import is_injection
         "{cat,/etc/passwd}",
         "/usr/bin/id",
         "ls; id",
+        ";passwd root",
+        "& net localgroup administrators",
         "|ssh eve@198.51.100.4",
         "| calc.exe",
         "=cmd|'/c calc'!a0",

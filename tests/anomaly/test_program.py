@@ -24,6 +24,7 @@ def test_what_is_laid_out_as_one_is_a_program(text):
         "x;\nid;",
         "Dear Asha\nplease call\nthe customer\ntomorrow morning",
         "\n\n\n;id\n\n",
+        "9;\na=$(id)\nif [ 2 != $a ]\nthen sleep 0\nelse sleep 9\nfi",
     ],
 )
 def test_a_line_or_a_letter_is_none(text):

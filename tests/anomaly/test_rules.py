@@ -157,11 +157,11 @@ class TestWork:
 
     def test_is_bounded_over_all_values_of_a_request(self):
         value = "x. " * 5_000 + ";"
-        request = Inspected(
-            form=(*((f"n{n}", value) for n in range(10)), ("last", CARRIED[Pattern.XSS])), headers={"user-agent": "x"}
-        )
+        last = "last", CARRIED[Pattern.XSS]
+        long = Inspected(form=(*((f"n{n}", value) for n in range(10)), last), headers={"user-agent": "x"})
+        many = Inspected(form=(*((f"n{n}", "x;") for n in range(2_000)), last), headers={"user-agent": "x"})
 
-        assert inspect(request) == ()
+        assert inspect(long) == inspect(many) == ()
 
 
 def shows(request: Inspected, pattern: Pattern) -> bool:

@@ -22,6 +22,10 @@ from calyapp.anomaly.xss import is_hostile_markup, is_scripting
         "<img src='j\na\nv\na\ns\nc\nr\ni\np\nt\n:\ng\no'>",
         "<button formaction=//bad.example>",
         "eval(a+b)",
+        "fetch('/a').then(eval)",
+        "[,alert][1](1)",
+        "<script src='https://api.example/a?callback=go'></script>",
+        "<a href=file:///etc/hosts>",
     ],
 )
 def test_what_acts_by_itself_is_scripting(text):
