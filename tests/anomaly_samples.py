@@ -116,5 +116,6 @@ WORST_CASES = [
     *("data:", "src=", "style=e", "expression", "alert", "alert(", "''", "window[", "=alert", "print ", "<!--", "`a"),
     *("union select a ", "waitfor ", "like ", "order by ", "?a/", "a.b.", '"a" ', "\\'", "<svg onx=", "'a'or", "x=y&"),
     *("é", 'ab"+"', "<style>", "function(", "/etc/", "cat "),
+    *("  a;\n", " or ab(c)=", ";a.exe", ";{ab,", "or ab(", "|ab c ", "\\u{", "j\na\n", "<script> a", " net a b"),
 ]
 """What makes one rule or another try hardest, to be repeated."""

@@ -44,6 +44,7 @@ def test_a_second_command_is_an_injection(text):
         "run `npm install`, then `npm test`; see `docs/setup.md` for details",
         "let a = b || c; let d = e && find(f) | sort(g);",
         "rest; sleep 8 hours; find out more; less price",
+        "p&l; b&b; at&t; q&a",
         "net amount 450; net user fees extra",
         "asha; date 9.30am; time ok",
         "<td>{{ row.name | sort }}</td>",
