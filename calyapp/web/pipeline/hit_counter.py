@@ -3,7 +3,10 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from threading import Lock
+from typing import Any
 
 from flask_limiter import Limiter
 from limits import RateLimitItem
@@ -39,9 +42,13 @@ class _Windows:
         self._storage = storage
         self._clock = clock
         self._ends: dict[str, float] = {}
+        # The library's own memory is for one thread at a time: of two, the second starts the first one's timer again
+        # and fails. Redis sees to itself.
+        self._turn: AbstractContextManager[Any] = Lock() if isinstance(storage, MemoryStorage) else nullcontext()
 
     def hit(self, limit: RateLimitItem, name: str) -> Hits:
-        count = self._storage.incr(name, limit.get_expiry())
+        with self._turn:
+            count = self._storage.incr(name, limit.get_expiry())
         return Hits(count, self._end(limit, name, count))
 
     def peek(self, _limit: RateLimitItem, name: str) -> Hits:

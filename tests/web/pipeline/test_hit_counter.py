@@ -1,4 +1,5 @@
 import logging
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -83,6 +84,19 @@ class TestHit:
             seen = list(pool.map(lambda _: mine.hit(LIMIT, "a").count, range(200)))
 
         assert sorted(seen) == list(range(1, 201))
+
+    def test_counts_exactly_in_its_own_memory_from_many_threads(self, counter):
+        alone = counter("memory://")
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)  # the threads take turns as often as they can
+
+        try:
+            with ThreadPoolExecutor(8) as threads:
+                hits = list(threads.map(lambda _: alone.hit(LIMIT, "a").count, range(4_000)))
+        finally:
+            sys.setswitchinterval(before)
+
+        assert sorted(hits) == list(range(1, 4_001))
 
 
 class TestFallback:
