@@ -78,7 +78,7 @@ def _weaknesses(dependency: Mapping[str, Any]) -> Iterator[Weakness]:
         yield Weakness(
             package=dependency["name"],
             version=dependency["version"],
-            ids=(found["id"], *sorted(found["aliases"])),
+            ids=tuple(map(_printable, (found["id"], *sorted(found["aliases"])))),
             fixed_in=_nearest(dependency["version"], found["fix_versions"]),
             description=_short(found["description"]),
         )
@@ -123,5 +123,10 @@ def _why(complaints: str) -> str:
 
 
 def _short(text: str) -> str:
-    line = " ".join(redact.text(str(text)).split())
+    line = _printable(" ".join(redact.text(str(text)).split()))
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    """What an advisory says is shown on terminals: it is to move no cursor, begin no line and break no encoding."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

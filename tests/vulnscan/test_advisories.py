@@ -1,6 +1,10 @@
+import socket
+from threading import Event, Thread
+
 import pytest
 from advisory_service import CRITICAL, MEDIUM, advisory, scored
 
+from calyapp.vulnscan import advisories as osv
 from calyapp.vulnscan.advisories import AdvisoryService
 from calyapp.vulnscan.report import NotLookedAt
 from calyapp.vulnscan.severity import Severity
@@ -9,6 +13,29 @@ from calyapp.vulnscan.severity import Severity
 @pytest.fixture
 def service(advisories) -> AdvisoryService:
     return AdvisoryService(advisories.url)
+
+
+@pytest.fixture
+def dripping():
+    """The address of a service that sends a blank now and then, and never comes to an end."""
+    stopped = Event()
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            while not stopped.wait(0.01):
+                try:
+                    connection.sendall(b" ")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=drip)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        stopped.set()
+        thread.join()
 
 
 class TestCheck:
@@ -22,6 +49,7 @@ class TestCheck:
             (200, "[]", "knows no advisory where there are some"),
             (200, '{"vulns": []}', "knows no advisory where there are some"),
             (200, "<h1>Please sign in</h1>", "answered with something else than JSON"),
+            (200, "[" * 200_000, "answered with something else than JSON"),
             (404, "{}", "answered 404"),
             (503, "", "answered 503"),
         ],
@@ -35,6 +63,12 @@ class TestCheck:
     def test_says_why_it_cannot_be_reached(self):
         with pytest.raises(NotLookedAt, match=r"at http://127.0.0.1:1 could not be reached: Connection refused"):
             AdvisoryService("http://127.0.0.1:1/").check()
+
+    def test_does_not_wait_for_the_end_of_an_answer_that_drips(self, dripping, monkeypatch):
+        monkeypatch.setattr(osv, "_SECONDS_IN_ALL", 0.1)
+
+        with pytest.raises(NotLookedAt, match="it does not answer"):
+            AdvisoryService(dripping).check()
 
 
 class TestSeverity:
@@ -55,3 +89,11 @@ class TestSeverity:
 
         with pytest.raises(NotLookedAt, match="answered 500"):
             service.severity(["GHSA-1"])
+
+    def test_is_not_asked_for_without_end(self, advisories, monkeypatch):
+        monkeypatch.setattr(osv, "_SECONDS_IN_ALL", 0)
+
+        with pytest.raises(NotLookedAt, match="it does not answer"):
+            AdvisoryService(advisories.url).severity(["GHSA-1"])
+
+        assert advisories.asked == []

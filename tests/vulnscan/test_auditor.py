@@ -37,6 +37,16 @@ class TestAudit:
 
         assert audited("anvil==1.0").weaknesses[0].fixed_in is None
 
+    @pytest.mark.parametrize("letter", ["\x1b", "\n", "\ud800", "\u202e"])
+    def test_shows_of_an_advisory_what_can_be_printed(self, advisories, audited, letter):
+        record = advisory("GHSA-1", "anvil", aliases=[f"CVE-{letter}"], summary=f"weak{letter}PASSED")
+        advisories.publish("anvil", "1.0", record)
+
+        (weakness,) = audited("anvil==1.0").weaknesses
+
+        assert sorted(weakness.ids) == ["CVE-\ufffd", "GHSA-1"]
+        assert weakness.description in ("weak PASSED", "weak\ufffdPASSED")
+
     def test_names_what_was_skipped_without_the_password_in_it(self, audited):
         found = audited("anvil==1.0", "tongs @ https://user:canary@host.example/tongs-1.0-py3-none-any.whl")
 
