@@ -34,8 +34,6 @@ def reencrypt(as_json: bool) -> None:
     with click.progressbar(store.reencrypt(), outdated, "secrets", file=sys.stderr, show_pos=True) as clients:
         readable = dict(clients)
     unreadable = [str(client_id) for client_id, done in readable.items() if not done]
-    done = len(readable) - len(unreadable)
-    store.note_reencrypted(done, len(unreadable))
-    print_record({"reencrypted": done, "unreadable": unreadable}, as_json)
+    print_record({"reencrypted": len(readable) - len(unreadable), "unreadable": unreadable}, as_json)
     if unreadable:
         raise SystemExit(1)

@@ -94,9 +94,11 @@ class ExotelAccountStore:
     def _reencrypt_batch(self, after: UUID) -> list[tuple[UUID, bool]]:
         with self._pool.transaction() as connection:
             given = {"current": self._encryption.key_id, "after": after, "most": _BATCH}
-            return [
-                (row.client_id, self._reseal(connection, row)) for row in connection.execute(_OUTDATED, given).all()
-            ]
+            rows = connection.execute(_OUTDATED, given).all()
+            done = [(row.client_id, self._reseal(connection, row)) for row in rows]
+            if done:
+                _audit_batch(connection, sum(is_done for _, is_done in done), len(done))
+            return done
 
     def _reseal(self, connection: Connection, row: Any) -> bool:
         try:
@@ -106,12 +108,6 @@ class ExotelAccountStore:
         given = {"client_id": row.client_id, "credentials": self._seal(row.client_id, account)}
         connection.execute(_RESEAL, given)
         return True
-
-    def note_reencrypted(self, done: int, unreadable: int) -> None:
-        """Put on the trail that the key was changed, and for how many."""
-        metadata = {"via": "command line", "reencrypted": done, "unreadable": unreadable}
-        entry = Entry.now(EventType.ENCRYPTION_KEY_ROTATED, "Secrets at rest encrypted anew", metadata=metadata)
-        trail.write(self._pool, entry)
 
     def _seal(self, client_id: UUID, account: ExotelAccount) -> bytes:
         plain = {"apiKey": account.api_key.reveal(), "apiToken": account.api_token.reveal()}
@@ -131,6 +127,12 @@ class ExotelAccountStore:
 def _demand_client(connection: Connection, client_id: UUID) -> None:
     if connection.execute(_LOCK_CLIENT, {"client_id": client_id}).one_or_none() is None:
         raise NotFoundError("There is no client with this id")
+
+
+def _audit_batch(connection: Connection, done: int, found: int) -> None:
+    metadata = {"via": "command line", "reencrypted": done, "unreadable": found - done}
+    entry = Entry.now(EventType.ENCRYPTION_KEY_ROTATED, "Secrets at rest encrypted anew", metadata=metadata)
+    trail.append(connection, entry)
 
 
 def _audit(connection: Connection, event: EventType, client_id: UUID, account_sid: str, host: str) -> None:

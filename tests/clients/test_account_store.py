@@ -138,6 +138,16 @@ class TestReencrypt:
         assert store(OTHER).get(lost) == account()
         assert store(NEW, OLD).census() == Census(sealed=2, under_previous=0, unreadable=1)
 
+    def test_is_on_the_trail_as_far_as_it_came_when_it_is_broken_off(self, store, clients, query):
+        for client_id in clients(101):  # more than a batch
+            store(OLD).connect(client_id, account())
+
+        next(store(NEW, OLD).reencrypt())
+
+        counts = "SELECT metadata->'reencrypted' FROM audit_logs WHERE event_type = 'ENCRYPTION_KEY_ROTATED'"
+        assert query(counts) == [(100,)]
+        assert store(NEW, OLD).census().under_previous == 1
+
     def test_has_nothing_to_do_the_second_time(self, store, clients):
         (client_id,) = clients(1)
         store(OLD).connect(client_id, account())
