@@ -6,6 +6,7 @@ import pytest
 from calyapp import clock
 from calyapp.config import AppEnv, WebhookAuth
 from calyapp.encryption import Census
+from calyapp.errors import DatabaseAway, DatabaseError
 from calyapp.health import probes
 from calyapp.health.checks import Health
 from calyapp.health.probes import LastScan
@@ -53,6 +54,14 @@ def test_the_encryption_is_degraded_by_a_secret_that_no_key_opens():
         Health.DEGRADED,
         {"secrets": 3, "underPreviousKey": 1, "unreadable": 1},
     )
+
+
+@pytest.mark.parametrize("error", [DatabaseAway, DatabaseError])
+def test_the_encryption_is_degraded_at_most_where_the_database_does_not_tell(error):
+    def take_census():
+        raise error
+
+    assert probes.probe_encryption(take_census).status is Health.DEGRADED
 
 
 class TestProbeScan:
