@@ -19,6 +19,7 @@ from calyapp.audit.throttle import ThrottledTrail
 from calyapp.audit.trail import Entry
 from calyapp.services import Services
 from calyapp.web import parameters
+from calyapp.web.pipeline import body_limit
 from calyapp.web.pipeline.proxy import client_address, client_neighbourhood, removed_headers
 
 _WATCHED = ("webhooks", "api")
@@ -55,7 +56,8 @@ def _inspected() -> Inspected:
             headers={"user-agent": request.user_agent.string[:_OF_A_STRANGER]},
         )
     removed = removed_headers()
-    is_json = request.method == "POST" and request.is_json
+    # More than that is an upload, on its way to the disk: no view takes it as JSON.
+    is_json = request.method == "POST" and request.is_json and (request.content_length or 0) <= body_limit.MOST_BYTES
     is_form = request.method == "POST" and request.blueprint == "webhooks" and not is_json
     return Inspected(
         path=request.path,

@@ -8,7 +8,7 @@ from calyapp import metrics
 from calyapp.anomaly.rules import Pattern
 from calyapp.app import create_app
 from calyapp.config import Settings
-from calyapp.web.pipeline import anomalies
+from calyapp.web.pipeline import anomalies, body_limit
 
 ATTACK = "x' or 1=1 --"
 
@@ -196,6 +196,19 @@ class TestWatch:
             input_stream=body,
             content_length=10,
             content_type="application/x-www-form-urlencoded",
+        )
+
+        assert body.tell() == 0
+
+    def test_does_not_take_an_upload_for_json(self, client, user):
+        size = body_limit.MOST_BYTES + 1
+        body = BytesIO(b" " * size)
+        client.post(
+            "/api/calls/import",
+            headers=user("admin"),
+            input_stream=body,
+            content_length=size,
+            content_type="application/json",
         )
 
         assert body.tell() == 0
