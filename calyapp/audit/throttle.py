@@ -6,10 +6,12 @@ Counted in each process; what waits for its interval to end is written by `flush
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from calyapp.audit import trail
+from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
 from calyapp.errors import DatabaseError
@@ -56,8 +58,8 @@ class ThrottledTrail:
             window = self._windows.setdefault(kind, _Window(self._clock()))
             if later or not is_first:
                 window.add(entry)
-        if is_first and not later:
-            self._write(kind, entry, 1)
+        if is_first and not later and not self._write(kind, entry, 1):
+            _warn({entry.event_type: 1})
 
     def flush(self) -> None:
         """Write what waited out its interval, and forget the kinds that have been quiet."""
@@ -78,15 +80,25 @@ class ThrottledTrail:
         self._write_waiting(windows)
 
     def _write_waiting(self, windows: Mapping[Kind, _Window]) -> None:
+        kept: Counter[EventType] = Counter()
         for kind, window in windows.items():
-            if window.latest:
-                self._write(kind, window.latest, window.waiting)
+            if window.latest and not self._write(kind, window.latest, window.waiting):
+                kept[window.latest.event_type] += window.waiting
+        _warn(kept)
 
-    def _write(self, kind: Kind, entry: Entry, count: int) -> None:
+    def _write(self, kind: Kind, entry: Entry, count: int) -> bool:
+        """Whether it could be written; if not, it waits again."""
         try:
             trail.write(self._pool, replace(entry, metadata={**entry.metadata, "count": count}))
         except DatabaseError:
             with self._lock:
                 self._windows.setdefault(kind, _Window(self._clock())).add(entry, count)
-            fields = {"event": entry.event_type.value, "count": count}
-            _log.warning("an audit entry could not be written and is kept for later", extra={"fields": fields})
+            return False
+        return True
+
+
+def _warn(kept: Mapping[EventType, int]) -> None:
+    """One line an event, not one a source: a crowd of sources is not to fill the log while the database is away."""
+    for event, count in kept.items():
+        fields = {"event": event.value, "count": count}
+        _log.warning("audit entries could not be written and are kept for later", extra={"fields": fields})

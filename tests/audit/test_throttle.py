@@ -165,6 +165,15 @@ class TestDatabaseAway:
             {"event": "WEBHOOK_REJECTED", "count": 3},
         ]
 
+    def test_is_told_once_and_not_for_each_source(self, nowhere, clock, caplog):
+        throttled = ThrottledTrail(nowhere, clock)
+        for number in range(20):
+            throttled.note(("rejected", f"203.0.113.{number}"), entry("kept"), later=True)
+        clock.seconds += 1
+        throttled.flush()
+
+        assert [record.fields for record in caplog.records] == [{"event": "WEBHOOK_REJECTED", "count": 20}]
+
     def test_costs_no_entry_once_it_is_back(self, nowhere, services, clock, query):
         throttled = ThrottledTrail(nowhere, clock)
         for _ in range(3):
