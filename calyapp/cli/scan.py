@@ -45,12 +45,12 @@ def scan(requirements: Path, osv_url: str, as_json: bool) -> None:
     if not as_json:
         click.echo(f"Asking {osv_url} …", err=True)
     report = vulnerabilities.scan(requirements, AdvisoryService(osv_url))
+    kept = _keep(report)  # first: whoever reads along may have heard enough after a line
+    _note(report)
     if as_json:
         print_record(report.as_json(), as_json)
     else:
         _print(report)
-    kept = _keep(report)
-    _note(report)
     if report.status is not Status.PASSED or not kept:
         raise SystemExit(1)
 

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import IO
 
 import pytest
 from advisory_service import CRITICAL, HIGH, MEDIUM, advisory, requirements, scored
@@ -14,9 +16,11 @@ SKIPPED = "tongs @ https://user:canary@host.example/tongs-1.0-py3-none-any.whl"
 
 @pytest.fixture
 def command(advisories, database_url, tmp_path):
-    """`command(*requirements, options=…, **environment)`: how the command ended."""
+    """`command(*requirements, options=…, stdout=…, **environment)`: how the command ended."""
 
-    def run(*lines: str, options: tuple[str, ...] = ("--json",), **environment: str) -> subprocess.CompletedProcess:
+    def run(
+        *lines: str, options: tuple[str, ...] = ("--json",), stdout: IO | int = subprocess.PIPE, **environment: str
+    ) -> subprocess.CompletedProcess:
         file = requirements(tmp_path, *(lines or ("anvil==1.0", "hammer==2.0")))
         known = {
             "APP_ENV": "testing",
@@ -29,7 +33,8 @@ def command(advisories, database_url, tmp_path):
             [sys.executable, "-m", "flask", "caly", *arguments],
             cwd=ROOT,
             env={**os.environ, **known, **environment},
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             text=True,
             check=False,
         )
@@ -54,6 +59,14 @@ def test_passed_is_everything_looked_at_and_nothing_urgent_found(advisories, com
     )
     assert (severity, status, metadata["status"]) == ("MEDIUM", "success", "PASSED")
     assert metadata["findings"] == {"critical": 0, "high": 0, "unknown": 0, "medium": 1, "low": 0}
+
+
+def test_is_kept_where_nobody_can_be_told(command, tmp_path):
+    with Path("/dev/full").open("w") as full:
+        done = command("anvil==1.0", stdout=full)
+
+    assert done.returncode != 0
+    assert json.loads((tmp_path / "scan" / "latest.json").read_text())["status"] == "PASSED"
 
 
 @pytest.mark.parametrize("more", [scored(HIGH), {}], ids=["high", "unknown"])
