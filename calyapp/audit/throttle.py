@@ -46,9 +46,10 @@ class ThrottledTrail:
         self._windows: dict[Kind, _Window] = {}
         self._lock = threading.Lock()
 
-    def note(self, kind: Kind, entry: Entry, *, later: bool = False) -> None:
+    def note(self, kind: Kind, entry: Entry, *, later: bool = False) -> bool:
         """Write the entry now, or count it towards the next one of its kind. Never raises for the database.
 
+        True for the first that waits of its kind: what else is to be told once an interval goes with it.
         `later` is for those who do not wait for the database: they know that it is away, or have no time.
         """
         with self._lock:
@@ -56,10 +57,13 @@ class ThrottledTrail:
                 kind = (kind[0], "many sources")
             is_first = kind not in self._windows
             window = self._windows.setdefault(kind, _Window(self._clock()))
-            if later or not is_first:
+            waits = later or not is_first
+            is_first_to_wait = waits and not window.waiting
+            if waits:
                 window.add(entry)
-        if is_first and not later and not self._write(kind, entry, 1):
+        if not waits and not self._write(kind, entry, 1):
             _warn({entry.event_type: 1})
+        return is_first_to_wait
 
     def flush(self) -> None:
         """Write what waited out its interval, and forget the kinds that have been quiet."""

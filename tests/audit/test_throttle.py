@@ -40,6 +40,14 @@ class TestNote:
 
         assert written() == [("first", 1)]
 
+    def test_tells_of_the_first_that_waits_in_each_interval(self, throttled, clock):
+        told = [throttled.note(kind, entry("one"), later=True) for kind in (KIND, KIND, OTHER_KIND, KIND)]
+        clock.seconds += throttle.INTERVAL_SECONDS
+        throttled.flush()
+        told += [throttled.note(KIND, entry("one"), later=True) for _ in range(2)]
+
+        assert told == [True, False, True, False, True, False]
+
     def test_adds_the_count_to_what_the_entry_says_already(self, throttled, query):
         throttled.note(KIND, entry("first", code="VALIDATION_ERROR"))
 

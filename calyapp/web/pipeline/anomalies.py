@@ -102,11 +102,11 @@ class _Report:
 
     def _tell(self, pattern: Pattern, place: str, count: int) -> None:
         metrics.ANOMALIES.labels(pattern.value).inc()
-        fields = {"pattern": pattern.value, "place": place, "count": count}
-        _log.warning("a request looks like an attack", extra={"fields": fields})
-        # Written by the timer: no delivery waits for the trail.
         kind = ("anomaly", str(g.client_id or client_neighbourhood()), pattern.value)
-        self._throttled_trail.note(kind, _entry(pattern, place), later=True)
+        # Written by the timer: no delivery waits for the trail. The log hears as often: it may share the spool's disk.
+        if self._throttled_trail.note(kind, _entry(pattern, place), later=True):
+            fields = {"pattern": pattern.value, "place": place, "count": count}
+            _log.warning("a request looks like an attack", extra={"fields": fields})
 
 
 def _entry(pattern: Pattern, place: str) -> Entry:

@@ -86,6 +86,14 @@ class TestAttack:
 
         assert [metadata["count"] for *_, metadata in trail()] == [20, 1]
 
+    def test_that_comes_often_is_warned_of_once_an_interval(self, deliver, warnings, trail):
+        for number in range(20):
+            deliver("call-end", CallSid=f"s{number}", CustomField=ATTACK)
+        trail()
+        deliver("call-end", CallSid="s", CustomField=ATTACK)
+
+        assert warnings() == [("sql_injection", "form.CustomField", 1)] * 2
+
     def test_in_a_name_is_told_without_the_name(self, deliver, warnings):
         deliver("call-end", CallSid="s1", **{ATTACK: "1"})
 
