@@ -39,11 +39,6 @@ class Principal:
         return self.id if self.kind is PrincipalKind.USER else None
 
     @property
-    def may_write(self) -> bool:
-        """Whether they may change anything at all; of whom, `sees` tells."""
-        return self.role is not Role.AUDITOR
-
-    @property
     def shown(self) -> dict[str, str]:
         """What the trail keeps of them."""
         return {"kind": self.kind.value, "id": str(self.id), "role": self.role.value}

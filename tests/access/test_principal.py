@@ -19,9 +19,6 @@ class TestPrincipal:
     def test_sees_what_is_theirs(self, own, seen):
         assert {client for client in (OURS, THEIRS, None) if principal(client_id=own).sees(client)} == seen
 
-    def test_may_write_unless_it_audits(self):
-        assert {role for role in Role if principal(role).may_write} == {Role.ADMIN, Role.CLIENT}
-
     def test_is_a_user_on_the_trail_only_if_it_is_one(self):
         user, key = principal(), principal(kind=PrincipalKind.API_KEY)
 

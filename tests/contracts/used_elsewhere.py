@@ -57,7 +57,7 @@ _.call_start, _.call_status, _.call_end, _.recording, _.passthru, _.heartbeat
 _.phone_from, _.phone_to, _.direction, _.start_ts, _.end_ts, _.recording_url
 
 # Words of closed vocabularies, by their value.
-_.WARN, _.API, _.SUCCESS, _.FAILURE
+_.WARN, _.API, _.SUCCESS, _.FAILURE, _.AUDITOR
 
 # Tables that only the migrations' check compares; their statements are text.
 _.client_numbers, _.api_keys, _.audit_counts_daily, _.audit_counts_pending
@@ -70,9 +70,8 @@ _.response_time, _.uptime_seconds, _.requests, _.error_rate, _.slow_requests, _.
 # The outside is promised all eight errors; this one is raised by nothing yet.
 _.ExternalServiceError
 
-# What the routes of the records API and the console will use to check what they are sent, and who may see what.
+# The catalogue of validators is whole, whichever of them the routes use so far.
 _.ProfileSchema, _.time_zone
-_.sees, _.may_write
 _.alphanumeric, _.no_special_characters, _.array, _.strip_control_characters
 
 # Gunicorn: the class by its path in gunicorn.conf.py, its method by override.
