@@ -84,7 +84,7 @@ def _measure(entries: int, url: str, folder: str) -> Iterator[str]:
 
 def _migrate(settings: dict[str, str], revision: str) -> None:
     command = [sys.executable, "-m", "alembic", "-c", "setup.cfg", "upgrade", revision]
-    subprocess.run(command, cwd=ROOT, env=os.environ | settings, check=True)  # noqa: S603  # nosec B603 # our own
+    subprocess.run(command, cwd=ROOT, env=os.environ | settings, check=True)  # noqa: S603 — our own
 
 
 def _fill(pool: Pool, entries: int) -> None:

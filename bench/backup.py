@@ -63,7 +63,7 @@ def _commands(url: str, folder: Path) -> Callable[..., str]:
 
     def run(*arguments: str) -> str:
         command = [sys.executable, "-m", *arguments]
-        return subprocess.run(  # noqa: S603  # nosec B603 # our own commands
+        return subprocess.run(  # noqa: S603 — our own commands
             command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, text=True, check=True
         ).stdout
 

@@ -49,7 +49,7 @@ def main(entries: int) -> None:
 
 def _fill(url: str, entries: int, environment: dict[str, str]) -> None:
     upgrade = [sys.executable, "-m", "alembic", "-c", "setup.cfg", "upgrade", "head"]
-    subprocess.run(upgrade, cwd=ROOT, env=environment, check=True)  # noqa: S603  # nosec B603 # our own command
+    subprocess.run(upgrade, cwd=ROOT, env=environment, check=True)  # noqa: S603 — our own command
     connection = psycopg2.connect(url.replace("+psycopg2", ""))
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -64,7 +64,7 @@ def _measure(entries: int, environment: dict[str, str], folder: Path) -> str:
     for form, encoding in _WAYS:
         with (folder / "server.log").open("ab") as log:
             gunicorn = [sys.executable, "-m", "gunicorn", "wsgi:app"]
-            process = subprocess.Popen(  # noqa: S603  # nosec B603 # our own command
+            process = subprocess.Popen(  # noqa: S603 — our own command
                 gunicorn, cwd=ROOT, env=environment, stderr=log
             )
         server = Server(process, int(environment["BIND"].rpartition(":")[2]), environment, folder / "server.log")

@@ -67,7 +67,7 @@ def _parts(url: str, revision: str, folder: Path) -> services.Services:
         "DB_MAX_USES": "100000",
     }
     command = [sys.executable, "-m", "alembic", "-c", "setup.cfg", "upgrade", revision]
-    subprocess.run(command, cwd=ROOT, env=os.environ | settings, check=True)  # noqa: S603  # nosec B603 # our own
+    subprocess.run(command, cwd=ROOT, env=os.environ | settings, check=True)  # noqa: S603 — our own
     return services.build(Settings.from_env(settings))
 
 

@@ -37,5 +37,5 @@ def downgrade() -> None:
     """The role stays: other databases of the server may know it."""
     for table in TABLES:
         op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY")
-        op.execute(f"REVOKE SELECT ON {table} FROM caly_reader")  # noqa: S608  # nosec B608 # a constant
+        op.execute(f"REVOKE SELECT ON {table} FROM caly_reader")  # noqa: S608 — a constant
         op.execute(f"DROP POLICY tenant ON {table}")

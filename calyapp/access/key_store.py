@@ -142,7 +142,7 @@ _ONE = named("read_api_key", f"{_SELECT} WHERE id = :id")
 _LOCKED = named("lock_api_key", f"{_SELECT} WHERE id = :id FOR UPDATE")
 _FIND = named(
     "find_api_key",
-    f"{_SELECT} WHERE key_hash = :key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now) "  # nosec B608 # constants
+    f"{_SELECT} WHERE key_hash = :key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now) "
     f"AND {OF_NO_DISABLED_CLIENT}",
 )
 _ADD = named(

@@ -123,14 +123,14 @@ def _principal(row: Any) -> Principal:
 # The lock makes it wait for a change of password that is on its way, and then see that it was verified in vain.
 _OPEN = named(
     "open_session",
-    "INSERT INTO sessions (id, user_id, token_hash, created_at, last_used_at, expires_at, ip_address, user_agent) "  # noqa: S608  # nosec B608 # constants
+    "INSERT INTO sessions (id, user_id, token_hash, created_at, last_used_at, expires_at, ip_address, user_agent) "  # noqa: S608 — constants
     "SELECT :id, id, :token_hash, :now, :now, :expires_at, CAST(:ip_address AS inet), :user_agent "
     "FROM users WHERE id = :user_id AND password_hash = :hash AND suspended_at IS NULL "
     f"AND {OF_NO_DISABLED_CLIENT} FOR SHARE",
 )
 _FIND = named(
     "find_session",
-    "SELECT sessions.id AS session_id, last_used_at, user_id, email, role, client_id "  # noqa: S608  # nosec B608 # constants
+    "SELECT sessions.id AS session_id, last_used_at, user_id, email, role, client_id "  # noqa: S608 — constants
     "FROM sessions JOIN users ON users.id = user_id "
     "WHERE token_hash = :token_hash AND revoked_at IS NULL AND expires_at > :now AND last_used_at > :idle "
     f"AND suspended_at IS NULL AND {OF_NO_DISABLED_CLIENT}",

@@ -206,7 +206,7 @@ SELECT is_new, coalesce(
 ) AS status, (SELECT ended FROM call) AS ended, CASE WHEN (SELECT ended FROM call) IS NOT NULL THEN
   (SELECT {_ENDED} FROM calls AS known JOIN given USING (client_id, call_sid))
 END AS ended_before FROM delivery
-"""  # nosec B608 # names from this code only; what arrives travels as parameters
+"""  # noqa: S608 — names from this code only; what arrives travels as parameters
 
 _PARAMETERS = list(dict.fromkeys(re.findall(r"(?<!:):(\w+)", _RECORD)))
 # PREPARE saves planning a statement of this size anew for every delivery.
@@ -248,6 +248,6 @@ _LEDGER = named(
 )
 _REPLACE = named(
     "replace_call",
-    f"UPDATE calls SET {_listed(f'{column} = :{column}' for column in _OF_CALL[2:])}, updated_at = now() "
-    "WHERE client_id = :client_id AND call_sid = :call_sid",  # nosec B608 # names from this code only
+    f"UPDATE calls SET {_listed(f'{column} = :{column}' for column in _OF_CALL[2:])}, updated_at = now() "  # noqa: S608 — names from this code only
+    "WHERE client_id = :client_id AND call_sid = :call_sid",
 )

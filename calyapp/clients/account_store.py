@@ -167,7 +167,7 @@ _DISCONNECT = named(
 _KEY_ID = f"substring(credentials FROM 1 FOR {KEY_ID_BYTES})"
 _CENSUS = named(
     "count_secrets",
-    f"SELECT {_KEY_ID} AS key_id, count(*) AS sealed FROM exotel_accounts GROUP BY 1",  # noqa: S608  # nosec B608 # a constant
+    f"SELECT {_KEY_ID} AS key_id, count(*) AS sealed FROM exotel_accounts GROUP BY 1",  # noqa: S608 — a constant
 )
 _OUTDATED = named(
     "find_outdated_secrets",

@@ -195,7 +195,7 @@ _ONE = named("read_client", f"{_SELECT} WHERE id = :id")
 _LOCK = named("lock_client", "SELECT FROM clients WHERE id = :id FOR UPDATE")
 _OWNER = named(
     "find_number_owner",
-    f"{_SELECT} WHERE id = (SELECT client_id FROM client_numbers WHERE number = :number)",  # nosec B608 # constant
+    f"{_SELECT} WHERE id = (SELECT client_id FROM client_numbers WHERE number = :number)",  # noqa: S608 — constant
 )
 _ADD = named(
     "add_client",

@@ -23,7 +23,7 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     Meanwhile SIGTERM and SIGHUP are passed on to it. SIGINT is not, as the terminal sends it to the command
     as well. For a process with a single thread.
     """
-    child = subprocess.Popen([*dying_with_us(signal.SIGTERM), *command], env=environment)  # noqa: S603  # nosec B603 # the command is our caller's, never a stranger's
+    child = subprocess.Popen([*dying_with_us(signal.SIGTERM), *command], env=environment)  # noqa: S603 — the command is our caller's, never a stranger's
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)  # blocked signals wait for sigwait()
     try:
         while child.poll() is None:

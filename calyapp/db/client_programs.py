@@ -46,7 +46,7 @@ def run(name: str, *arguments: str | Path, server: int, database_url: str | None
 
 
 def _complete(command: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(  # noqa: S603  # nosec B603 # our own command
+    done = subprocess.run(  # noqa: S603 — our own command
         [*dying_with_us(signal.SIGTERM), *command],
         env=os.environ | environment | {"LC_ALL": "C"},
         stdin=subprocess.DEVNULL,

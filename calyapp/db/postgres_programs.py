@@ -71,7 +71,7 @@ class Programs:
 
     def start(self, name: str, *arguments: str | Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start a program that runs until it gets SIGINT, which the kernel sends it when we die."""
-        return subprocess.Popen(  # noqa: S603  # nosec B603 # our own command
+        return subprocess.Popen(  # noqa: S603 — our own command
             self._command(name, arguments, signal.SIGINT),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -87,7 +87,7 @@ class Programs:
     def _complete(
         self, name: str, arguments: tuple[str | Path, ...], statement: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603  # nosec B603 # our own command
+        return subprocess.run(  # noqa: S603 — our own command
             self._command(name, arguments, signal.SIGTERM),
             input=statement,
             capture_output=True,
@@ -113,7 +113,7 @@ def _as_ordinary_user() -> tuple[str, ...]:
     # initdb looks its user up by name: number 1 has one on every system, 1000 has none in a fresh container.
     prefix = ("unshare", "--user", "--map-user=1", "--map-group=1")
     try:
-        subprocess.run((*prefix, "true"), check=True, capture_output=True)  # noqa: S603  # nosec B603 # constant
+        subprocess.run((*prefix, "true"), check=True, capture_output=True)  # noqa: S603 — constant
     except (OSError, subprocess.CalledProcessError) as failure:
         raise EmbeddedUnavailable(
             "PostgreSQL does not run as root, and this system forbids the user namespace that would hide it: "

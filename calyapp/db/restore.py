@@ -84,7 +84,7 @@ def _first_line(error: DatabaseError) -> str:
 
 
 def _count(table: str) -> TextClause:
-    return named("count_restored", f"SELECT count(*) FROM {table}")  # noqa: S608  # nosec B608 # constants
+    return named("count_restored", f"SELECT count(*) FROM {table}")  # noqa: S608 — constants
 
 
 _ANALYSE = named("analyse", "ANALYZE")

@@ -76,7 +76,7 @@ EXCEPTION
       'CREATE ROLE {READER} NOLOGIN; GRANT {READER} TO %1$I;', current_user);
 END
 $$
-"""  # nosec B608 # the role's name only
+"""
 
 # Ours lets everybody but the reader see everything; its beginning is as the server writes it.
 _HIDING = (

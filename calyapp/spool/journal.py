@@ -114,7 +114,7 @@ class Journal:
 
         def work(db: sqlite3.Connection) -> bool:
             self._end_postponements(db)
-            return db.execute(f"SELECT 1 FROM frames WHERE {_READY} LIMIT 1").fetchone() is not None  # nosec B608 # our words
+            return db.execute(f"SELECT 1 FROM frames WHERE {_READY} LIMIT 1").fetchone() is not None  # noqa: S608 — our words
 
         return self._run(work)
 
@@ -151,7 +151,7 @@ class Journal:
 
     def quarantined(self) -> list[Quarantined]:
         """All frames in quarantine, the oldest first."""
-        query = f"SELECT {rows.COLUMNS} FROM frames WHERE reason IS NOT NULL ORDER BY arrived_at, id"  # nosec B608 # our words
+        query = f"SELECT {rows.COLUMNS} FROM frames WHERE reason IS NOT NULL ORDER BY arrived_at, id"  # noqa: S608 — our words
         return self._run(lambda db: [_as_quarantined(Row(*row)) for row in db.execute(query)])
 
     def retry(self, id: int) -> bool:
@@ -228,13 +228,13 @@ class Journal:
         now = self._clock()
         for due, moment in (("<= ?", now), ("> ?", now + _LONGEST_POSTPONEMENT)):
             which = f"reason IS NULL AND not_before > 0 AND not_before {due}"
-            if db.execute(f"SELECT 1 FROM frames WHERE {which} LIMIT 1", (moment,)).fetchone():  # nosec B608 # our words
-                db.execute(f"UPDATE frames SET not_before = 0 WHERE {which}", (moment,))  # nosec B608 # our words
+            if db.execute(f"SELECT 1 FROM frames WHERE {which} LIMIT 1", (moment,)).fetchone():  # noqa: S608 — our words
+                db.execute(f"UPDATE frames SET not_before = 0 WHERE {which}", (moment,))  # noqa: S608 — our words
 
     def _status(self, db: sqlite3.Connection) -> Status:
         depth, deferred, oldest = 0, 0, []
         for ready in (_READY, "reason IS NULL AND not_before > 0"):
-            query = f"SELECT lane, count(*), min(arrived_at) FROM frames WHERE {ready} GROUP BY lane"  # nosec B608 # our words
+            query = f"SELECT lane, count(*), min(arrived_at) FROM frames WHERE {ready} GROUP BY lane"  # noqa: S608 — our words
             for lane, count, first in db.execute(query):
                 depth += count
                 deferred += count if lane == Lane.DEFERRED else 0
@@ -257,7 +257,7 @@ def _nothing_waits(db: sqlite3.Connection) -> bool:
 
 def _clients(db: sqlite3.Connection, lane: Lane) -> Iterator[str]:
     """Every client with a frame that is ready, by one step in the index each: however many frames one has."""
-    query = f"SELECT client FROM frames WHERE {_READY} AND lane = ? AND client > ? ORDER BY client LIMIT 1"  # nosec B608 # our words
+    query = f"SELECT client FROM frames WHERE {_READY} AND lane = ? AND client > ? ORDER BY client LIMIT 1"  # noqa: S608 — our words
     found = db.execute(query.replace(">", ">="), (lane, "")).fetchone()
     while found:
         yield found[0]
@@ -265,7 +265,7 @@ def _clients(db: sqlite3.Connection, lane: Lane) -> Iterator[str]:
 
 
 def _oldest(db: sqlite3.Connection, lane: Lane, client: str, most: int) -> list[int]:
-    query = f"SELECT id FROM frames WHERE {_READY} AND lane = ? AND client = ? ORDER BY id LIMIT ?"  # nosec B608 # our words
+    query = f"SELECT id FROM frames WHERE {_READY} AND lane = ? AND client = ? ORDER BY id LIMIT ?"  # noqa: S608 — our words
     return [id for (id,) in db.execute(query, (lane, client, most))]
 
 

@@ -78,7 +78,7 @@ def insert(db: sqlite3.Connection, rows: Iterable[Row]) -> int:
 
 def of(db: sqlite3.Connection, ids: Iterable[int]) -> Iterator[Row]:
     """The rows of these ids, each read when it is asked for."""
-    query = f"SELECT {COLUMNS} FROM frames WHERE id = ?"  # nosec B608 # our words
+    query = f"SELECT {COLUMNS} FROM frames WHERE id = ?"  # noqa: S608 — our words
     return (Row(*row) for id in ids for row in db.execute(query, (id,)))
 
 

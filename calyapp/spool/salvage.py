@@ -106,7 +106,7 @@ def _walk(source: sqlite3.Connection, beyond: str, ids: range) -> Iterator[Row]:
 
 def _look_up(source: sqlite3.Connection, beyond: str, at: int) -> tuple[Row | None, bool]:
     """The row at `at` or next to it, if it is readable and intact; and whether there is none any more."""
-    query = f"SELECT {rows.COLUMNS} FROM frames WHERE id {beyond} LIMIT 1"  # nosec B608 # our words
+    query = f"SELECT {rows.COLUMNS} FROM frames WHERE id {beyond} LIMIT 1"  # noqa: S608 — our words
     try:
         found = source.execute(query, (at,)).fetchone()
     except sqlite3.DatabaseError:
@@ -119,7 +119,7 @@ def _look_up(source: sqlite3.Connection, beyond: str, at: int) -> tuple[Row | No
 
 def _transfer_small(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
     try:
-        for pair in source.execute(f"SELECT * FROM {table}"):  # nosec B608 # our words
-            target.execute(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", pair)
+        for pair in source.execute(f"SELECT * FROM {table}"):  # noqa: S608 — our words
+            target.execute(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", pair)  # noqa: S608 — our words
     except sqlite3.DatabaseError:
         return  # a page or so in all: what could be read of it is there

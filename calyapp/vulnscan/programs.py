@@ -20,7 +20,7 @@ class Ended:
 def run(module: str, *arguments: str, seconds: float) -> Ended:
     """Let `python -m module` work to its end, whatever its exit code. Raises `NotLookedAt` after so many seconds."""
     try:
-        done = subprocess.run(  # noqa: S603  # nosec B603 # our own words
+        done = subprocess.run(  # noqa: S603 — our own words
             [sys.executable, "-m", module, *arguments],
             env=_environment(),
             stdin=subprocess.DEVNULL,
