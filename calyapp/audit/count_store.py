@@ -1,7 +1,8 @@
-"""How many entries of which kind the trail has, by day (UTC): exact at the moment of reading, and only a tenant's own.
+"""How often which kind of event occurred, by day (UTC): exact at the moment of reading, and only a tenant's own.
 
-A trigger counts what each statement adds; `fold` adds these small counts up. A reading takes both in one statement,
-which sees them at one moment: whether they are folded or not makes no difference to it.
+Occurrences are counted, not rows: a throttled entry stands for `metadata.count` of them. A trigger counts what each
+statement adds; `fold` adds these small counts up. A reading takes both in one statement, which sees them at one moment:
+whether they are folded or not makes no difference to it.
 """
 
 import time
@@ -25,7 +26,7 @@ _LOCK = 0x63616C79_0002  # advisory: one process at a time folds
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Entries by type, by severity, by status and by day, as they were at `as_of`. What there is none of is missing.
+    """Occurrences by type, severity, status and day, as they were at `as_of`. A kind that did not occur is missing.
 
     From the day `since` on and before the day `until`.
     """

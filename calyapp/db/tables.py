@@ -194,7 +194,11 @@ audit_logs = Table(
 
 
 def _counts() -> tuple[Column[Any] | CheckConstraint, ...]:
-    """How many entries of a kind a client's day (UTC) has."""
+    """How often a kind of event occurred on a client's day (UTC).
+
+    `entries` counts occurrences: a throttled entry counts as its `metadata.count`. The name is that of the first
+    release, which still reads the tables while a newer one is being installed.
+    """
     return (
         Column("client_id", Uuid),
         Column("day", Date, nullable=False),

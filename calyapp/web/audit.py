@@ -50,7 +50,7 @@ class Audit:
         return shown
 
     def stats(self) -> Answer:
-        """Counts them by type, severity, status and day."""
+        """Counts occurrences by type, severity, status and day; a throttled entry counts as its `metadata.count`."""
         asked = validation.load(StatsSchema(), request.args)
         client_id, until = asked.get("client_id"), asked["until"]
         since = asked.get("since", until - DEFAULT_SPAN)

@@ -103,7 +103,7 @@ class EventsPageSchema(PageSchema):
 
 
 class CountsSchema(AnswerSchema):
-    """How many entries the trail has, of those that whoever asks may see."""
+    """How often what is on the trail occurred: a throttled entry counts as its `metadata.count`."""
 
     since = day("The first day that is counted")
     until = day("The day after the last")

@@ -1,8 +1,8 @@
 """Counts of the trail against the trail itself, whatever happens to both meanwhile."""
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 import pytest
@@ -13,6 +13,7 @@ from calyapp import clock
 from calyapp.audit import trail
 from calyapp.audit.count_store import FRESH_SECONDS, EventCounts
 from calyapp.audit.events import EventType
+from calyapp.audit.throttle import ThrottledTrail
 from calyapp.audit.trail import Entry
 from calyapp.db import tenancy
 
@@ -21,15 +22,18 @@ NOW = clock.now()
 TODAY = NOW.date()
 SINCE, UNTIL = TODAY, TODAY + timedelta(days=60)
 ENTRIES = st.builds(
-    lambda type_, status, client_id, days: (type_, status, client_id, timedelta(days=days)),
+    lambda type_, status, client_id, days, metadata: (type_, status, client_id, timedelta(days=days), metadata),
     st.sampled_from([EventType.CALL_ENDED, EventType.LOGIN_FAILURE, EventType.DELIVERY_DROPPED]),
     st.sampled_from(["success", "failure"]),
     st.sampled_from([OURS, THEIRS, None]),
     st.integers(0, 45),
+    st.sampled_from([{}, {"count": 1}, {"count": 40}]),
 )
 
 
-def entry(type_=EventType.CALL_ENDED, status="success", client_id=OURS, later=timedelta(0)) -> Entry:
+def entry(
+    type_=EventType.CALL_ENDED, status="success", client_id=OURS, later=timedelta(0), metadata=MappingProxyType({})
+) -> Entry:
     moment = NOW + later
     return Entry(
         id=clock.uuid7(moment),
@@ -38,6 +42,7 @@ def entry(type_=EventType.CALL_ENDED, status="success", client_id=OURS, later=ti
         description="Said",
         status=status,
         client_id=client_id,
+        metadata=dict(metadata),
     )
 
 
@@ -64,16 +69,20 @@ def count(services):
 
 @pytest.fixture
 def plain(query):
-    """`plain(condition)`: the same, counted from the trail."""
+    """`plain(condition)`: the same, counted from the trail as the documentation says."""
 
     def read(condition="true"):
         rows = query(
-            "SELECT event_type, severity, status, (created_at AT TIME ZONE 'UTC')::date FROM audit_logs "
-            f"WHERE {condition} AND created_at >= %s AND created_at < %s",
+            "SELECT event_type, severity, status, (created_at AT TIME ZONE 'UTC')::date, "
+            "sum(coalesce((metadata->>'count')::int, 1)) FROM audit_logs "
+            f"WHERE {condition} AND created_at >= %s AND created_at < %s GROUP BY 1, 2, 3, 4",
             SINCE,
             UNTIL,
         )
-        return tuple(Counter(row[place] for row in rows) for place in range(4))
+        return tuple(
+            {name: sum(row[4] for row in rows if row[place] == name) for name in {row[place] for row in rows}}
+            for place in range(4)
+        )
 
     return read
 
@@ -98,6 +107,21 @@ class TestRead:
 
         assert found(count()) == plain()
         assert found(count(OURS)) == found(count(tenancy.ALL, OURS)) == plain(f"client_id = '{OURS}'")
+
+    def test_counts_a_throttled_entry_as_often_as_it_occurred(self, services, count):
+        now = [0.0]
+        throttled = ThrottledTrail(services.database.records, lambda: now[0])
+        for _ in range(31):
+            throttled.note(("login",), entry(EventType.LOGIN_FAILURE, "failure"))
+        throttled.close()
+
+        assert found(count()) == ({"LOGIN_FAILURE": 31}, {"MEDIUM": 31}, {"failure": 31}, {TODAY: 31})
+
+    @pytest.mark.parametrize("odd", ["many", "", -4, 0, 1.5, None, [], 10**12])
+    def test_counts_an_entry_with_an_odd_count_once(self, add, count, odd):
+        add(entry(metadata={"count": odd}))
+
+        assert count().types == {"CALL_ENDED": 1}
 
     def test_is_exact_at_every_moment_while_others_add_and_fold(self, add, counts, query):
         def add_many(_number):

@@ -204,6 +204,27 @@ class TestCountsOfTheTrail:
 
         assert query(self.COUNTED) == [("EARLIER", 2), ("LATER", 1)]
 
+    def test_become_those_of_occurrences_however_often_the_migration_is_tried(self, database_url, query, run_alembic):
+        run_alembic(database_url, "downgrade", "0008")
+        query(ENTRY, "PLAIN")
+        query(THROTTLED, "THROTTLED", 4)
+        query("INSERT INTO audit_counts_daily SELECT * FROM audit_counts_pending")
+        query("DELETE FROM audit_counts_pending")
+        query(THROTTLED, "THROTTLED", 5)
+        before = query("SELECT event_type, sum(entries)::int FROM audit_counts_pending GROUP BY 1")
+
+        run_alembic(database_url, "upgrade", "0009")
+        query(THROTTLED, "THROTTLED", 6)
+        run_alembic(database_url, "stamp", "0008")
+        run_alembic(database_url, "upgrade", "head")
+
+        both = "(SELECT * FROM audit_counts_daily UNION ALL SELECT * FROM audit_counts_pending) AS counts"
+        assert before == [("THROTTLED", 1)]
+        assert query(f"SELECT event_type, sum(entries)::int FROM {both} GROUP BY 1 ORDER BY 1") == [
+            ("PLAIN", 1),
+            ("THROTTLED", 15),
+        ]
+
 
 class TestRowsOfCdrExports:
     TAKEN = "SELECT convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE conname ~ '^deliveries_route'"
@@ -229,6 +250,11 @@ INSERT INTO deliveries (client_id, digest, route, received_at, payload) SELECT i
 ENTRY = """
 INSERT INTO audit_logs (id, created_at, event_type, severity, status, description)
 VALUES (gen_random_uuid(), now(), %s, 'LOW', 'success', 'Said')
+"""
+
+THROTTLED = """
+INSERT INTO audit_logs (id, created_at, event_type, severity, status, description, metadata)
+VALUES (gen_random_uuid(), now(), %s, 'LOW', 'success', 'Said', jsonb_build_object('count', %s))
 """
 
 
