@@ -1,18 +1,19 @@
 """The one door for news of calls: whoever has a delivery, a replay or a correction brings it to `record`."""
 
 from dataclasses import dataclass, replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from calyapp import metrics, phone
+from calyapp import clock, metrics, phone
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
 from calyapp.calls import store
-from calyapp.calls.event import CallEvent, Route
-from calyapp.calls.state import Phase
+from calyapp.calls.event import Arrival, CallEvent, Route, digest
+from calyapp.calls.state import CallView, Phase
 from calyapp.clients.directory import Directory
 from calyapp.db.engine import Pool
 from calyapp.errors import DatabaseAway, NotFoundError
 
+_NO_CLIENT = UUID(int=0)
 _TYPES = {
     Route.CALL_START: (EventType.CALL_STARTED, "Call started"),
     Route.CALL_STATUS: (EventType.CALL_STATUS_CHANGED, "Call status reported"),
@@ -59,8 +60,11 @@ class Intake:
         return event if event.client_id else replace(event, client_id=self._owner(event))
 
     def try_again(self) -> None:
-        """If deliveries are kept from the database, see whether it takes them again. A chore, not a delivery's task."""
-        self._pool.try_again(store.check_writable)
+        """If the breaker is open, record trial deliveries and roll them back, to see whether it can close.
+
+        For a periodic task: no delivery waits for it.
+        """
+        self._pool.try_again(lambda connection: store.try_writing(connection, _trials(), _NO_CLIENT))
 
     def _write(self, event: CallEvent, client_id: UUID) -> store.Written:
         entry = _entry(event, client_id)
@@ -86,6 +90,31 @@ class Intake:
             if len(owners) == 1 and self._directory.client(owners[0]):
                 return owners[0]
         raise NotFoundError("Client not found")
+
+
+def _trials() -> list[tuple[CallEvent, Entry]]:
+    """Deliveries that take the recording statement through each of its three ways: a new call, news of a known call,
+    and a repeat. So a trial fails for every reason for which a delivery would fail.
+
+    The client and the call do not exist: a trial waits for no row of a real call, and holds none up.
+    """
+    call_sid = f"trial-{uuid4()}"
+    first, second = _trial(call_sid, Phase.RINGING), _trial(call_sid, Phase.OVER)
+    return [(event, _entry(event, _NO_CLIENT)) for event in (first, second, first)]
+
+
+def _trial(call_sid: str, phase: Phase) -> CallEvent:
+    moment = clock.now()
+    parameters = [("CallSid", call_sid), ("Status", phase.value)]
+    return CallEvent(
+        route=Route.CALL_STATUS,
+        parameters=parameters,
+        digest=digest(Route.CALL_STATUS, parameters),
+        arrival=Arrival(at=moment, audit_id=clock.uuid7(moment)),
+        client_id=_NO_CLIENT,
+        call_sid=call_sid,
+        view=CallView(phase=phase),
+    )
 
 
 def _entry(event: CallEvent, client_id: UUID) -> Entry:

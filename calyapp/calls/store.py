@@ -21,7 +21,6 @@ from calyapp.calls.join_sql import joined_columns
 from calyapp.calls.state import SOURCED, CallView, Evidence, Phase, Source, Sourced
 from calyapp.db.queries import named
 from calyapp.db.tables import SOURCED as SOURCED_TYPES
-from calyapp.errors import DatabaseAway
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +48,11 @@ def write(connection: Connection, event: CallEvent, client_id: UUID, entry: Entr
     return Written(row.is_new, row.status, row.ended if row.ended != row.ended_before else None)
 
 
-def check_writable(connection: Connection) -> None:
-    """Nothing keeps deliveries from being written, neither a lock nor a standby. Raises `DatabaseAway`."""
-    connection.execution_options(isolation_level="READ COMMITTED")  # a lock lasts as long as its transaction
-    with connection.begin():
-        if connection.scalar(_READ_ONLY):
-            raise DatabaseAway("The database can only be read")
-        connection.execute(_LOCK_FOR_WRITING)
+def try_writing(connection: Connection, deliveries: Iterable[tuple[CallEvent, Entry]], client_id: UUID) -> None:
+    """Write the deliveries, and check what their commit would check. Raises as `write` does. The caller rolls back."""
+    for event, entry in deliveries:
+        write(connection, event, client_id, entry)
+    connection.execute(_CHECK_DEFERRED)
 
 
 def owners(connection: Connection, call_sid: str) -> list[UUID]:
@@ -215,11 +212,7 @@ _PREPARE = "PREPARE record_delivery AS " + re.sub(
 )
 _EXECUTE = f"EXECUTE record_delivery ({_listed(f'%({name})s' for name in _PARAMETERS)})"
 
-_READ_ONLY = named("check_read_only", "SELECT current_setting('transaction_read_only') = 'on'")
-# The lock that an INSERT takes: it waits where an INSERT would. Entries are counted as they are written.
-_LOCK_FOR_WRITING = named(
-    "check_locks", "LOCK TABLE deliveries, calls, audit_logs, audit_counts_pending IN ROW EXCLUSIVE MODE"
-)
+_CHECK_DEFERRED = named("check_deferred_constraints", "SET CONSTRAINTS ALL IMMEDIATE")
 _OWNERS = named("find_call_owners", "SELECT client_id FROM calls WHERE call_sid = :call_sid LIMIT 2")
 _STATUS = named(
     "read_call_status",

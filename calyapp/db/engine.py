@@ -64,14 +64,15 @@ class Pool:
             yield connection
 
     def try_again(self, check: Callable[[Connection], object]) -> None:
-        """If the breaker is open and its pause over, close it where `check` finds nothing amiss.
+        """If the breaker is open and its pause is over, run `check`, and close the breaker unless it raises.
 
-        So no delivery ever is the one that finds out.
+        Everything that `check` writes is rolled back. No delivery waits while it runs.
         """
         if self.breaker.is_open and (attempt := self.breaker.may_try()) is not None:
             try:
-                with self._connect() as connection:
+                with self._connect() as connection, _without_autocommit(connection), connection.begin() as transaction:
                     check(connection)
+                    transaction.rollback()
             except DatabaseError:
                 self.breaker.failed(attempt)
             else:

@@ -1,9 +1,30 @@
+import select
+from contextlib import suppress
+from dataclasses import replace
 from uuid import uuid4
 
+import psycopg2
 import pytest
 from events import event
 
+from calyapp.breaker import Breaker
+from calyapp.calls.intake import Intake
+from calyapp.calls.state import CallView, Phase
 from calyapp.errors import DatabaseAway, NotFoundError
+
+# As a trigger fails whose library is not there.
+BROKEN = """
+CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'could not load the library' USING ERRCODE = 'undefined_file';
+END
+$$;
+CREATE {kind} TRIGGER broken AFTER {event} ON {table} {timing} FOR EACH ROW EXECUTE FUNCTION broken()
+"""
+NOTIFYING = """
+CREATE FUNCTION notifying() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY recorded; RETURN NULL; END $$;
+CREATE TRIGGER notifying AFTER INSERT ON deliveries FOR EACH STATEMENT EXECUTE FUNCTION notifying()
+"""
 
 
 class TestRecord:
@@ -55,31 +76,100 @@ class TestRecord:
 
 
 class TestTryAgain:
-    def fail(self, services, times: int = 3) -> None:
-        for _ in range(times):
-            with pytest.raises(DatabaseAway):
-                services.intake.record(event(client_id=uuid4()))
+    @pytest.fixture
+    def changes(self):
+        """What the breaker said: True for each opening, False for each closing."""
+        return []
 
-    def test_finds_that_the_database_takes_deliveries_again(self, services, query):
+    @pytest.fixture
+    def intake(self, services, changes):
+        """One whose breaker makes no pause between trials."""
+        breaker = Breaker(failures=3, pause=0.0, longest_pause=0.0, on_change=changes.append)
+        return Intake(replace(services.database.ingest, breaker=breaker), services.directory)
+
+    @pytest.fixture
+    def read_only(self, query):
+        """`read_only(True)`: from now on new connections can only read."""
         ((database,),) = query("SELECT current_database()")
-        query(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
-        self.fail(services)
-        query(f"SET default_transaction_read_only = off; ALTER DATABASE {database} RESET default_transaction_read_only")
+
+        def switch(on: bool) -> None:
+            query(
+                f"SET default_transaction_read_only = off; ALTER DATABASE {database} SET "
+                f"default_transaction_read_only = {'on' if on else 'off'}"
+            )
+
+        return switch
+
+    def fail(self, intake) -> None:
+        for _ in range(3):
+            with pytest.raises(DatabaseAway):
+                intake.record(event(client_id=uuid4()))
+
+    def test_finds_that_the_database_takes_deliveries_again(self, services, intake, changes, read_only):
+        read_only(True)
+        self.fail(intake)
+        intake.try_again()
+        assert changes == [True]
+        read_only(False)
         services.database.ingest.engine.dispose()
 
-        while services.database.ingest.is_away:
-            services.intake.try_again()
+        intake.try_again()
 
-        assert services.intake.record(event(client_id=uuid4())).is_new
+        assert changes == [True, False]
+        assert intake.record(event(client_id=uuid4())).is_new
 
-    @pytest.mark.parametrize("lock", ["deliveries", "audit_logs"])
-    def test_finds_that_it_does_not_while_a_table_is_held(self, services, query, lock):
+    def test_leaves_nothing_behind(self, services, intake, changes, read_only, query, database_url):
+        query(NOTIFYING)
+        read_only(True)
+        self.fail(intake)
+        read_only(False)
+        services.database.ingest.engine.dispose()
+
+        with psycopg2.connect(database_url.replace("+psycopg2", "")) as listener:
+            listener.cursor().execute("LISTEN recorded")
+            listener.commit()
+            intake.try_again()
+            readable, _, _ = select.select([listener], [], [], 0)
+        listener.close()
+
+        tables = ("deliveries", "calls", "audit_logs", "audit_counts_pending", "audit_counts_daily")
+        assert changes == [True, False]
+        assert not readable
+        assert [query(f"SELECT count(*) FROM {table}") for table in tables] == [[(0,)]] * len(tables)
+
+    @pytest.mark.parametrize(
+        ("table", "on"),
+        [
+            ("deliveries", "INSERT"),
+            ("deliveries", "UPDATE"),
+            ("calls", "INSERT"),
+            ("calls", "UPDATE"),
+            ("audit_logs", "INSERT"),
+        ],
+    )
+    @pytest.mark.parametrize(("kind", "timing"), [("", ""), ("CONSTRAINT", "DEFERRABLE INITIALLY DEFERRED")])
+    def test_keeps_the_breaker_open_while_a_trigger_fails(self, intake, changes, query, table, on, kind, timing):
+        query(BROKEN.format(table=table, event=on, kind=kind, timing=timing))
+        client_id = uuid4()
+        ringing = event(client_id=client_id)
+        over = replace(ringing, digest=b"1" * 32, view=CallView(phase=Phase.OVER))
+
+        for _ in range(10):
+            for delivery in (ringing, over, ringing):
+                with suppress(DatabaseAway):
+                    intake.record(delivery)
+            intake.try_again()
+
+        assert changes in ([], [True])  # news that succeeds between those that fail may keep it closed
+        assert False not in changes
+
+    @pytest.mark.parametrize("lock", ["calls", "audit_counts_pending"])
+    def test_keeps_the_breaker_open_while_a_table_is_locked(self, intake, changes, query, lock):
         query("BEGIN")
         query(f"LOCK TABLE {lock} IN SHARE MODE")
-        self.fail(services)
+        self.fail(intake)
 
-        for _ in range(20):
-            services.intake.try_again()
+        intake.try_again()
 
-        assert services.database.ingest.is_away
+        assert changes == [True]
         query("ROLLBACK")
