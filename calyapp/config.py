@@ -5,6 +5,7 @@ All of it is checked at start, and all that is wrong is said at once. Knows noth
 # ruff: noqa: RUF009 - setting() is dataclasses.field() with the metadata filled in, and shares nothing.
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -30,7 +31,7 @@ from calyapp.setting_kinds import (
     whole,
 )
 
-__all__ = ["AppEnv", "ConfigurationError", "LogLevel", "Secret", "Setting", "Settings", "WebhookAuth"]
+__all__ = ["AppEnv", "ConfigurationError", "LogLevel", "Secret", "Setting", "Settings", "WebhookAuth", "is_public_key"]
 
 
 class ConfigurationError(Exception):
@@ -80,22 +81,36 @@ class Setting:
         """What the environment says, or None; raises ConfigurationError."""
         if _in_production(environ):
             text = environ.get(self.variable) or self.default
-            self._check_need(text)
+            self._check_for_production(text)
         else:
             text = environ.get(self.variable) or self.development
         return self._read(text) if text else None
 
-    def _check_need(self, text: str) -> None:
+    @property
+    def is_key(self) -> bool:
+        """Whether its value must be known to nobody else."""
+        return self.kind in (KEY, HEX_KEY)
+
+    def _check_for_production(self, text: str) -> None:
         if self.needed and not text:
             raise ConfigurationError(f"{self.variable} must be set in production: {self.kind.what}.")
-        if self.needed and text == self.development:
-            raise ConfigurationError(f"{self.variable} must be your own key in production: this one is public.")
+        if self.is_key and is_public_key(text):
+            raise ConfigurationError(
+                f"{self.variable} must be your own key in production: this one is public. "
+                "Make one with `openssl rand -hex 32`."
+            )
 
     def _read(self, text: str) -> Any:
         try:
             return self.kind.read(text)
         except ValueError:
             raise ConfigurationError(f"{self.variable} must be {self.kind.what}.") from None
+
+
+def is_public_key(text: str) -> bool:
+    """Whether anybody can read this key: it is one of those for development, or the example of old documentation."""
+    development = {setting.development.lower() for setting in Settings.declared().values() if setting.is_key}
+    return text.lower() in development - {""} or bool(_EXAMPLE_KEY.fullmatch(text))
 
 
 def _in_production(environ: Mapping[str, str]) -> bool:
@@ -115,6 +130,7 @@ def needed(variable: str, kind: Kind, meaning: str, development: str) -> Any:
 
 
 _MILLISECONDS = whole(1, 86_400_000)
+_EXAMPLE_KEY = re.compile(r"(?:0123456789abcdef)+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +174,7 @@ class Settings:
 
     # Keys. Those for development stand here for everybody to read: production refuses them.
     secret_key: Secret[bytes] = needed(
-        "SECRET_KEY", KEY, "Signs cursors and sessions.", "development only, never in production: secret key"
+        "SECRET_KEY", KEY, "Signs the cursors of lists.", "development only, never in production: secret key"
     )
     webhook_root_key: Secret[bytes] = needed(
         "WEBHOOK_ROOT_KEY",
@@ -177,6 +193,12 @@ class Settings:
         KEY,
         "Signs the tokens in stream URLs; shared with the media server.",
         "development only, never in production: stream tokens",
+    )
+    stream_token_key_previous: Secret[bytes] | None = setting(
+        "STREAM_TOKEN_KEY_PREVIOUS",
+        "",
+        KEY,
+        "The key before; `secrets check-token` takes its tokens while it is set, as the media server must.",
     )
     encryption_key: Secret[bytes] = needed(
         "ENCRYPTION_KEY",

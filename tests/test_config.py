@@ -19,13 +19,16 @@ EXAMPLE = Path(__file__).parent.parent / "deploy" / "caly.env.example"
 
 DECLARED = list(Settings.declared().values())
 KEYS = ["SECRET_KEY", "WEBHOOK_ROOT_KEY", "STREAM_TOKEN_KEY", "ENCRYPTION_KEY"]
-PREVIOUS = ["WEBHOOK_ROOT_KEY_PREVIOUS", "ENCRYPTION_KEY_PREVIOUS"]
+PREVIOUS = ["WEBHOOK_ROOT_KEY_PREVIOUS", "STREAM_TOKEN_KEY_PREVIOUS", "ENCRYPTION_KEY_PREVIOUS"]
 
 PRODUCTION = {
     "DATABASE_URL": "postgresql://caly:s3cret@db/caly",
     "STREAM_BASE_URL": "wss://media.example",
     **{name: f"{index}a" * 32 for index, name in enumerate(KEYS)},
 }
+
+
+PUBLIC = "must be your own key in production: this one is public. Make one with `openssl rand -hex 32`."
 
 
 def production(**changes: str) -> dict[str, str]:
@@ -96,13 +99,29 @@ class TestProduction:
 
         assert problem.startswith(f"{name} must be set in production")
 
-    @pytest.mark.parametrize(
-        "setting", [s for s in DECLARED if s.variable in KEYS], ids=lambda setting: setting.variable
-    )
-    def test_refuses_the_key_that_everybody_knows(self, setting: Setting) -> None:
-        (problem,) = problems(production(**{setting.variable: setting.development}))
+    def test_knows_each_of_its_keys(self) -> None:
+        assert {setting.variable for setting in DECLARED if setting.is_key} == {*KEYS, *PREVIOUS}
 
-        assert problem == f"{setting.variable} must be your own key in production: this one is public."
+    @pytest.mark.parametrize("name", KEYS + PREVIOUS)
+    @pytest.mark.parametrize("key", ["0123456789abcdef" * 4, "0123456789ABCDEF" * 4])
+    def test_refuses_the_key_of_old_documentation(self, name: str, key: str) -> None:
+        assert problems(production(**{name: key})) == [f"{name} {PUBLIC}"]
+
+    @pytest.mark.parametrize("name", ["SECRET_KEY", "WEBHOOK_ROOT_KEY_PREVIOUS", "STREAM_TOKEN_KEY"])
+    @pytest.mark.parametrize("times", [2, 3, 8])
+    def test_refuses_it_in_any_length(self, name: str, times: int) -> None:
+        assert problems(production(**{name: "0123456789abcdef" * times})) == [f"{name} {PUBLIC}"]
+
+    @pytest.mark.parametrize("known", [setting for setting in DECLARED if setting.variable in KEYS])
+    @pytest.mark.parametrize("name", ["SECRET_KEY", "STREAM_TOKEN_KEY", "WEBHOOK_ROOT_KEY_PREVIOUS"])
+    def test_refuses_every_key_for_development_in_every_place(self, name: str, known: Setting) -> None:
+        assert problems(production(**{name: known.development})) == [f"{name} {PUBLIC}"]
+
+    @pytest.mark.parametrize("name", ["ENCRYPTION_KEY", "ENCRYPTION_KEY_PREVIOUS"])
+    def test_refuses_the_encryption_key_for_development(self, name: str) -> None:
+        (known,) = (setting.development for setting in DECLARED if setting.variable == "ENCRYPTION_KEY")
+
+        assert problems(production(**{name: known.upper()})) == [f"{name} {PUBLIC}"]
 
     @pytest.mark.parametrize("url", ["", "ws://media.example"])
     def test_sends_no_call_in_clear(self, url: str) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 
-from calyapp.config import AppEnv, LogLevel, Settings, WebhookAuth
+from calyapp.config import AppEnv, LogLevel, Settings, WebhookAuth, is_public_key
 from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
 from calyapp.setting_kinds import Networks, Secret
 
@@ -70,10 +70,10 @@ def look_at_keys(settings: Settings) -> Iterator[Finding]:
     """Keys that are public, guessable, used for two purposes, or still there from before."""
     keys = _keys(settings)
     yield ok(f"{len(keys)} keys, none of them weak, each with one purpose")
-    public = [variable for variable, key in keys.items() if key == _development_key(variable)]
+    public = [variable for variable, key in keys.items() if is_public_key(key.decode())]
     weak = [variable for variable, key in keys.items() if variable not in public and _bits(key) < _LEAST_BITS]
     if public:
-        yield warn(f"public, for development only: {', '.join(public)}", _RENEW)
+        yield warn(f"public, so anybody can use them: {', '.join(public)}", _RENEW)
     if weak:
         yield warn(f"too regular or of too few different bytes, so they can be guessed: {', '.join(weak)}", _RENEW)
     for variable in keys:
@@ -103,11 +103,6 @@ def _keys(settings: Settings) -> dict[str, bytes]:
 def _written(key: bytes, variable: str) -> bytes:
     """As it stands in the environment: two variables with the same text are to be found the same."""
     return key.hex().encode() if variable.startswith("ENCRYPTION_KEY") else key
-
-
-def _development_key(variable: str) -> bytes:
-    (known,) = (setting.development for setting in Settings.declared().values() if setting.variable == variable)
-    return known.encode()
 
 
 def _bits(key: bytes) -> float:

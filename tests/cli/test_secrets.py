@@ -1,9 +1,13 @@
 import json
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+from uuid import uuid4
 
 import pytest
 
 from calyapp.app import create_app
 from calyapp.config import Settings
+from calyapp.exotel import stream_token
 
 OLD, NEW = "0f" * 32, "1e" * 32
 CREDENTIALS = "canaryKey\ncanaryToken\n"
@@ -14,10 +18,10 @@ def caly(database_url):
     """`caly(*arguments, stdin=…, **keys)`: how `flask caly …` ends under these keys."""
     applications = []
 
-    def run(*arguments, stdin="", key=OLD, previous=""):
+    def run(*arguments, stdin="", key=OLD, previous="", **others):
         environment = {"APP_ENV": "testing", "DATABASE_URL": database_url}
         keys = {"ENCRYPTION_KEY": key, "ENCRYPTION_KEY_PREVIOUS": previous}
-        applications.append(create_app(Settings.from_env(environment | keys)))
+        applications.append(create_app(Settings.from_env(environment | keys | others)))
         return applications[-1].test_cli_runner().invoke(args=["caly", *arguments, "--json"], input=stdin)
 
     yield run
@@ -67,3 +71,40 @@ class TestReencrypt:
         result = caly("secrets", "reencrypt", key=NEW)
 
         assert counts(result) == (1, {"reencrypted": 0, "unreadable": [connected]})
+
+
+class TestCheckToken:
+    KEYS: ClassVar = {"STREAM_TOKEN_KEY": "new " * 8 + "key", "STREAM_TOKEN_KEY_PREVIOUS": "old " * 8 + "key"}
+
+    @pytest.fixture
+    def check(self, caly):
+        """`check(variable, seconds)`: how the command judges a token under this key that expires in so many seconds."""
+
+        def check(variable, seconds=60):
+            call_id, expires_at = uuid4(), datetime.now(UTC) + timedelta(seconds=seconds)
+            token = stream_token.mint(self.KEYS.get(variable, variable).encode(), call_id, expires_at)
+            url = f"wss://media.example/audio?callId={call_id}&token={token}\n"
+            return counts(caly("secrets", "check-token", stdin=url, **self.KEYS))
+
+        return check
+
+    @pytest.mark.parametrize("variable", list(KEYS))
+    def test_names_the_key_that_signed_it(self, check, variable):
+        code, told = check(variable)
+
+        assert (code, told["signedWith"], told["verdict"]) == (0, variable, "good")
+
+    def test_ends_with_1_for_a_token_that_expired(self, check):
+        code, told = check("STREAM_TOKEN_KEY", seconds=-1)
+
+        assert (code, told["signedWith"], told["verdict"]) == (1, "STREAM_TOKEN_KEY", "expired")
+
+    def test_ends_with_1_for_the_token_of_an_unknown_key(self, check):
+        assert check("x" * 32) == (1, {"signedWith": None, "expires": None, "verdict": "unknown"})
+
+    @pytest.mark.parametrize("url", ["", "wss://media.example/audio", "?callId=1&token=x", "wss://[", "\0"])
+    def test_says_what_a_stream_url_looks_like(self, caly, url):
+        result = caly("secrets", "check-token", stdin=url)
+
+        assert result.exit_code == 1
+        assert "/audio?callId=<call id>&token=<token>" in result.stderr

@@ -41,6 +41,7 @@ _.catalogue
     _.list_users,
     _.list_keys,
     _.census,
+    _.check_token,
     _.connect_exotel,
     _.disconnect_exotel,
     _.rebuild_calls,

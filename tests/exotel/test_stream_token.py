@@ -4,6 +4,8 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from calyapp.exotel import stream_token
 
@@ -27,32 +29,62 @@ def token(key: bytes = KEY, call: UUID = CALL, seconds: int = 60) -> str:
 
 class TestDocumentedVerifier:
     def test_accepts_a_fresh_token(self, verify):
-        assert verify(KEY, str(CALL), token())
+        assert verify([KEY], str(CALL), token())
 
     def test_refuses_an_expired_token(self, verify):
-        assert not verify(KEY, str(CALL), token(seconds=-1))
+        assert not verify([KEY], str(CALL), token(seconds=-1))
 
     def test_refuses_another_calls_token(self, verify):
-        assert not verify(KEY, str(uuid4()), token())
+        assert not verify([KEY], str(uuid4()), token())
 
     def test_refuses_another_keys_token(self, verify):
-        assert not verify(b"x" * 32, str(CALL), token())
+        assert not verify([b"x" * 32], str(CALL), token())
+
+    def test_accepts_the_tokens_of_both_keys_during_a_change(self, verify):
+        old, new = b"o" * 32, b"n" * 32
+
+        assert all(verify([old, new], str(CALL), token(key)) for key in (old, new))
 
     @pytest.mark.parametrize("position", range(0, 52, 7))
     def test_refuses_a_changed_token(self, verify, position):
         fresh = token()
         other = "A" if fresh[position] != "A" else "B"
 
-        assert not verify(KEY, str(CALL), fresh[:position] + other + fresh[position + 1 :])
+        assert not verify([KEY], str(CALL), fresh[:position] + other + fresh[position + 1 :])
 
     @pytest.mark.parametrize("broken", ["", "x", "a" * 51, "ä" * 52])
     def test_refuses_what_is_no_token(self, verify, broken):
-        assert not verify(KEY, str(CALL), broken)
+        assert not verify([KEY], str(CALL), broken)
 
     def test_takes_about_ten_lines(self):
         (source,) = re.findall(r"def verify.*?```", DOCUMENT.read_text(), re.DOTALL)
 
         assert source.count("\n") <= 10
+
+
+class TestRead:
+    @pytest.mark.parametrize("position", [0, 1])
+    def test_tells_which_key_signed(self, position):
+        keys = [b"o" * 32, b"n" * 32]
+
+        assert stream_token.read(keys, CALL, token(keys[position])).key_index == position
+
+    def test_tells_when_the_token_expires(self):
+        moment = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+
+        assert stream_token.read([KEY], CALL, stream_token.mint(KEY, CALL, moment)).expires_at == moment
+
+    @pytest.mark.parametrize("broken", ["", "x", "a" * 51, "a" * 52, "ä" * 52])
+    def test_knows_no_signature_of_what_is_no_token(self, broken):
+        assert stream_token.read([KEY], CALL, broken) is None
+
+    def test_knows_no_signature_of_another_key_or_call(self):
+        assert stream_token.read([b"x" * 32], CALL, token()) is None
+        assert stream_token.read([KEY], uuid4(), token()) is None
+
+    @given(st.text(max_size=60))
+    def test_takes_any_text(self, text):
+        assert stream_token.read([KEY], CALL, text) is None
 
 
 def test_a_token_is_52_url_safe_characters():
