@@ -1,25 +1,20 @@
 """How migrations run: one at a time, and never in the way of the service that goes on beside them."""
 
 import os
-import time
+import sys
 from typing import Any
 
 import sqlalchemy
 from alembic import context
 from alembic.operations import MigrationScript
+from alembic.util import CommandError
 
 from calyapp import clock
-from calyapp.config import Settings
-from calyapp.db import partitions
+from calyapp.config import ConfigurationError, Settings
+from calyapp.db import migrations, partitions
 from calyapp.db.engine import url
+from calyapp.db.migrations import LOCK_TIMEOUT, STATEMENT_TIMEOUT, MigrationError
 from calyapp.db.tables import metadata
-
-# One migration at a time over all machines. Waiting for a lock also makes everybody who comes later wait, so a
-# migration that cannot have its lock in five seconds gives up and is tried again at a better moment.
-ADVISORY_LOCK = 0x63616C79_0000
-SECONDS_BETWEEN_ATTEMPTS = 0.2
-LOCK_TIMEOUT = "5s"
-STATEMENT_TIMEOUT = "15min"
 
 
 def number_the_revision(_context: object, _revision: object, directives: list[MigrationScript]) -> None:
@@ -41,32 +36,59 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def wait_for_turn(connection: sqlalchemy.Connection) -> None:
-    """Take the lock once it is free.
-
-    Asked for again and again: a statement that waited for it would hold a snapshot, and CREATE INDEX CONCURRENTLY in
-    the migration that has the lock waits for the end of all snapshots.
-    """
-    attempt = sqlalchemy.text("SELECT pg_try_advisory_lock(:key)")
-    while not connection.scalar(attempt, {"key": ADVISORY_LOCK}):
-        connection.commit()
-        time.sleep(SECONDS_BETWEEN_ATTEMPTS)
-
-
 def run() -> None:
-    """Migrate the database, one migration at a time."""
-    engine = sqlalchemy.create_engine(url(Settings.from_env(os.environ)), poolclass=sqlalchemy.NullPool)
+    """Migrate the database, one migration at a time, and say what was done."""
+    connect_args = {"application_name": "caly migration"}
+    database_url = url(Settings.from_env(os.environ))
+    engine = sqlalchemy.create_engine(database_url, poolclass=sqlalchemy.NullPool, connect_args=connect_args)
     with engine.connect() as connection:
-        wait_for_turn(connection)
+        # One migration at a time over all machines.
+        migrations.take_lock(connection, say, migrations.MAX_WAIT_SECONDS)
+        migrations.check_ownership(connection)
+        # Waiting for a table's lock also makes everybody who comes later wait: a migration that cannot have it soon
+        # gives up, and is tried again at a better moment.
         connection.execute(sqlalchemy.text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.execute(sqlalchemy.text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
         connection.commit()
-        context.configure(connection=connection, **OPTIONS)
-        with context.begin_transaction():
-            context.run_migrations()
+        migrate(connection)
         if sqlalchemy.inspect(connection).has_table("audit_logs"):
             partitions.ensure(connection, clock.now())
         connection.commit()
+
+
+def migrate(connection: sqlalchemy.Connection) -> None:
+    """Run the migrations, and print which ones ran."""
+    ran: list[Any] = []
+    context.configure(connection=connection, on_version_apply=lambda step, **_: ran.append(step), **OPTIONS)
+    before = revision()
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    except sqlalchemy.exc.DBAPIError as error:
+        at = ran[-1].destination_revision_ids[0] if ran and ran[-1].destination_revision_ids else before
+        raise MigrationError(migrations.explain(error, at)) from None
+    head = " (head)" if revision() == context.get_head_revision() else ""
+    if ran:
+        say(f"{before or 'empty'} → {revision() or 'empty'}{head}")
+        for step in ran:
+            say(f"  {step.up_revision_id}  {step.up_revision.doc}")
+    elif has_destination():
+        say(f"already at {revision() or 'no revision'}{head}")
+
+
+def revision() -> str | None:
+    """The revision that the database is at."""
+    current: str | None = context.get_context().get_current_revision()
+    return current
+
+
+def has_destination() -> bool:
+    """Whether the command was to bring the database to a revision, and not only to look at it."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
 
 
 def show() -> None:
@@ -76,4 +98,14 @@ def show() -> None:
         context.run_migrations()
 
 
-show() if context.is_offline_mode() else run()
+def say(sentence: str) -> None:
+    """Tell the person at the terminal; what a command prints for programs, as `current` does, stays alone on stdout."""
+    sys.stderr.write(sentence + "\n")
+
+
+try:
+    show() if context.is_offline_mode() else run()
+except (CommandError, ConfigurationError, MigrationError) as failure:
+    sys.exit(str(failure))
+except KeyboardInterrupt:
+    sys.exit(130)

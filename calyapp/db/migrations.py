@@ -1,16 +1,31 @@
-"""Whether the database has the tables that this code expects. Making them is Alembic's, in `alembic/`."""
+"""Which revision the database is at, and what a migration checks first. The migrations themselves are in `alembic/`."""
 
+import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import psycopg2
+import psycopg2.errors
+import sqlalchemy
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from calyapp import clock
 from calyapp.db.queries import named
+from calyapp.db.tables import metadata
 
-_CURRENT = named("read_revision", "SELECT version_num FROM alembic_version")
+ADVISORY_LOCK = 0x63616C79_0000
+LOCK_TIMEOUT = "5s"
+STATEMENT_TIMEOUT = "15min"
+MAX_WAIT_SECONDS = 60.0
+_SECONDS_BETWEEN_ATTEMPTS = 0.2
 _ROOT = Path(__file__).parents[2]
+
+
+class MigrationError(Exception):
+    """A migration did not start, or did not finish. The message tells the person at the terminal why and what to do."""
 
 
 @cache
@@ -29,3 +44,95 @@ def current(connection: Connection) -> str | None:
     """The revision that the database is at. Raises `DatabaseError` when it has never been migrated."""
     revision: str | None = connection.scalar(_CURRENT)
     return revision
+
+
+def take_lock(connection: Connection, report: Callable[[str], None], max_wait_seconds: float) -> None:
+    """Takes the lock that keeps other migrations away until the connection closes.
+
+    If it is taken, `report` is told once which session holds it. Raises `MigrationError` after `max_wait_seconds`.
+    """
+    deadline = time.monotonic() + max_wait_seconds
+    reported = False
+    # A statement that waits for the lock would hold a snapshot, and CREATE INDEX CONCURRENTLY in the migration that
+    # holds the lock waits for the end of all snapshots. So it is asked for again and again, outside of a transaction.
+    while not connection.scalar(_TRY_LOCK, {"key": ADVISORY_LOCK}):
+        holder = connection.execute(_HOLDER, {"key": ADVISORY_LOCK}).mappings().first()
+        connection.commit()
+        if holder and time.monotonic() >= deadline:
+            raise MigrationError(
+                f"{_described(holder)} Gave up after {max_wait_seconds:g} seconds; nothing was changed. Let that "
+                f"session finish, or end it with SELECT pg_terminate_backend({holder['pid']}), and try again."
+            )
+        if holder and not reported:
+            report(f"{_described(holder)} Waiting up to {max_wait_seconds:g} seconds.")
+            reported = True
+        time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+
+
+def check_ownership(connection: Connection) -> None:
+    """Raises `MigrationError` if the database belongs to another application, or to a newer release."""
+    tables = set(connection.scalars(_TABLES))
+    revision = current(connection) if "alembic_version" in tables else None
+    if revision and not is_known(revision):
+        raise MigrationError(
+            f"The database is at revision {revision}, which this release does not know: a newer release or another "
+            "application migrated it. Run that release, or set DATABASE_URL to another database."
+        )
+    if tables and not tables & {"alembic_version", *metadata.tables}:
+        raise MigrationError(
+            f"The database holds tables of another application ({', '.join(sorted(tables)[:3])}): "
+            "create a database for Caly alone, and set DATABASE_URL to it."
+        )
+
+
+def explain(error: sqlalchemy.exc.DBAPIError, revision: str | None) -> str:
+    """Why a migration failed, when the database was at `revision`, without the statement and its values."""
+    stays = f"The database stays at {revision or 'no revision'}."
+    cause = error.orig
+    if isinstance(cause, psycopg2.errors.LockNotAvailable):
+        return (
+            f"Another session uses a table that the migration changes; gave up after {LOCK_TIMEOUT}. {stays} "
+            "Try again when long transactions, backups and reports have ended."
+        )
+    if isinstance(cause, psycopg2.errors.QueryCanceled):
+        return f"The migration was cancelled, or a statement took longer than {STATEMENT_TIMEOUT}. {stays} Try again."
+    if isinstance(cause, psycopg2.Error) and cause.diag.message_primary:
+        return (
+            f"The migration failed: {cause.diag.message_primary} (SQLSTATE {cause.pgcode}). {stays} "
+            "Remove the cause and try again."
+        )
+    return f"The connection to the database broke during the migration. {stays} Try again."
+
+
+def _described(holder: sqlalchemy.RowMapping) -> str:
+    # PostgreSQL shows a session's address and times only to its own user and to members of pg_read_all_stats.
+    since = (
+        f"connected since {clock.iso(holder['backend_start'])}" if holder["backend_start"] else "since when is hidden"
+    )
+    return (
+        f"Another session holds the migration lock: process {holder['pid']}, application "
+        f'"{holder["application_name"]}", user {holder["usename"]}, {holder["address"]}, {since}.'
+    )
+
+
+_CURRENT = named("read_revision", "SELECT version_num FROM alembic_version")
+_TRY_LOCK = named("try_migration_lock", "SELECT pg_try_advisory_lock(:key)")
+_HOLDER = named(
+    "find_migration_lock_holder",
+    """
+SELECT pid, application_name, usename, backend_start,
+       CASE WHEN client_addr IS NOT NULL THEN 'address ' || host(client_addr)
+            WHEN backend_start IS NULL THEN 'address hidden' ELSE 'on a local socket' END AS address
+FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = :key
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+""",
+)
+_TABLES = named(
+    "list_own_tables",
+    """
+SELECT relname FROM pg_class
+WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace AND NOT EXISTS (
+  SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')
+""",
+)

@@ -1,8 +1,11 @@
 """The migrations as operators run them: in processes of their own, on databases of their own."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +15,17 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import make_url
 
 from calyapp import clock
 from calyapp.config import Secret
 from calyapp.db import embedded, engine, migrations, partitions
+from calyapp.db.migrations import MigrationError
 from calyapp.db.tables import metadata
 from calyapp.errors import DatabaseError
 
 ROOT = Path(__file__).parents[2]
 POLICY = re.compile("^CREATE POLICY .*?;$", re.MULTILINE | re.DOTALL)
-ADVISORY_LOCK = 0x63616C79_0000  # the one that alembic/env.py takes
 
 
 def schema(url: str, *tables: str) -> list[str]:
@@ -144,13 +146,13 @@ class TestUpgrade:
     def test_waits_for_the_one_that_is_running(self, empty_database_url, run_alembic):
         ours = sqlalchemy.create_engine(empty_database_url, isolation_level="AUTOCOMMIT")
         with ours.connect() as connection, ThreadPoolExecutor(2) as pool:
-            connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({migrations.ADVISORY_LOCK})")
 
             upgrades = [pool.submit(run_alembic, empty_database_url, "upgrade", "head") for _ in range(2)]
             while _waiting(connection) < 2:
                 assert not any(upgrade.done() for upgrade in upgrades)
             meanwhile = created(schema(empty_database_url))
-            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({ADVISORY_LOCK})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({migrations.ADVISORY_LOCK})")
             for upgrade in upgrades:
                 upgrade.result()
 
@@ -158,6 +160,89 @@ class TestUpgrade:
         ours.dispose()
         assert meanwhile == []
         assert revision == migrations.head()
+
+
+@pytest.fixture
+def lock_holder(database_url) -> Iterator[sqlalchemy.Connection]:
+    """A session that holds the migration lock."""
+    holder = sqlalchemy.create_engine(database_url, connect_args={"application_name": "hung migration"})
+    with holder.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({migrations.ADVISORY_LOCK})")
+        yield connection
+    holder.dispose()
+
+
+class TestTakeLock:
+    def test_gives_up_and_says_which_session_holds_it(self, lock_holder, services):
+        reports = []
+        pid = lock_holder.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+
+        with services.database.records.connection() as connection, pytest.raises(MigrationError) as refusal:
+            migrations.take_lock(connection, reports.append, max_wait_seconds=0.5)
+
+        holder = rf'process {pid}, application "hung migration", user caly, on a local socket, connected since \d{{4}}-'
+        assert re.search(holder, str(refusal.value))
+        assert f"pg_terminate_backend({pid})" in str(refusal.value)
+        assert len(reports) == 1
+        assert re.search(holder, reports[0])
+
+    def test_waits_outside_of_a_transaction(self, lock_holder, services):
+        # Inside of one, it could hold the snapshot that CREATE INDEX CONCURRENTLY in the other migration waits for.
+        waiting = "SELECT state FROM pg_stat_activity WHERE query = 'COMMIT' AND datname = current_database()"
+        states = []
+
+        def look(_report: str) -> None:
+            states.extend(lock_holder.exec_driver_sql(waiting).scalars())
+
+        with services.database.records.connection() as connection, pytest.raises(MigrationError):
+            migrations.take_lock(connection, look, max_wait_seconds=0.5)
+
+        assert states == ["idle"]
+
+    def test_takes_it_when_it_is_released(self, lock_holder, services):
+        with services.database.records.connection() as connection:
+            migrations.take_lock(connection, lambda _: lock_holder.invalidate(), 60)
+
+            ((held,),) = connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        assert held == 1
+
+    def test_knows_the_lock_of_this_database_from_that_of_another(self, lock_holder, empty_database_url):
+        other = sqlalchemy.create_engine(empty_database_url)
+
+        with other.connect() as connection:
+            migrations.take_lock(connection, pytest.fail, max_wait_seconds=0)
+
+        other.dispose()
+
+
+class TestCheckOwnership:
+    def test_refuses_a_database_of_a_newer_release(self, query, services):
+        query("UPDATE alembic_version SET version_num = '9999'")
+
+        with services.database.records.connection() as connection, pytest.raises(MigrationError, match="revision 9999"):
+            migrations.check_ownership(connection)
+
+    def test_refuses_a_database_of_another_application(self, query_empty, empty_database_url):
+        query_empty("CREATE TABLE invoices ()")
+
+        assert _refusal(empty_database_url).startswith("The database holds tables of another application (invoices)")
+        assert query_empty("SELECT to_regclass('alembic_version')") == [(None,)]
+
+    def test_accepts_tables_of_ours_that_no_revision_is_known_of(self, empty_database_url):
+        models = sqlalchemy.create_engine(empty_database_url, poolclass=sqlalchemy.NullPool)
+        metadata.create_all(models)
+
+        with models.connect() as connection:
+            migrations.check_ownership(connection)
+
+
+def _refusal(url: str) -> str:
+    """What `alembic upgrade head` prints when it fails: one sentence, and nothing else."""
+    environment = {**os.environ, "APP_ENV": "testing", "DATABASE_URL": url}
+    alembic = [sys.executable, "-m", "alembic", "-c", "setup.cfg", "upgrade", "head"]
+    done = subprocess.run(alembic, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    return done.stderr
 
 
 class TestIndexesOfTheTrail:
@@ -235,7 +320,7 @@ class TestRowsOfCdrExports:
         query(IMPORTED, b"1" * 32)
         before = query(self.TAKEN)
 
-        with pytest.raises(CommandError, match="the ledger holds rows of CDR exports"):
+        with pytest.raises(SystemExit, match="the ledger holds rows of CDR exports"):
             command.downgrade(copied, "0006")
         query(IMPORTED, b"2" * 32)
 
@@ -293,6 +378,59 @@ class TestMigration:
 
         limits = query("SELECT name, setting FROM limits WHERE name IN ('lock_timeout', 'statement_timeout')")
         assert dict(limits) == {"lock_timeout": "5000", "statement_timeout": "900000"}
+
+    @pytest.mark.parametrize(
+        ("statement", "explanation"),
+        [
+            ("ALTER TABLE calls ADD hidden int", "Another session uses a table that the migration changes"),
+            ("SET statement_timeout = 1; SELECT pg_sleep(9)", "a statement took longer than 15min"),
+            ("CREATE TABLE clients (hidden text)", 'relation "clients" already exists (SQLSTATE 42P07)'),
+            ("SELECT pg_terminate_backend(pg_backend_pid())", "The connection to the database broke"),
+        ],
+    )
+    def test_says_in_a_sentence_why_it_failed_and_where_the_database_stays(
+        self, copied, tmp_path, query, monkeypatch, statement, explanation
+    ):
+        monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "100ms")
+        script = LOOKS_AROUND.replace("CREATE TABLE limits AS SELECT name, setting FROM pg_settings", statement)
+        (tmp_path / "alembic" / "versions" / f"{NEXT}_fails.py").write_text(script)
+        query("BEGIN")
+        query("LOCK TABLE calls")
+
+        with pytest.raises(SystemExit) as failure:
+            command.upgrade(copied, "head")
+
+        query("ROLLBACK")
+        assert explanation in str(failure.value)
+        assert f"The database stays at {migrations.head()}." in str(failure.value)
+        assert "hidden" not in str(failure.value)
+        assert query("SELECT version_num FROM alembic_version") == [(migrations.head(),)]
+
+    def test_says_which_revisions_ran_and_where_the_database_is(self, copied, capsys):
+        command.downgrade(copied, "0006")
+        command.upgrade(copied, "0007")
+        command.upgrade(copied, "0007")
+        command.upgrade(copied, "head")
+        command.upgrade(copied, "head")
+
+        output = capsys.readouterr()
+        lines = [line for line in output.err.splitlines() if not line.startswith("  00")]
+        head = migrations.head()
+        assert lines == [
+            f"{head} → 0006",
+            "0006 → 0007",
+            "already at 0007",
+            f"0007 → {head} (head)",
+            f"already at {head} (head)",
+        ]
+        assert "  0007  Rows of a CDR export stand in the ledger too." in output.err
+        assert output.out == ""
+
+    def test_gives_up_on_a_lock_that_is_never_released(self, copied, lock_holder, monkeypatch):
+        monkeypatch.setattr(migrations, "MAX_WAIT_SECONDS", 0.3)
+
+        with pytest.raises(SystemExit, match=r"Gave up after 0\.3 seconds; nothing was changed"):
+            command.upgrade(copied, "head")
 
     def test_gets_the_next_number_when_it_is_written(self, copied, tmp_path):
         command.revision(copied, "Adds nothing", autogenerate=True)
