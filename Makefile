@@ -34,7 +34,7 @@ check: .venv/dev  ## Formatter, linter, types, import contracts, dead code, migr
 	@mypy --no-error-summary
 	@report=$$(lint-imports --no-logo) || { echo "$$report"; exit 1; }
 	@bandit --quiet --skip B404,B603,B608 --recursive calyapp wsgi.py gunicorn.conf.py alembic bench
-	@vulture calyapp wsgi.py gunicorn.conf.py tests/contracts/used_elsewhere.py
+	@vulture calyapp wsgi.py gunicorn.conf.py alembic/env.py tests/contracts/used_elsewhere.py
 	@sql=$$(alembic -c setup.cfg upgrade head --sql) && report=$$(echo "$$sql" | squawk --config deploy/squawk.toml) \
 		|| { echo "$$report"; exit 1; }
 	@! grep -nE '://|^--|find-links' requirements*.txt || { echo "requirements name an index"; exit 1; }

@@ -9,6 +9,7 @@ _.Meta, _.unknown, _.exclude, _.CallSid, _.From, _.To, _.CallStatus, _.CallDurat
 _.RecordingUrl, _.RecordingDuration, _.error_messages, _._keep_repeated, _._refuse_the_same, _._refuse_no_time
 _._refuse_long_spans, _.on_bind_field, _._serialize, _.timeline_truncated, _.severities, _.statuses, _.days, _.as_of
 _.not_tried, _.complete, _.summary, _.rows, _.line, _.new, _.repeat, _.rejected, _.result
+_.rev_id  # Alembic: the number of a new revision
 _.refuse_old, _.note_idle, _.count_open, _.count_closed, _.end, _.failed  # SQLAlchemy: listeners, by decorator
 _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.limit_request_line  # Gunicorn
 (
