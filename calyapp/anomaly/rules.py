@@ -69,7 +69,7 @@ def _is_hostile_page(pattern: Pattern, texts: list[str]) -> bool:
 def _by_shape(request: Inspected) -> Iterator[Finding]:
     if request_shape.is_oversized(request.octets):
         yield Finding(Pattern.OVERSIZED_REQUEST, "request")
-    if not request.headers.get("user-agent", "").strip():
+    if request.needs_user_agent and not request.headers.get("user-agent", "").strip():
         yield Finding(Pattern.MISSING_USER_AGENT, "header.user-agent")
     if not request.is_trusted:
         for name in request_shape.suspicious_headers(request.headers):

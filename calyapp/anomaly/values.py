@@ -30,7 +30,8 @@ _DEEPEST = 16
 class Inspected:
     """A request, decoded. Names of headers are in small letters; `json` was read with `pairs` as its hook.
 
-    `octets` is the size of the whole; `is_trusted` says whether the peer may name other hosts and addresses.
+    `octets` is the size of the whole; `is_trusted` says whether the peer may name other hosts and addresses;
+    `needs_user_agent` is False for a sender who is known not to promise one.
     """
 
     path: str = ""
@@ -40,6 +41,7 @@ class Inspected:
     json: Any = None
     octets: int = 0
     is_trusted: bool = False
+    needs_user_agent: bool = True
 
 
 def notable(request: Inspected) -> Iterator[tuple[str, str]]:

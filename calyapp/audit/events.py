@@ -52,6 +52,7 @@ class EventType(StrEnum):
     SECURITY_VIOLATION = "SECURITY_VIOLATION"
 
 
+# What an entry has unless it gives its own: a SECURITY_VIOLATION does, by its pattern and by who sent it.
 SEVERITY: dict[EventType, Severity] = {
     EventType.CALL_STARTED: Severity.LOW,
     EventType.CALL_STATUS_CHANGED: Severity.LOW,

@@ -14,6 +14,7 @@ from calyapp import clock
 from calyapp.audit.events import SEVERITY, EventType
 from calyapp.db.engine import Pool
 from calyapp.db.queries import named
+from calyapp.errors import Severity
 
 COLUMNS = {
     "id": "uuid",
@@ -52,12 +53,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the trail. `changes` holds what operators changed, before and after, secrets masked."""
+    """One line of the trail. `changes` holds what operators changed, before and after, secrets masked.
+
+    The severity is that of the type, unless the entry has one of its own.
+    """
 
     id: UUID
     created_at: datetime
     event_type: EventType
     description: str
+    severity: Severity | None = None
     status: Literal["success", "failure"] = "success"
     client_id: UUID | None = None
     call_id: UUID | None = None
@@ -82,7 +87,7 @@ class Entry:
             "id": str(self.id),
             "created_at": self.created_at,
             "event_type": self.event_type.value,
-            "severity": SEVERITY[self.event_type].value,
+            "severity": (self.severity or SEVERITY[self.event_type]).value,
             "status": self.status,
             "client_id": _text(self.client_id),
             "call_id": _text(self.call_id),

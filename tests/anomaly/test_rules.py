@@ -125,6 +125,9 @@ class TestShape:
             Finding(Pattern.MISSING_USER_AGENT, "header.user-agent"),
         )
 
+    def test_without_a_user_agent_is_no_finding_where_none_is_promised(self):
+        assert inspect(Inspected(needs_user_agent=False)) == ()
+
     def test_too_large_is_a_finding(self):
         request = Inspected(octets=70_000, headers={"user-agent": "x"})
 

@@ -8,7 +8,7 @@ from calyapp import clock
 from calyapp.audit import trail
 from calyapp.audit.events import SEVERITY, EventType
 from calyapp.audit.trail import COLUMNS, Entry
-from calyapp.errors import DatabaseError
+from calyapp.errors import DatabaseError, Severity
 
 NOW = datetime.now(UTC)
 FULL = Entry(
@@ -70,6 +70,11 @@ class TestEntry:
     @pytest.mark.parametrize("event", EventType)
     def test_has_the_severity_of_its_type(self, event):
         assert Entry.now(event, "Something").parameters()["severity"] == SEVERITY[event].value
+
+    def test_has_its_own_severity_if_it_gives_one(self):
+        entry = Entry.now(EventType.SECURITY_VIOLATION, "Something", severity=Severity.CRITICAL)
+
+        assert entry.parameters()["severity"] == "CRITICAL"
 
     def test_gives_every_column_a_parameter(self):
         assert list(FULL.parameters()) == list(COLUMNS)

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException
@@ -17,13 +18,20 @@ from calyapp.anomaly.values import Inspected, Values, pairs
 from calyapp.audit.events import EventType
 from calyapp.audit.throttle import ThrottledTrail
 from calyapp.audit.trail import Entry
+from calyapp.errors import Severity
 from calyapp.services import Services
 from calyapp.web import parameters
 from calyapp.web.pipeline import body_limit
 from calyapp.web.pipeline.proxy import client_address, client_neighbourhood, removed_headers
 
 _WATCHED = ("webhooks", "api")
-_OF_A_STRANGER = 1_024  # octets of what no route takes: nobody unknown is to keep us busy
+_OF_A_STRANGER = 1_024  # octets that are read of a request that no route takes: a stranger must not keep us busy
+# The other patterns are attacks. In the free text of a client's own delivery one in a hundred is a harmless note.
+_SEVERITY = {
+    Pattern.SUSPICIOUS_HEADERS: Severity.HIGH,
+    Pattern.OVERSIZED_REQUEST: Severity.MEDIUM,
+    Pattern.MISSING_USER_AGENT: Severity.LOW,
+}
 _log = logging.getLogger(__name__)
 
 
@@ -34,7 +42,7 @@ def install(app: Flask, services: Services) -> None:
         metrics.ANOMALIES.labels(pattern.value)  # at zero from the start
 
     def watch() -> None:
-        if request.path.split("/")[1].lower() not in _WATCHED:
+        if request.url_rule is not None and not _is_watched():
             return
         try:
             report.all(inspect(_inspected()))
@@ -48,12 +56,22 @@ def install(app: Flask, services: Services) -> None:
     app.before_request(watch)
 
 
+def _is_watched() -> bool:
+    return request.path.split("/")[1].lower() in _WATCHED
+
+
+def _has_key() -> bool:
+    """Whether it is a delivery with a client's webhook key."""
+    return request.blueprint == "webhooks" and g.client_id is not None
+
+
 def _inspected() -> Inspected:
     if request.url_rule is None:
         return Inspected(
             path=request.path[:_OF_A_STRANGER],
-            query=(("", request.query_string[:_OF_A_STRANGER].decode("utf-8", "replace")),),
+            query=tuple(parse_qsl(request.query_string[:_OF_A_STRANGER].decode("utf-8", "replace"), True)),
             headers={"user-agent": request.user_agent.string[:_OF_A_STRANGER]},
+            needs_user_agent=_is_watched(),
         )
     removed = removed_headers()
     # More than that is an upload, on its way to the disk: no view takes it as JSON.
@@ -67,6 +85,7 @@ def _inspected() -> Inspected:
         json=_json() if is_json else None,
         octets=(request.content_length or 0) + len(request.query_string) + len(request.path),
         is_trusted=removed is None,
+        needs_user_agent=not _has_key(),  # Exotel documents none
     )
 
 
@@ -102,17 +121,24 @@ class _Report:
 
     def _tell(self, pattern: Pattern, place: str, count: int) -> None:
         metrics.ANOMALIES.labels(pattern.value).inc()
-        kind = ("anomaly", str(g.client_id or client_neighbourhood()), pattern.value)
+        entry = _entry(pattern, place)
+        # The severity too: entries of one kind are counted into the latest of them.
+        kind = ("anomaly", str(g.client_id or client_neighbourhood()), pattern.value, str(entry.severity))
         # Written by the timer: no delivery waits for the trail. The log hears as often: it may share the spool's disk.
-        if self._throttled_trail.note(kind, _entry(pattern, place), later=True):
+        if self._throttled_trail.note(kind, entry, later=True):
             fields = {"pattern": pattern.value, "place": place, "count": count}
             _log.warning("a request looks like an attack", extra={"fields": fields})
+
+
+def _severity(pattern: Pattern) -> Severity:
+    return _SEVERITY.get(pattern, Severity.HIGH if _has_key() else Severity.CRITICAL)
 
 
 def _entry(pattern: Pattern, place: str) -> Entry:
     return Entry.now(
         EventType.SECURITY_VIOLATION,
         "A request looks like an attack",
+        severity=_severity(pattern),
         status="failure",
         client_id=g.client_id,
         user_id=g.principal.user_id if g.principal else None,

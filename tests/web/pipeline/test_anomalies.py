@@ -144,15 +144,79 @@ class TestPlace:
         assert warnings() == [("sql_injection", "path", 2)]
 
 
+class TestSeverity:
+    """So that `severity = 'CRITICAL'` on the trail shows attacks."""
+
+    ATTACKS = (ATTACK, "<script>alert(1)</script>", "127.0.0.1; cat /etc/passwd")
+
+    @pytest.fixture
+    def severities(self, trail):
+        return lambda: {severity for _, severity, *_ in trail()}
+
+    @pytest.mark.parametrize("attack", ATTACKS)
+    def test_is_high_in_a_delivery_with_a_key(self, deliver, severities, attack):
+        deliver("call-end", CallSid="s1", CustomField=attack)
+
+        assert severities() == {"HIGH"}
+
+    @pytest.mark.parametrize("attack", ATTACKS)
+    def test_is_critical_in_a_delivery_that_is_accepted_without_a_key(self, deliver, start, severities, attack):
+        assert deliver("call-start", key=None, **start, CustomField=attack).status_code == 200
+
+        assert severities() == {"CRITICAL"}
+
+    @pytest.mark.parametrize("attack", ATTACKS)
+    @pytest.mark.parametrize("role", ["admin", "client"])
+    def test_is_critical_through_the_api(self, client, tenant, user, severities, role, attack):
+        client.get(
+            "/api/calls", query_string={"callSid": attack}, headers=user(role, tenant.id if role == "client" else None)
+        )
+
+        assert severities() == {"CRITICAL"}
+
+    @pytest.mark.parametrize("attack", ATTACKS)
+    @pytest.mark.parametrize("path", ["/webhooks/exotel/nowhere", "/api/nowhere", "/nowhere.php", "/"])
+    def test_is_critical_on_a_path_that_no_route_takes(self, client, severities, path, attack):
+        client.get(path, query_string={"q": attack})
+
+        assert severities() == {"CRITICAL"}
+
+    def test_of_an_attack_is_not_lowered_by_a_note_of_the_same_client(self, client, deliver, tenant, user, severities):
+        client.get("/api/calls", query_string={"callSid": ATTACK}, headers=user("client", tenant.id))
+        deliver("call-end", CallSid="s1", CustomField=ATTACK)
+
+        assert severities() == {"CRITICAL", "HIGH"}
+
+    def test_is_lower_for_what_is_odd_and_no_attack(self, client, user, deliver, severities):
+        deliver("call-end", CallSid="s1", CustomField="word " * 20_000)
+        client.get("/api/calls", headers={**user("admin"), "User-Agent": ""})
+
+        assert severities() == {"MEDIUM", "LOW"}
+
+
 class TestShape:
-    def test_without_a_user_agent_is_told(self, client, tenant, warnings):
+    def test_without_a_user_agent_is_told(self, client, user, warnings):
+        client.get("/api/calls", headers={**user("admin"), "User-Agent": ""})
+
+        assert warnings() == [("missing_user_agent", "header.user-agent", 1)]
+
+    def test_without_a_user_agent_is_told_of_a_delivery_without_a_key(self, client, tenant, warnings):
+        client.get(
+            "/webhooks/exotel/call-end", query_string={"CallSid": "s1", "To": tenant.number}, headers={"User-Agent": ""}
+        )
+
+        assert warnings() == [("missing_user_agent", "header.user-agent", 1)]
+
+    def test_without_a_user_agent_is_no_anomaly_of_a_delivery_with_a_key(
+        self, client, tenant, warnings, counted, trail
+    ):
         client.get(
             "/webhooks/exotel/call-end",
             query_string={"key": tenant.key, "CallSid": "s1"},
             headers={"User-Agent": ""},
         )
 
-        assert warnings() == [("missing_user_agent", "header.user-agent", 1)]
+        assert (warnings(), counted(Pattern.MISSING_USER_AGENT), trail()) == ([], 0, [])
 
     def test_too_large_is_told_and_answered(self, deliver, warnings):
         assert deliver("call-end", CallSid="s1", CustomField="word " * 20_000).status_code == 200
@@ -173,6 +237,11 @@ class TestShape:
 class TestWatch:
     def test_leaves_probes_alone(self, client, warnings):
         client.get("/health/ready", query_string={"q": ATTACK})
+
+        assert warnings() == []
+
+    def test_leaves_visitors_of_no_route_alone_who_send_no_user_agent(self, client, warnings):
+        client.get("/", headers={"User-Agent": ""})
 
         assert warnings() == []
 
