@@ -23,7 +23,7 @@ LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO,
 IDENTIFIERS = frozenset({"requestId", "clientId", "callId"})
 
 FIELDS = IDENTIFIERS | {
-    *("method", "route", "status", "durationMs", "bytes", "queries", "queryMs", "memoryGrowthKb", "slow"),
+    *("method", "route", "path", "status", "durationMs", "bytes", "queries", "queryMs", "memoryGrowthKb", "slow"),
     *("statement", "check", "task", "event", "severity", "code", "count", "reason", "error"),
     *("pattern", "place"),
 }

@@ -8,12 +8,14 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from calyapp import metrics
+from calyapp import metrics, redact
 from calyapp.db import queries
 
 SLOW_SECONDS = 1.0
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PAGE_KB = 4
+_MISADDRESSED = (404, 405)
+_MAX_PATH = 256  # characters
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +41,7 @@ def _finish(response: Response) -> Response:
     metrics.HTTP_REQUEST_SECONDS.labels(endpoint).observe(seconds)
     if seconds > SLOW_SECONDS:
         metrics.HTTP_SLOW_REQUESTS.inc()
-    _log.log(_level(endpoint, response.status_code), "request", extra={"fields": _fields(response, seconds)})
+    _log.log(_level(endpoint, response.status_code, seconds), "request", extra={"fields": _fields(response, seconds)})
     return response
 
 
@@ -48,6 +50,7 @@ def _fields(response: Response, seconds: float) -> dict[str, Any]:
     return {
         "method": request.method,
         "route": request.url_rule.rule if request.url_rule else None,
+        **({"path": _path()} if response.status_code in _MISADDRESSED else {}),
         "status": response.status_code,
         "durationMs": round(seconds * 1000, 2),
         "bytes": response.calculate_content_length(),
@@ -60,9 +63,16 @@ def _fields(response: Response, seconds: float) -> dict[str, Any]:
     }
 
 
-def _level(endpoint: str, status: int) -> int:
+def _path() -> str:
+    """The path that was asked for, to find a mistyped URL by. Masked before it is cut: half a key would not be found."""
+    return redact.text(request.path)[:_MAX_PATH]
+
+
+def _level(endpoint: str, status: int, seconds: float) -> int:
     if status >= 500:
         return logging.ERROR
+    if seconds > SLOW_SECONDS:
+        return logging.WARNING
     if endpoint.startswith("health."):
         return logging.DEBUG
     return logging.WARNING if status >= 400 else logging.INFO

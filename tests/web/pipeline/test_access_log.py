@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from calyapp.web.pipeline import access_log
+
 
 @pytest.fixture
 def lines(capsys):
@@ -62,6 +64,49 @@ def test_a_refusal_is_a_warning(client, lines):
     client.get("/nowhere")
 
     assert [(line["level"], line["status"], line["route"]) for line in lines()] == [("warn", 404, None)]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/webhooks/exotel/callstart", 404),
+        ("PUT", "/webhooks/exotel/call-start", 405),
+        ("POST", "/api/calls", 405),
+        ("GET", "/वेबहुक", 404),
+    ],
+)
+def test_a_mistyped_url_is_found_by_its_path(client, lines, method, path, status):
+    client.open(path, method=method)
+
+    assert [(line["status"], line["path"]) for line in lines()] == [(status, path)]
+
+
+def test_a_path_is_masked_and_bounded(client, tenant, capsys):
+    client.get(f"/webhooks/exotel/call-start&key={tenant.key}")
+    client.get(f"/{tenant.key}/+919876543210")
+    client.get(f"/{'x' * 230}{tenant.key}")
+    client.get(f"/{'x/' * 125}919876543210")
+
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    paths = [line["path"] for line in told if line["logger"].endswith("access_log")]
+    assert paths[:2] == ["/webhooks/exotel/call-start&key=***", "/cwk_***/*********10"]
+    assert {len(path) <= 256 for path in paths} == {True}
+    assert not any(tenant.key[:12] in path or "9198" in path for path in paths)
+
+
+def test_other_answers_are_told_without_the_path(client, user, lines):
+    client.get("/api/calls", headers=user("admin"))
+    client.get("/api/calls")
+
+    assert [(line["status"], "path" in line) for line in lines()] == [(200, False), (401, False)]
+
+
+def test_a_slow_request_is_a_warning(client, lines, monkeypatch):
+    monkeypatch.setattr(access_log, "SLOW_SECONDS", 0.0)
+
+    client.get("/health/live")
+
+    assert [(line["level"], line["slow"]) for line in lines()] == [("warn", True)]
 
 
 def test_health_is_whispered(client, lines):
