@@ -64,7 +64,7 @@ def _fields(response: Response, seconds: float) -> dict[str, Any]:
 
 
 def _path() -> str:
-    """The path that was asked for, to find a mistyped URL by. Masked before it is cut: half a key would not be found."""
+    """The path that was asked for, to find a mistyped URL by. Masked first: half a key would not be recognised."""
     return redact.text(request.path)[:_MAX_PATH]
 
 
