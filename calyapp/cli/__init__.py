@@ -3,6 +3,7 @@
 from flask import Flask
 from flask.cli import AppGroup
 
+from calyapp.cli.audit import audit
 from calyapp.cli.backup import backup, restore
 from calyapp.cli.calls import calls
 from calyapp.cli.clients import clients
@@ -21,6 +22,6 @@ def install(app: Flask) -> None:
     """Make the commands known to `flask`."""
     caly = AppGroup("caly", help="Operate Caly.")
     operations = (spool, partitions, backup, restore, scan, doctor, simulate, demo)
-    for command in (clients, users, keys, secrets, calls, *operations):
+    for command in (clients, users, keys, secrets, calls, audit, *operations):
         caly.add_command(command)
     app.cli.add_command(caly)

@@ -13,11 +13,59 @@ from flask.cli import AppGroup
 
 from calyapp.access.principal import COMMAND_LINE
 from calyapp.cli.command import as_json, explains_errors, services
-from calyapp.cli.output import print_record, print_rows
+from calyapp.cli.output import print_record, print_rows, printable
+from calyapp.cli.records import client_names, filtered_by, note_access, print_page, with_client_name
+from calyapp.db import tenancy
+from calyapp.errors import NotFoundError
 from calyapp.exotel import cdr, rebuild
 from calyapp.exotel.cdr_import import CdrImport, Result
+from calyapp.web.record_answers import CallSchema, CallWithTimelineSchema
+from calyapp.web.schemas import CallsSchema
 
 calls = AppGroup("calls", help="The record of calls.")
+
+
+@calls.command("list")
+@filtered_by(CallsSchema)
+@as_json
+@explains_errors
+def list_calls(filters: dict[str, Any], as_json: bool) -> None:
+    """List calls, the newest first. With --json as the API shows them."""
+    names = client_names()
+    print_page(
+        "calls.list",
+        filters,
+        services().call_reader.page,
+        CallSchema().dump,
+        lambda call: _row(call, names.get(call["clientId"])),
+        as_json,
+    )
+
+
+@calls.command("show")
+@click.argument("name", metavar="CALL")
+@click.option("--client", "client_id", type=click.UUID, help="Of this client: several may have calls of one CallSid.")
+@as_json
+@explains_errors
+def show_call(name: str, client_id: UUID | None, as_json: bool) -> None:
+    """Show one call, by its id or CallSid, with its timeline of deliveries. Telephone numbers are among them."""
+    found = services().call_reader.find(client_id or tenancy.ALL, name)
+    if found is None:
+        raise NotFoundError(f"There is no call with the id or CallSid {name!r}; see `flask caly calls list`.")
+    note_access(found.call["client_id"], "calls.show")
+    shown = CallWithTimelineSchema().dump(found)
+    if as_json:
+        print_record(shown, as_json)
+        return
+    timeline, is_truncated = shown.pop("timeline"), shown.pop("timelineTruncated")
+    print_record(with_client_name(shown), as_json)
+    for delivery in timeline:
+        click.echo()
+        repeats = f", repeated {delivery['repeats']}×" if delivery["repeats"] else ""
+        click.echo(f"{delivery['receivedAt']}  {delivery['route']}{repeats}")
+        print_record({f"  {printable(name)}": value for name, value in delivery["parameters"].items()}, as_json)
+    if is_truncated:
+        click.echo(f"\nThere are more deliveries than these {len(timeline)}.")
 
 
 @calls.command("rebuild")
@@ -61,6 +109,17 @@ def import_calls(path: Path, client_id: UUID, as_json: bool) -> None:
         print_record(imported.summary, as_json)
     if imported.summary["rejected"] or not imported.summary["complete"]:
         raise SystemExit(1)
+
+
+def _row(call: dict[str, Any], client: str | None) -> dict[str, Any]:
+    return {
+        "createdAt": call["createdAt"],
+        "callSid": call["callSid"],
+        "client": client,
+        **{name: call[name] for name in ("from", "to", "direction", "status", "outcome")},
+        "seconds": call["durationSeconds"],
+        "recording": call["recordingUrl"] is not None,
+    }
 
 
 def _difference(difference: rebuild.Difference) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any
 import click
 import orjson
 
+from calyapp.web.sanitizers import CONTROL_CHARACTERS
+
 
 def print_record(record: Mapping[str, Any], as_json: bool) -> None:
     """One thing, a line for each of its fields."""
@@ -34,9 +36,16 @@ def _print_table(lines: list[list[str]]) -> None:
         click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def printable(text: str) -> str:
+    """The text with its control characters written out: what strangers sent must not steer the terminal."""
+    return CONTROL_CHARACTERS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "-"
+        return ", ".join(map(_cell, value)) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{printable(str(name))}={_cell(inner)}" for name, inner in value.items()) or "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None else str(value)
+    return "-" if value is None else printable(str(value))

@@ -47,9 +47,7 @@ class Calls:
         if found is None:
             raise NotFoundError("There is no such call.")
         self._records.note_access(found.call["client_id"])
-        shown: Answer = _SHOWN_WITH_TIMELINE.dump(
-            {**found.call, "timeline": found.timeline, "timeline_truncated": found.is_truncated}
-        )
+        shown: Answer = _SHOWN_WITH_TIMELINE.dump(found)
         return shown
 
 

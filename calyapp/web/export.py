@@ -24,8 +24,9 @@ from calyapp.services import Services
 from calyapp.web import csv_text, validators
 from calyapp.web.answers import AnswerSchema
 from calyapp.web.operations import about
+from calyapp.web.paging import ReadPage
 from calyapp.web.pipeline.proxy import client_address
-from calyapp.web.records import Answer, ReadPage, tenant_of
+from calyapp.web.records import Answer, tenant_of
 from calyapp.web.schemas import EventsSchema, StrictSchema
 from calyapp.web.streaming import Places, Stream, broken_by_errors
 

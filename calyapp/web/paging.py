@@ -8,20 +8,23 @@ import binascii
 import hashlib
 import hmac
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
 
-from calyapp.db.keyset import Place
+from calyapp.db.keyset import Page, Place, Row
+from calyapp.db.tenancy import Tenant
 from calyapp.errors import ValidationError
 
 _PLACE = struct.Struct(">q16s")  # microseconds since the epoch, and an id
 _MAC_BYTES = 18  # with the place a multiple of three: in Base64 no bit is left over that could be another
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WRONG = "is no cursor of this list: take it from the answer before, and keep the filters."
+
+ReadPage = Callable[[Tenant, Mapping[str, Any], Place | None, int], Page]
 
 
 class Cursors:
@@ -45,6 +48,22 @@ class Cursors:
             raise ValidationError(f"cursor {_WRONG}", {"cursor": [_WRONG]})
         microseconds, identifier = _PLACE.unpack(packed)
         return Place(_EPOCH + timedelta(microseconds=microseconds), UUID(bytes=identifier))
+
+    def page(
+        self, name: str, tenant: Tenant, asked: Mapping[str, Any], read: ReadPage, show: Callable[[Row], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """A page of the list of this name, as the API shows it. `asked` is what a `PaginationSchema` loaded.
+
+        Raises `ValidationError` for a cursor of another list.
+        """
+        filters = {name: value for name, value in asked.items() if name not in ("limit", "cursor")}
+        listed = {**filters, "list": name, "tenant": str(tenant)}
+        after = self.read(asked["cursor"], listed) if "cursor" in asked else None
+        page = read(tenant, filters, after, asked["limit"])
+        return {
+            "items": [show(row) for row in page.rows],
+            "next": self.issue(page.next, listed) if page.next else None,
+        }
 
     def _mac(self, packed: bytes, of: Mapping[str, Any]) -> bytes:
         listed = orjson.dumps(of, option=orjson.OPT_SORT_KEYS)

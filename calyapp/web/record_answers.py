@@ -1,8 +1,13 @@
 """Calls and audit entries, as people and programs are shown them: a page of them, or one."""
 
+from typing import Any
+
+from marshmallow import pre_dump
+
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Outcome as EventOutcome
 from calyapp.calls.event import Route
+from calyapp.calls.read_store import CallWithTimeline
 from calyapp.calls.state import Direction, Outcome, Status
 from calyapp.errors import Severity
 from calyapp.exotel.cdr_import import Result
@@ -73,6 +78,10 @@ class CallWithTimelineSchema(CallSchema):
 
     timeline = listed(DeliverySchema, "The deliveries as they came, 1000 or some 4 MiB of them at most")
     timeline_truncated = truth("Whether there are more deliveries than the timeline shows", False)
+
+    @pre_dump
+    def _flatten(self, found: CallWithTimeline, **_: Any) -> dict[str, Any]:
+        return {**found.call, "timeline": found.timeline, "timeline_truncated": found.is_truncated}
 
 
 class EventSchema(AnswerSchema):

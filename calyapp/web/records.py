@@ -1,6 +1,6 @@
 """What all views of records share: whose they show, page by page, and that it is on the trail who looked at them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -12,14 +12,13 @@ from calyapp.access.principal import Principal, Role
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
 from calyapp.db import tenancy
-from calyapp.db.keyset import Page, Place, Row
+from calyapp.db.keyset import Row
 from calyapp.db.tenancy import Tenant
 from calyapp.services import Services
-from calyapp.web.paging import Cursors
+from calyapp.web.paging import Cursors, ReadPage
 from calyapp.web.pipeline.proxy import client_address
 
 Answer = dict[str, Any]
-ReadPage = Callable[[Tenant, Mapping[str, Any], Place | None, int], Page]
 
 
 class Records:
@@ -31,14 +30,11 @@ class Records:
 
     def page(self, schema: Schema, read: ReadPage, show: Callable[[Row], Answer]) -> Answer:
         """A page of the list that the query string asks for. Raises `ValidationError`."""
-        filters = validation.load(schema, request.args)
-        limit, cursor = filters.pop("limit"), filters.pop("cursor", None)
-        tenant = tenant_of(filters.get("client_id"))
-        listed = {**filters, "list": request.endpoint, "tenant": str(tenant)}
-        page = read(tenant, filters, self._cursors.read(cursor, listed) if cursor else None, limit)
+        asked = validation.load(schema, request.args)
+        tenant = tenant_of(asked.get("client_id"))
+        page = self._cursors.page(request.endpoint or "", tenant, asked, read, show)
         self.note_access(tenant)
-        following = self._cursors.issue(page.next, listed) if page.next else None
-        return {"items": [show(row) for row in page.rows], "next": following}
+        return page
 
     def note_access(self, read: Tenant | None) -> None:
         """Put on the trail that an admin or auditor read one client's records; no more than once a minute and route."""

@@ -32,5 +32,12 @@ def asha(told):
 
 
 @pytest.fixture
+def api(client, told):
+    """`api(path)`: what the records API shows an admin there."""
+    key = told("keys", "create", "--name", "Reader", "--role", "admin")["key"]
+    return lambda path: client.get(path, headers={"Authorization": f"Bearer {key}"}).get_json()
+
+
+@pytest.fixture
 def keys(app):
     return app.extensions["caly"].webhook_keys

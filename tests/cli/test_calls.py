@@ -5,6 +5,81 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 NUMBER = "+918047112345"
+CALL_START = {"From": "09876543210", "To": NUMBER}
+
+
+@pytest.fixture
+def two_calls(client, asha):
+    """One that has ended, and a later one that has not."""
+    client.post(asha["webhookUrl"], data={"CallSid": "ended", **CALL_START})
+    over = asha["webhookUrl"].replace("call-start", "call-end")
+    for _ in range(2):
+        client.post(over, data={"CallSid": "ended", "CallStatus": "completed", "Note": "\x1b[31mred"})
+    client.post(asha["webhookUrl"], data={"CallSid": "open", **CALL_START, "From": "09876543211"})
+
+
+@pytest.mark.usefixtures("two_calls")
+class TestList:
+    def test_is_a_table_of_the_newest_first(self, caly):
+        result = caly("calls", "list")
+
+        names, newest, ended = (line.split() for line in result.stdout.splitlines())
+        assert names[:5] == ["createdAt", "callSid", "client", "from", "to"]
+        assert newest[1:6] == ["open", "Asha", "Clinics", "+919876543211", NUMBER]
+        assert ended[1] == "ended"
+
+    @pytest.mark.parametrize(
+        ("options", "query"),
+        [
+            ((), ""),
+            (("--status", "completed"), "status=completed"),
+            (("--direction", "inbound"), "direction=inbound"),
+            (("--from", "9876543211", "--to", "08047112345"), "from=%2B919876543211&to=%2B918047112345"),
+            (("--call-sid", "open", "--no-recording"), "callSid=open&hasRecording=false"),
+            (("--has-recording",), "hasRecording=true"),
+            (("--since", "2026-01-01T00:00:00+05:30", "--limit", "1"), "since=2026-01-01T00:00:00%2B05:30&limit=1"),
+        ],
+    )
+    def test_shows_scripts_what_the_api_shows(self, told, api, options, query):
+        assert told("calls", "list", *options) == api(f"/api/calls?{query}")
+
+    def test_refuses_an_empty_span(self, caly):
+        result = caly("calls", "list", "--since", "2026-11-22", "--until", "2026-11-21")
+
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "Error: --until must be later than since." in result.stderr
+
+
+@pytest.mark.usefixtures("two_calls")
+class TestShow:
+    def test_tells_the_timeline_and_lets_no_delivery_steer_the_terminal(self, caly):
+        result = caly("calls", "show", "ended")
+
+        assert result.exit_code == 0
+        assert "status           completed\n" in result.stdout
+        assert "  call-end, repeated 1×\n" in result.stdout
+        assert r"  Note        \x1b[31mred" in result.stdout
+        assert "\x1b" not in result.stdout
+
+    @pytest.mark.parametrize("name", ["id", "callSid"])
+    def test_finds_it_by_id_and_by_callsid_and_shows_scripts_what_the_api_shows(self, told, api, name):
+        call = told("calls", "list")["items"][0]
+
+        assert told("calls", "show", call[name]) == api(f"/api/calls/{call['id']}")
+
+    def test_of_a_client_shows_none_of_another(self, caly, told):
+        other = told("clients", "add", "--name", "Other")["id"]
+
+        result = caly("calls", "show", "ended", "--client", other)
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "There is no call with the id or CallSid 'ended'" in result.stderr
+
+    def test_is_on_the_trail(self, caly, asha, query):
+        caly("calls", "show", "ended")
+
+        read = query("SELECT client_id::text, resource_id FROM audit_logs WHERE event_type = 'DATA_ACCESSED'")
+        assert read == [(asha["id"], "calls show")]
 
 
 class TestRebuild:

@@ -15,6 +15,12 @@ def test_several_have_a_line_each_under_their_names(capsys):
     assert capsys.readouterr().out == "name  numbers\nA     -\nBee   +911\n"
 
 
+def test_what_strangers_sent_steers_no_terminal(capsys):
+    print_record({"agent": "a\x1b[2J\u202eb", "changes": {"name\n": ["x\x9b"]}}, as_json=False)
+
+    assert capsys.readouterr().out == "agent    a\\x1b[2J\\u202eb\nchanges  name\\n=x\\x9b\n"
+
+
 def test_none_has_a_word(capsys):
     print_rows([], as_json=False)
 

@@ -1,11 +1,13 @@
 import click
 import pytest
+import time_machine
 
 from calyapp.access.principal import Role
 from calyapp.cli.parameters import (
     DATABASE,
     ClientName,
     EmailAddress,
+    Moment,
     PhoneNumber,
     RoleWord,
     Share,
@@ -63,3 +65,24 @@ def test_a_web_address_is_kept_as_it_is():
 def test_what_is_no_web_address_is_refused(text):
     with pytest.raises(click.BadParameter):
         WebAddress().convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-22T09:30:00Z", "2026-11-22T09:30:00+00:00"),
+        ("2026-11-22T15:00:00+05:30", "2026-11-22T15:00:00+05:30"),
+        ("2026-11-22", "2026-11-22T00:00:00+00:00"),
+        ("90m", "2026-11-22T08:00:00+00:00"),
+        ("7d", "2026-11-15T09:30:00+00:00"),
+    ],
+)
+def test_a_moment_is_one_or_a_day_or_how_long_ago(text, moment):
+    with time_machine.travel("2026-11-22T09:30:00Z", tick=False):
+        assert Moment().convert(text, None, None) == moment
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "7 d", "-1d", "99999999d", "2026-13-01", "४d"])
+def test_what_is_no_moment_is_refused(text):
+    with pytest.raises(click.BadParameter, match="such as 2026-11-22T09:30:00Z"):
+        Moment().convert(text, None, None)

@@ -8,7 +8,7 @@ _.ValueClass  # prometheus-client: where it takes the storage of its metrics fro
 _.Meta, _.unknown, _.exclude, _.CallSid, _.From, _.To, _.CallStatus, _.CallDuration  # marshmallow: options and fields
 _.RecordingUrl, _.RecordingDuration, _.error_messages, _._keep_repeated, _._refuse_the_same, _._refuse_no_time
 _._refuse_long_spans, _.on_bind_field, _._serialize, _.timeline_truncated, _.severities, _.statuses, _.days, _.as_of
-_.not_tried, _.complete, _.summary, _.rows, _.line, _.new, _.repeat, _.rejected, _.result
+_.not_tried, _.complete, _.summary, _.rows, _.line, _.new, _.repeat, _.rejected, _.result, _._flatten
 _.rev_id  # Alembic: the number of a new revision
 _.refuse_old, _.note_idle, _.count_open, _.count_closed, _.end, _.failed  # SQLAlchemy: listeners, by decorator
 _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.limit_request_line  # Gunicorn
@@ -45,8 +45,12 @@ _.catalogue
     _.check_token,
     _.connect_exotel,
     _.disconnect_exotel,
+    _.list_calls,
+    _.show_call,
     _.rebuild_calls,
     _.import_calls,
+    _.list_events,
+    _.show_event,
     _.simulate,
     _.doctor,
     _.scan,

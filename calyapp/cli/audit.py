@@ -1,0 +1,61 @@
+"""`flask caly audit …`: the audit trail."""
+
+from typing import Any
+from uuid import UUID
+
+import click
+from flask.cli import AppGroup
+
+from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.output import print_record
+from calyapp.cli.records import client_names, filtered_by, note_access, print_page, with_client_name
+from calyapp.db import tenancy
+from calyapp.errors import NotFoundError
+from calyapp.web.record_answers import EventSchema
+from calyapp.web.schemas import EventsSchema
+
+audit = AppGroup("audit", help="The audit trail: what happened, and who did it.")
+
+
+@audit.command("list")
+@filtered_by(EventsSchema)
+@as_json
+@explains_errors
+def list_events(filters: dict[str, Any], as_json: bool) -> None:
+    """List entries of the audit trail, the newest first. With --json as the API shows them.
+
+    The column `count` says how many occurrences an entry stands for.
+    """
+    names = client_names()
+    print_page(
+        "audit.list",
+        filters,
+        services().event_reader.page,
+        EventSchema().dump,
+        lambda event: _row(event, names),
+        as_json,
+    )
+
+
+@audit.command("show")
+@click.argument("event_id", metavar="ID", type=click.UUID)
+@as_json
+@explains_errors
+def show_event(event_id: UUID, as_json: bool) -> None:
+    """Show one entry of the audit trail."""
+    found = services().event_reader.find(tenancy.ALL, event_id)
+    if found is None:
+        raise NotFoundError(f"The audit trail has no entry {event_id}; see `flask caly audit list`.")
+    note_access(found["client_id"], "audit.show")
+    shown = EventSchema().dump(found)
+    print_record(shown if as_json else with_client_name(shown), as_json)
+
+
+def _row(event: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {
+        **{name: event[name] for name in ("createdAt", "eventType", "severity", "status")},
+        "count": (event["metadata"] or {}).get("count", 1),
+        "client": names.get(event["clientId"]),
+        "description": event["description"],
+        "id": event["id"],
+    }

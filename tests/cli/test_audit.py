@@ -1,0 +1,99 @@
+import json
+from uuid import UUID
+
+import pytest
+
+from calyapp import clock
+from calyapp.audit import trail
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+
+UNKNOWN = UUID(int=1)
+
+
+@pytest.fixture
+def failure(app, asha):
+    """A failed login of a client's user, thirty times in a second."""
+    entry = Entry.now(
+        EventType.LOGIN_FAILURE,
+        "Wrong e-mail address or password",
+        status="failure",
+        client_id=UUID(asha["id"]),
+        request_id="1795339800000-k3v9x2mq7",
+        user_agent="curl/7\x1b[31m",
+        metadata={"count": 30},
+    )
+    trail.write(app.extensions["caly"].database.records, entry)
+    return entry
+
+
+class TestList:
+    def test_says_for_how_many_occurrences_an_entry_stands_and_whose_it_is(self, caly, failure):
+        result = caly("audit", "list", "--event-type", "login_failure")
+
+        (names, row) = (line.split() for line in result.stdout.splitlines())
+        assert names == ["createdAt", "eventType", "severity", "status", "count", "client", "description", "id"]
+        assert row[1:7] == ["LOGIN_FAILURE", "MEDIUM", "failure", "30", "Asha", "Clinics"]
+        assert row[-1] == str(failure.id)
+
+    @pytest.mark.parametrize(
+        ("options", "query"),
+        [
+            ((), ""),
+            (("--severity", "medium", "--status", "failure", "--limit", "1"), "severity=MEDIUM&status=failure&limit=1"),
+            (("--event-type", "DATA_CREATED"), "eventType=DATA_CREATED"),
+            (("--request-id", "1795339800000-k3v9x2mq7"), "requestId=1795339800000-k3v9x2mq7"),
+            (("--user", UNKNOWN), f"userId={UNKNOWN}"),
+            (("--call-id", UNKNOWN), f"callId={UNKNOWN}"),
+            (("--resource", "client"), "resource=client"),
+            (("--until", "2026-01-01"), "until=2026-01-01T00:00:00Z"),
+        ],
+    )
+    @pytest.mark.usefixtures("failure")
+    def test_shows_scripts_what_the_api_shows(self, told, api, options, query):
+        assert told("audit", "list", *options) == api(f"/api/audit/events?{query}")
+
+    @pytest.mark.usefixtures("failure")
+    def test_goes_on_from_the_cursor_that_it_prints(self, caly):
+        first = caly("audit", "list", "--limit", "1")
+        cursor = first.stderr.split()[-1]
+
+        second = caly("audit", "list", "--limit", "1", "--cursor", cursor)
+
+        assert "There are more." in first.stderr
+        assert (second.exit_code, second.stdout.splitlines()[1:] == first.stdout.splitlines()[1:]) == (0, False)
+
+    def test_of_one_client_is_on_the_trail(self, caly, asha, query):
+        caly("audit", "list", "--client", asha["id"])
+        caly("audit", "list")
+
+        assert query("SELECT client_id::text, resource_id FROM audit_logs WHERE event_type = 'DATA_ACCESSED'") == [
+            (asha["id"], "audit list")
+        ]
+
+
+class TestShow:
+    def test_tells_all_of_an_entry_and_lets_it_steer_no_terminal(self, caly, asha, failure):
+        result = caly("audit", "show", failure.id)
+
+        shown = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+        assert (shown["id"], shown["clientId"]) == (str(failure.id), f"{asha['id']} (Asha Clinics)")
+        assert (shown["metadata"], shown["userAgent"]) == ("count=30", r"curl/7\x1b[31m")
+
+    def test_shows_scripts_what_the_api_shows(self, told, api, failure):
+        shown = told("audit", "show", failure.id)
+
+        assert shown == api(f"/api/audit/events/{failure.id}")
+        assert shown["createdAt"] == clock.iso(failure.created_at)
+
+    def test_says_that_there_is_no_such_entry(self, caly):
+        result = caly("audit", "show", UNKNOWN)
+
+        assert result.exit_code == 1
+        assert result.stderr == f"Error: The audit trail has no entry {UNKNOWN}; see `flask caly audit list`.\n"
+
+
+def test_json_of_a_list_has_the_form_of_a_page(caly, failure):
+    page = json.loads(caly("audit", "list", "--json", "--limit", "1").stdout)
+
+    assert ([item["id"] for item in page["items"]], bool(page["next"])) == ([str(failure.id)], True)
