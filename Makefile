@@ -14,8 +14,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 INSTALL := pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" pip-compile --quiet --generate-hashes --allow-unsafe \
 	--no-strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate
-# Runs a command with DATABASE_URL; where that is unset, with an embedded PostgreSQL under var/postgres.
-WITH_DATABASE := python -m calyapp.db.embedded var/postgres
+# Runs a command with DATABASE_URL; where that is unset, on the database DATABASE of an embedded PostgreSQL under
+# var/postgres. To join is to use the server of a `make run` that is running.
+EMBEDDED = python -m calyapp.db.embedded --database '$(or $(DATABASE),caly)'
+WITH_DATABASE = $(EMBEDDED) var/postgres
+JOINING_DATABASE = $(EMBEDDED) --join var/postgres
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,18 +61,19 @@ docs: .venv/run  ## Write docs/metrics.md anew from the catalogue
 	@PYTHONPATH=. python docs/metrics.py > docs/metrics.md
 
 migrate: .venv/run  ## Bring the database to the newest revision
-	@exec $(WITH_DATABASE) alembic -c setup.cfg upgrade head
+	@exec $(JOINING_DATABASE) alembic -c setup.cfg upgrade head
 
 migration: .venv/dev  ## Write a new revision: make migration m="what it does"
 	@test -n "$(m)" || { echo 'usage: make migration m="what it does"'; exit 2; }
-	@exec $(WITH_DATABASE) alembic -c setup.cfg revision --autogenerate -m "$(m)"
+	@exec $(JOINING_DATABASE) alembic -c setup.cfg revision --autogenerate -m "$(m)"
 
 backup: .venv/run  ## Write the database into a new file: make backup [DIR=var/backups]
-	@exec $(WITH_DATABASE) flask caly backup $(DIR)
+	@exec $(JOINING_DATABASE) flask caly backup $(DIR)
 
-restore: .venv/run  ## Fill an empty database from a backup: make restore FILE=… DATABASE_URL=…
-	@test -n "$(FILE)" && test -n "$$DATABASE_URL" || { echo 'usage: make restore FILE=… DATABASE_URL=…'; exit 2; }
-	@exec flask caly restore "$(FILE)"
+restore: DATABASE ?= restored
+restore: .venv/run  ## Fill a new database from a backup: make restore FILE=… [DATABASE=restored]
+	@test -n "$(FILE)" || { echo 'usage: make restore FILE=… [DATABASE=restored | DATABASE_URL=…]'; exit 2; }
+	@exec $(JOINING_DATABASE) flask caly restore "$(FILE)"
 
 scan: .venv/dev  ## Look for known weaknesses in what Caly is built on; reports go to var/scan/
 	@exec flask caly scan $(ARGS)
@@ -77,8 +81,8 @@ scan: .venv/dev  ## Look for known weaknesses in what Caly is built on; reports 
 sbom: .venv/dev  ## Write what Caly is built on to var/scan/sbom.json (CycloneDX)
 	@exec python -m calyapp.vulnscan.sbom requirements.txt var/scan/sbom.json
 
-psql: .venv/run  ## Look into the database of a running `make run`: make psql ARGS='-c "SELECT …"'
-	@exec sh deploy/psql.sh $(ARGS)
+psql: .venv/run  ## Look into the database: make psql [DATABASE=…] [ARGS='-c "SELECT …"']
+	@exec $(JOINING_DATABASE) sh deploy/psql.sh $(ARGS)
 
 requirements: .venv/tools  ## Pin and hash the requirements anew
 	$(COMPILE) --upgrade -o requirements.txt requirements.in

@@ -17,16 +17,20 @@ def dying_with_us(last_signal: signal.Signals) -> tuple[str, ...]:
     return ("setpriv", "--pdeathsig", last_signal.name.removeprefix("SIG"))
 
 
-def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+def run(command: Sequence[str], environment: Mapping[str, str], needed: subprocess.Popen[bytes] | None = None) -> int:
     """Run `command` to its end and return its exit code, or 128 + n if signal n ended it, as a shell does.
 
     Meanwhile SIGTERM and SIGHUP are passed on to it. SIGINT is not, as the terminal sends it to the command
-    as well. For a process with a single thread.
+    as well. When the process `needed` ends first, the command gets SIGTERM. For a process with a single thread.
     """
     child = subprocess.Popen([*dying_with_us(signal.SIGTERM), *command], env=environment)  # noqa: S603 — the command is our caller's, never a stranger's
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)  # blocked signals wait for sigwait()
     try:
+        stopped = False
         while child.poll() is None:
+            if needed and needed.poll() is not None and not stopped:
+                child.terminate()
+                stopped = True
             received = signal.sigwait(_AWAITED)
             if received in _PASSED_ON:
                 child.send_signal(received)

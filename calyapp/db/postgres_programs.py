@@ -49,11 +49,11 @@ def wheel() -> Path | None:
 
 @dataclass(frozen=True)
 class Programs:
-    """The programs in `folder`. Each of them inherits the open file `lock`, so that a lock on it lasts
-    until the last of them has ended, even if we die first."""
+    """The programs in `folder`. Each of them inherits the open file `lock`, if there is one, so that a lock on it
+    lasts until the last of them has ended, even if we die first."""
 
     folder: Path
-    lock: int
+    lock: int | None = None
 
     def run(self, name: str, *arguments: str | Path, statement: str = "") -> str:
         """Run a program to its end, with `statement` as its input, and return what it printed.
@@ -76,13 +76,17 @@ class Programs:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            pass_fds=[self.lock],
+            pass_fds=self._inherited,
             start_new_session=True,  # the terminal's Ctrl-C must not stop it before those who use it
         )
 
     def major_version(self) -> str:
         """Such as "15" or "18"."""
         return self.run("postgres", "--version").removeprefix("postgres (PostgreSQL) ").split(".")[0]
+
+    @property
+    def _inherited(self) -> tuple[int, ...]:
+        return () if self.lock is None else (self.lock,)
 
     def _complete(
         self, name: str, arguments: tuple[str | Path, ...], statement: str = ""
@@ -94,7 +98,7 @@ class Programs:
             text=True,
             errors="replace",
             check=False,
-            pass_fds=[self.lock],
+            pass_fds=self._inherited,
         )
 
     def _command(self, name: str, arguments: tuple[str | Path, ...], last_signal: signal.Signals) -> list[str]:

@@ -55,6 +55,16 @@ class TestRun:
 
             assert parent.wait() == number
 
+    def test_stops_the_command_when_what_it_needs_ends(self) -> None:
+        needing = "import subprocess as s, sys, os; from calyapp.db.child_process import run; " + (
+            "sys.exit(run(sys.argv[1:], os.environ, needed=s.Popen(['sleep', '0.1'])))"
+        )
+        command = [sys.executable, "-c", needing, sys.executable, "-c", LISTENER]
+
+        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True)
+
+        assert done.returncode == signal.SIGTERM
+
     def test_leaves_sigint_to_the_terminal(self) -> None:
         with parent_of_listener() as parent:
             parent.send_signal(signal.SIGINT)

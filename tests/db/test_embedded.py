@@ -1,5 +1,6 @@
 """Real servers in temporary folders; whether they died is asked of the kernel."""
 
+import fcntl
 import os
 import select
 import shutil
@@ -220,6 +221,57 @@ class TestMain:
         assert code == 1
         assert errors.startswith(f"{tmp_path} has no initdb")
         assert errors.count("\n") == 1
+
+    def test_says_so_and_stops_the_command_when_the_server_dies(self, data: Path) -> None:
+        with start_module_and_wait(data) as process:
+            os.kill(int((data / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+
+            _, errors = process.communicate()
+
+        assert process.returncode == 1
+        assert errors.startswith("PostgreSQL stopped unexpectedly (signal 9), so the command was stopped too.")
+        assert str(data.with_name("data.log")) in errors
+        assert errors.count("\n") == 1
+
+    def test_refuses_a_second_server_in_the_folder(self, data: Path) -> None:
+        with running(data):
+            code, output, errors = run_module(data, "echo", "ran")
+
+        assert (code, output) == (1, "")
+        assert errors.startswith("A PostgreSQL server is already running in")
+
+    def test_joins_the_server_that_runs_in_the_folder(self, data: Path) -> None:
+        with running(data) as database_url:
+            result = run_module(Path("--join"), str(data), "sh", "-c", 'echo "$DATABASE_URL"; exit 7')
+
+            assert result == (7, f"{database_url}\n", "")
+            assert ask(database_url, "SELECT 1") == [1]
+
+    def test_joins_a_server_that_is_only_starting(self, tmp_path: Path) -> None:
+        lock = tmp_path / "data.lock"
+        with lock.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with start_module(Path("--join"), str(tmp_path / "data"), "echo", "ran") as process:
+                held.close()
+                output, errors = process.communicate()
+
+        assert (process.returncode, output, errors) == (0, "ran\n", "")
+
+    def test_starts_a_server_when_there_is_none_to_join(self, data: Path) -> None:
+        result = run_module(Path("--join"), str(data), "sh", "-c", 'echo "$DATABASE_URL"; exit 7')
+
+        assert result == (7, f"{url(data)}\n", "")
+        assert not socket_folder(data).exists()
+
+    @pytest.mark.parametrize("name", ["restored", 'a "name"/with?signs'])
+    def test_creates_the_database_that_is_named(self, data: Path, name: str) -> None:
+        command = (sys.executable, "-c", "import os; print(os.environ['DATABASE_URL'])")
+        with running(data):
+            for _ in range(2):
+                _, output, errors = run_module(Path("--join"), "--database", name, str(data), *command)
+
+            assert errors == ""
+            assert ask(output.strip(), "SELECT current_database()") == [name]
 
     def test_explains_its_usage(self, tmp_path: Path) -> None:
         code, _, errors = run_module(tmp_path)
