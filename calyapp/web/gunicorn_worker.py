@@ -7,7 +7,6 @@ import logging
 import socket
 import struct
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -18,11 +17,12 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 from calyapp.web.error_shape import error_shape
 from calyapp.web.pipeline import request_id
 from calyapp.web.pipeline.security_headers import WITHOUT_FLASK
+from calyapp.web.refusals import REFUSALS
 
 _STATUS = {
-    unparsable.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
-    unparsable.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    unparsable.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+    unparsable.LimitRequestLine: 414,
+    unparsable.LimitRequestHeaders: 431,
+    unparsable.ExpectationFailed: 417,
 }
 _SILENCE = struct.pack("ll", 10, 0)  # seconds and microseconds, as the kernel takes them
 _OURS = (unparsable.InvalidResponseHeader, unparsable.InvalidResponseHeaderName)
@@ -44,9 +44,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # Gunicorn is not annotated
     def handle_error(self, _req: Any, client: Any, _addr: Any, exc: BaseException) -> None:
         """Answer in our shape, and log what kind of error it was and nothing of the request."""
         is_theirs = isinstance(exc, unparsable.ParseException) and not isinstance(exc, _OURS)
-        status = _STATUS.get(type(exc), HTTPStatus.BAD_REQUEST) if is_theirs else HTTPStatus.INTERNAL_SERVER_ERROR
+        status = _STATUS.get(type(exc), 400) if is_theirs else 500
         given_id = request_id.mint()
-        fields = {"requestId": given_id, "status": int(status), "error": type(exc).__name__}
+        fields = {"requestId": given_id, "status": status, "error": type(exc).__name__}
         level = logging.WARNING if is_theirs else logging.CRITICAL
         _log.log(level, "refused what is no request", exc_info=None if is_theirs else exc, extra={"fields": fields})
         with suppress(OSError):  # nobody waits for the answer any more
@@ -59,12 +59,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # Gunicorn is not annotated
             return False  # the rest of a body is broken whose request has its answer: a second one would be too much
 
 
-def _answer(status: HTTPStatus, given_id: str) -> bytes:
-    is_ours = status is HTTPStatus.INTERNAL_SERVER_ERROR
-    sentence = "Something went wrong on our side" if is_ours else f"The request cannot be read: {status.phrase}"
-    body = orjson.dumps(error_shape(status.name, sentence, given_id))
+def _answer(status: int, given_id: str) -> bytes:
+    refusal = REFUSALS[status]
+    sentence = refusal.sentence if status == 500 else f"The request cannot be read: {refusal.phrase}"
+    body = orjson.dumps(error_shape(refusal.code, sentence, given_id))
     head = [
-        f"HTTP/1.1 {status.value} {status.phrase}",
+        f"HTTP/1.1 {status} {refusal.phrase}",
         "Connection: close",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",

@@ -7,7 +7,6 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -22,6 +21,7 @@ from calyapp.services import Services
 from calyapp.web import parameters
 from calyapp.web.answers import REQUEST_ID_EXAMPLE, ErrorSchema
 from calyapp.web.operations import Content, Operation, in_any_form, in_json
+from calyapp.web.refusals import REFUSALS
 from calyapp.web.routing import Access, GuardedRule
 
 _DESCRIPTION = (
@@ -46,14 +46,14 @@ _SECURITY: dict[Access, list[dict[str, list[str]]]] = {
     Access.SIGNED_IN: [{"bearer": []}],
 }
 _REFUSALS = {
-    HTTPStatus.BAD_REQUEST: "Something is wrong in the request; `details` says of each field what would be right.",
-    HTTPStatus.UNAUTHORIZED: "No key or token, or one that is wrong, has expired or was revoked.",
-    HTTPStatus.FORBIDDEN: "Not for this role; or, in production, not over plain HTTP.",
-    HTTPStatus.NOT_FOUND: "There is no such thing, or it is another client's.",
-    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take this method; `Allow` says which it takes.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than this address takes.",
-    HTTPStatus.TOO_MANY_REQUESTS: "Too often; come back in `Retry-After` seconds.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong on our side, or the database is away.",
+    400: "Something is wrong in the request; `details` says of each field what would be right.",
+    401: "No key or token, or one that is wrong, has expired or was revoked.",
+    403: "Not for this role; or, in production, not over plain HTTP.",
+    404: "There is no such thing, or it is another client's.",
+    405: "This address does not take this method; `Allow` says which it takes.",
+    413: "The body is larger than this address takes.",
+    429: "Too often; come back in `Retry-After` seconds.",
+    500: "Something went wrong on our side, or the database is away.",
 }
 _EVERYWHERE = (400, 405, 413, 500)
 _REFUSED_BY_ACCESS: dict[Access, tuple[int, ...]] = {
@@ -149,7 +149,7 @@ def _add_components(spec: APISpec) -> None:
         spec.components.header(name, header)
     for status, description in _REFUSALS.items():
         headers = (*_ALWAYS, *_HEADERS_OF.get(status, ()))
-        spec.components.response(status.name, _response(description, in_json(ErrorSchema), headers))
+        spec.components.response(REFUSALS[status].code, _response(description, in_json(ErrorSchema), headers))
 
 
 def _operations(
@@ -202,7 +202,7 @@ def _responses(rule: GuardedRule, operation: Operation) -> dict[str, Any]:
     refusals |= {429} if rule.limit else set()
     return {
         **{str(status): answer for status in operation.statuses},
-        **{str(status): HTTPStatus(status).name for status in sorted(refusals)},
+        **{str(status): REFUSALS[status].code for status in sorted(refusals)},
     }
 
 

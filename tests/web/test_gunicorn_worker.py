@@ -2,7 +2,6 @@
 
 import json
 import socket
-from http import HTTPStatus
 
 import pytest
 from gunicorn.http import errors
@@ -50,7 +49,7 @@ def test_what_cannot_be_read_is_refused_in_our_shape_without_a_word_of_it(refuse
 def test_a_refusal_has_the_security_headers_of_every_answer(client):
     usual = client.get("/health/live", base_url="https://caly.example").headers
 
-    head = _answer(HTTPStatus.BAD_REQUEST, "1795330293874-abcdef123").partition(b"\r\n\r\n")[0].decode()
+    head = _answer(400, "1795330293874-abcdef123").partition(b"\r\n\r\n")[0].decode()
 
     told = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
     # HSTS is for secure answers only, and who is no HTTP has not said whether it is one.

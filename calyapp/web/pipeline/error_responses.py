@@ -12,10 +12,11 @@ from calyapp.audit.events import EventType
 from calyapp.audit.throttle import ThrottledTrail
 from calyapp.audit.trail import Entry
 from calyapp.config import AppEnv
-from calyapp.errors import AppError, DatabaseAway, NotFoundError, Severity
+from calyapp.errors import AppError, DatabaseAway, Severity
 from calyapp.services import Services
 from calyapp.web.error_shape import error_shape
 from calyapp.web.pipeline.proxy import client_address
+from calyapp.web.refusals import REFUSALS
 
 _LEVEL = {
     Severity.LOW: logging.INFO,
@@ -48,9 +49,9 @@ class _ErrorResponses:
         return self._answer(error, error)
 
     def of_http(self, error: HTTPException) -> Response:
-        status = HTTPStatus(error.code or 500)
-        code = {404: NotFoundError().code, 413: "PAYLOAD_TOO_LARGE"}.get(status, status.name)
-        response = self._answer(AppError(_sentence(status), status, code), error)
+        status = error.code or 500
+        refusal = REFUSALS[status]
+        response = self._answer(AppError(refusal.sentence, status, refusal.code), error)
         for name, value in error.get_headers():
             if name not in ("Content-Type", "Content-Length"):
                 response.headers.add(name, value)  # `Allow`, which a 405 must carry
@@ -58,8 +59,8 @@ class _ErrorResponses:
 
     def unexpected(self, error: Exception) -> Response:
         _log.critical("unexpected error", exc_info=error)
-        ours = AppError("Something went wrong on our side", 500, "INTERNAL_SERVER_ERROR")
-        return self._answer(ours, error)
+        refusal = REFUSALS[500]
+        return self._answer(AppError(refusal.sentence, 500, refusal.code), error)
 
     def _answer(self, shown: AppError, cause: Exception) -> Response:
         self._audit(shown, cause)
@@ -109,11 +110,3 @@ class _ErrorResponses:
 def _route() -> str:
     """The last word of the endpoint, as deliveries are counted by."""
     return (request.endpoint or "").rpartition(".")[2].replace("_", "-")
-
-
-def _sentence(status: HTTPStatus) -> str:
-    return {
-        HTTPStatus.NOT_FOUND: "There is nothing at this address",
-        HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take this method",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than this address takes",
-    }.get(status, status.description or status.phrase)

@@ -1,0 +1,26 @@
+import pytest
+from werkzeug.exceptions import default_exceptions
+
+from calyapp.web.refusals import REFUSALS
+
+
+def test_cover_every_error_that_the_framework_can_raise():
+    assert set(default_exceptions) <= set(REFUSALS)
+
+
+# Python 3.13 renamed these in `http.HTTPStatus`.
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (413, "PAYLOAD_TOO_LARGE"),
+        (414, "REQUEST_URI_TOO_LONG"),
+        (416, "REQUESTED_RANGE_NOT_SATISFIABLE"),
+        (422, "UNPROCESSABLE_ENTITY"),
+    ],
+)
+def test_have_the_same_codes_on_every_python(status, code):
+    assert REFUSALS[status].code == code
+
+
+def test_have_one_code_each():
+    assert len({refusal.code for refusal in REFUSALS.values()}) == len(REFUSALS)
