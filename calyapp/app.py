@@ -1,12 +1,13 @@
 """The application, as a table of contents."""
 
 import os
+import sys
 
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from calyapp import cli, logs, services
-from calyapp.config import Settings
+from calyapp.config import AppEnv, Settings
 from calyapp.web import audit, auth, calls, health, openapi, webhooks
 from calyapp.web.pipeline import (
     access_log,
@@ -32,7 +33,8 @@ class _Json(DefaultJSONProvider):
 def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application. Raises `ConfigurationError`, and `LookupError` for a route without an access policy."""
     settings = settings or Settings.from_env(os.environ)
-    logs.configure(settings.log_level)
+    on_terminal = settings.app_env is AppEnv.DEVELOPMENT and sys.stderr.isatty()
+    logs.configure(settings.log_level, for_people=on_terminal)
     parts = services.build(settings)
     app = Flask("calyapp", static_folder=None)
     app.extensions["caly"] = parts

@@ -1,10 +1,11 @@
-"""Log lines: one JSON object each on stderr, with the fields of the request, and no number or key in clear.
+"""Log lines on stderr, with the fields of the request, and no number or key in clear: JSON, or short text for people.
 
 Written as `logger.info("…", extra={"fields": {"status": 200}})`. Only the fields named here come through, so
 that nobody logs a payload by accident. Knows nothing of what is logged, and never raises.
 """
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -35,14 +36,17 @@ _NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 _bound: ContextVar[Mapping[str, Any]] = ContextVar("fields of the request", default=_NO_FIELDS)
 
 
-def configure(level: str) -> None:
-    """Write what is at least of this level (error, warn, info, debug), from every logger, once."""
+def configure(level: str, *, for_people: bool = False) -> None:
+    """Write what is at least of this level (error, warn, info, debug), from every logger, once.
+
+    `for_people` writes short lines for a terminal instead of JSON; coloured, unless NO_COLOR is set.
+    """
     root = logging.getLogger()
     for handler in root.handlers[:]:
         if isinstance(handler, StderrHandler):
             root.removeHandler(handler)
     handler = StderrHandler()
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(TerminalFormatter() if for_people else JsonFormatter())
     root.addHandler(handler)
     root.setLevel(LEVELS[level])
 
@@ -76,9 +80,64 @@ class JsonFormatter(logging.Formatter):
         try:
             return orjson.dumps(dict(_members(record))).decode()
         except Exception as failure:
-            where = f"{record.module}:{record.lineno}"
-            lost = {"message": f"the line of {where} could not be written", "error": type(failure).__name__}
-            return orjson.dumps(_head(record) | lost).decode()
+            return orjson.dumps(_lost(record, failure)).decode()
+
+
+class TerminalFormatter(logging.Formatter):
+    """A record as one short line for a person, and below it the traceback of an exception.
+
+    Of a request: status, method, path, duration, and the reason of a refusal. Of anything else: level, message, fields.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_coloured = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; for a record that cannot be told, one that says so."""
+        try:
+            return self._line(record.created, dict(_members(record)))
+        except Exception as failure:
+            return self._line(record.created, _lost(record, failure))
+
+    def _line(self, created: float, members: Mapping[str, Any]) -> str:
+        time = datetime.fromtimestamp(created).astimezone().strftime("%H:%M:%S")
+        line = _request(members) if members.keys() >= _REQUEST else _event(members)
+        below = f"\n{members['exception']['traceback']}" if "exception" in members else ""
+        return f"{time} {self._coloured(_printable(line), members)}" + _printable(below, allowed="\n")
+
+    def _coloured(self, line: str, members: Mapping[str, Any]) -> str:
+        status = members.get("status")
+        colour = _COLOURS.get(members["level"]) or (_GREEN if isinstance(status, int) and status < 300 else "")
+        return f"\x1b[{colour}m{line}\x1b[0m" if colour and self._is_coloured else line
+
+
+_GREEN = "32"
+_COLOURS = {"critical": "1;31", "error": "31", "warn": "33", "debug": "2"}
+_REQUEST = frozenset({"method", "status", "durationMs"})
+_IN_THE_LINE = frozenset({"time", "level", "logger", "message", "exception", "requestId"})
+
+
+def _request(members: Mapping[str, Any]) -> str:
+    address = members.get("path") or members.get("route")
+    line = f"{members['status']} {members['method']} {address} {members['durationMs']:.0f} ms"
+    slow = " (slow)" if members.get("slow") else ""
+    reason = f": {members['reason']}" if members.get("reason") else ""
+    return line + slow + reason
+
+
+def _event(members: Mapping[str, Any]) -> str:
+    fields = " ".join(f"{name}={value}" for name, value in members.items() if _is_worth_showing(name, value))
+    return f"{members['level'].upper()} {members['message']}" + (f" ({fields})" if fields else "")
+
+
+def _is_worth_showing(name: str, value: Any) -> bool:
+    return name not in _IN_THE_LINE and value is not None
+
+
+def _printable(text: str, allowed: str = "") -> str:
+    """The text with control characters escaped: a terminal would obey those that a request brought."""
+    return "".join(c if c.isprintable() or c in allowed else ascii(c)[1:-1] for c in text)
 
 
 def _members(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
@@ -89,6 +148,12 @@ def _members(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
             yield name, _value(name, value)
     if record.exc_info and record.exc_info[0]:
         yield "exception", _exception(record.exc_info)
+
+
+def _lost(record: logging.LogRecord, failure: Exception) -> dict[str, Any]:
+    where = f"{record.module}:{record.lineno}"
+    message = f"the line of {where} could not be written"
+    return _head(record) | {"message": message, "error": type(failure).__name__}
 
 
 def _head(record: logging.LogRecord) -> dict[str, str]:

@@ -1,5 +1,6 @@
 import dataclasses
 import logging
+import sys
 from itertools import groupby
 
 import pytest
@@ -100,3 +101,24 @@ def test_the_log_is_json_at_the_level_of_the_settings():
         ]
     finally:
         root.setLevel(level)
+
+
+class TestLogs:
+    @pytest.mark.parametrize(
+        ("app_env", "is_terminal", "formatter"),
+        [
+            (AppEnv.DEVELOPMENT, True, logs.TerminalFormatter),
+            (AppEnv.DEVELOPMENT, False, logs.JsonFormatter),
+            (AppEnv.TESTING, True, logs.JsonFormatter),
+            (AppEnv.PRODUCTION, True, logs.JsonFormatter),
+        ],
+    )
+    def test_are_for_people_on_a_terminal_in_development_and_json_everywhere_else(
+        self, monkeypatch, app_env, is_terminal, formatter
+    ):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+
+        create_app(dataclasses.replace(NOWHERE, app_env=app_env))
+
+        (handler,) = [one for one in logging.getLogger().handlers if isinstance(one, logs.StderrHandler)]
+        assert type(handler.formatter) is formatter

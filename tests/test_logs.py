@@ -142,6 +142,78 @@ class TestALine:
         assert set(fields) <= set(line)
 
 
+REFUSED = {"method": "POST", "route": "/hooks/<word>", "status": 401, "durationMs": 2.3, "reason": "The key is wrong"}
+
+
+class TestALineForPeople:
+    @pytest.fixture(autouse=True)
+    def plain(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NO_COLOR", "1")
+
+    @pytest.mark.parametrize(
+        ("fields", "line"),
+        [
+            ({"status": 200, "reason": None}, "200 POST /hooks/<word> 2 ms"),
+            ({}, "401 POST /hooks/<word> 2 ms: The key is wrong"),
+            ({"status": 404, "path": "/hoks/x", "reason": None}, "404 POST /hoks/x 2 ms"),
+            ({"slow": True, "durationMs": 1500.0, "reason": None}, "401 POST /hooks/<word> 1500 ms (slow)"),
+        ],
+    )
+    def test_of_a_request_is_short_and_has_the_reason_of_a_refusal(self, fields: dict[str, object], line: str) -> None:
+        assert shown("request", **{**REFUSED, **fields}) == line
+
+    def test_of_anything_else_has_level_message_and_fields(self) -> None:
+        assert shown("replay failed", task="replay", error=None, count=3) == "WARN replay failed (task=replay count=3)"
+
+    def test_holds_no_number_and_no_key(self) -> None:
+        assert shown("from 09000000001", reason="key=s3cret") == "WARN from *********01 (reason=key=***)"
+
+    def test_is_one_line_that_no_terminal_obeys(self) -> None:
+        assert shown("a\nb\x1b[2J", path="\x9b31m") == r"WARN a\nb\x1b[2J (path=\x9b31m)"
+
+    def test_has_the_traceback_of_an_exception_below(self) -> None:
+        try:
+            raise ValueError("broken")
+        except ValueError:
+            record = logging.LogRecord("calyapp", logging.ERROR, __file__, 7, "it failed", (), sys.exc_info())
+
+        first, *below = logs.TerminalFormatter().format(record).splitlines()
+
+        assert first.endswith(" ERROR it failed")
+        assert below[-1] == "ValueError: broken"
+
+    def test_that_cannot_be_told_says_where_it_came_from(self) -> None:
+        assert "could not be written (error=TypeError)" in shown("%d", "three")
+
+    @pytest.mark.parametrize(
+        ("environment", "is_coloured"),
+        [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+    )
+    def test_is_coloured_unless_that_is_not_wanted(
+        self, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], is_coloured: bool
+    ) -> None:
+        monkeypatch.delenv("NO_COLOR")
+        monkeypatch.setenv("TERM", "xterm")
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+
+        assert shown("request", **REFUSED).startswith("\x1b[33m401") is is_coloured
+
+    @given(
+        st.text(),
+        st.dictionaries(st.sampled_from(sorted(logs.FIELDS)), st.one_of(st.none(), st.text(), st.floats(), st.uuids())),
+    )
+    def test_is_one_line_whatever_it_says(self, message: str, fields: dict[str, object]) -> None:
+        assert shown(message.replace("%", ""), **fields).isprintable()
+
+
+def shown(message: str, *arguments: object, **fields: object) -> str:
+    """The line of a warning as a terminal shows it, without its time."""
+    record = logging.LogRecord("calyapp", logging.WARNING, __file__, 7, message, arguments, None)
+    record.fields = fields
+    return logs.TerminalFormatter().format(record).partition(" ")[2]
+
+
 class TestLevels:
     @pytest.mark.parametrize(
         ("level", "written"),

@@ -165,7 +165,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     command = [options.command, *options.arguments]
     if os.environ.get("DATABASE_URL"):
-        os.execvp(command[0], command)  # noqa: S606  # nosec B606 # the command is our caller's
+        os.execvp(command[0], command)  # noqa: S606 — the command is our caller's
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     try:
@@ -203,7 +203,7 @@ def _run(data: Path, database: str, command: list[str], *, join: bool) -> int:
             if not join or time.monotonic() > deadline:
                 raise
         if _answers(Programs(binaries()), _sockets(data)):
-            os.execvpe(command[0], command, _environment(data, database))  # noqa: S606  # nosec B606 # our caller's
+            os.execvpe(command[0], command, _environment(data, database))  # noqa: S606 — our caller's
         time.sleep(0.1)
 
 

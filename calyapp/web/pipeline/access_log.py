@@ -46,12 +46,13 @@ def _finish(response: Response) -> Response:
 
 
 def _fields(response: Response, seconds: float) -> dict[str, Any]:
-    client_id, call_id = g.get("client_id"), g.get("call_id")
+    client_id, call_id, error = g.get("client_id"), g.get("call_id"), g.get("error")
     return {
         "method": request.method,
         "route": request.url_rule.rule if request.url_rule else None,
         **({"path": _path()} if response.status_code in _MISADDRESSED else {}),
         "status": response.status_code,
+        **({"code": error.code, "reason": error.message} if error else {}),
         "durationMs": round(seconds * 1000, 2),
         "bytes": response.calculate_content_length(),
         "clientId": str(client_id) if client_id else None,

@@ -43,9 +43,9 @@ class _ErrorResponses:
         self._shows_stack = services.settings.app_env is AppEnv.DEVELOPMENT
 
     def of_ours(self, error: AppError) -> Response:
-        # That the database is away says all; a traceback for each delivery would fill the disk meanwhile.
-        told = error.status >= 500 and not isinstance(error, DatabaseAway)
-        _log.log(_LEVEL[error.severity], "%s", error.message, exc_info=told)
+        # The access log has the reason. While the database is away, a traceback for each delivery would fill the disk.
+        if error.status >= 500 and not isinstance(error, DatabaseAway):
+            _log.log(_LEVEL[error.severity], "%s", error.message, exc_info=True)
         return self._answer(error, error)
 
     def of_http(self, error: HTTPException) -> Response:
@@ -64,6 +64,7 @@ class _ErrorResponses:
 
     def _answer(self, shown: AppError, cause: Exception) -> Response:
         self._audit(shown, cause)
+        g.error = shown
         response = jsonify(self._body(shown, cause))
         response.status_code = shown.status
         if shown.retry_after is not None:

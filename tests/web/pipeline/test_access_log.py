@@ -40,6 +40,17 @@ def test_a_request_is_one_line_with_all_that_is_known_of_it(deliver, start, tena
     assert {"durationMs", "queryMs", "memoryGrowthKb", "time"} <= set(line)
 
 
+def test_a_refused_request_is_one_line_with_its_reason(deliver, start, tenant, capsys):
+    capsys.readouterr()
+
+    answer = deliver("call-start", key=tenant.key[:-1] + "-", **start)
+
+    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    error = answer.json["error"]
+    assert (line["level"], line["status"], line["code"]) == ("warn", 401, error["code"])
+    assert line["reason"] == error["message"]
+
+
 def test_a_repeated_delivery_costs_one_query(deliver, start, lines):
     deliver("call-start", **start)
     lines()
