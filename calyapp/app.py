@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(auth.blueprint(parts, counter))
     app.register_blueprint(calls.blueprint(parts))
     app.register_blueprint(audit.blueprint(parts))
-    app.register_blueprint(health.blueprint(parts))
+    app.register_blueprint(health.blueprint(parts, counter))
     app.register_blueprint(openapi.blueprint(parts))
     cli.install(app)
 

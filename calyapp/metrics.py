@@ -157,7 +157,9 @@ SPOOL_FRAMES = Gauge(
 )
 SPOOL_OLDEST_SECONDS = Gauge(
     "caly_spool_oldest_seconds",
-    "Age of the oldest delivery that waits on the spool, in seconds.",
+    "Age of the oldest delivery that waits on the spool, in seconds, by its reason: away (the database could not take "
+    "it) or deferred (over the client's limit).",
+    ["lane"],
     multiprocess_mode="livemax",
     registry=_REGISTRY,
 )
@@ -199,12 +201,26 @@ SCAN_FINDINGS = Gauge(
     multiprocess_mode="livemax",
     registry=_REGISTRY,
 )
+BACKUP_TIMESTAMP = Gauge(
+    "caly_backup_timestamp_seconds",
+    "When the last complete backup was finished (Unix time); 0 if there is none of the last 30 days.",
+    multiprocess_mode="livemax",
+    registry=_REGISTRY,
+)
+BACKUP_FAILED = Gauge(
+    "caly_backup_failed",
+    "Whether the last backup failed, or began more than six hours ago and did not end: 1 or 0.",
+    multiprocess_mode="livemax",
+    registry=_REGISTRY,
+)
 # At zero from the start: a worker's gauges are there before it used its first connection.
 for _pool in ("ingest", "records"):
     for _state in ("open", "in_use"):
         DB_CONNECTIONS.labels(_pool, _state)
 for _state in ("waiting", "quarantined"):
     SPOOL_FRAMES.labels(_state)
+for _lane in ("away", "deferred"):
+    SPOOL_OLDEST_SECONDS.labels(_lane)
 for _result in ("recorded", "quarantined"):
     SPOOL_REPLAYED.labels(_result)
 

@@ -1,6 +1,7 @@
 """What one process needs, built once and closed once. Knows no HTTP."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +11,7 @@ from calyapp.access.key_store import ApiKeyStore
 from calyapp.access.passwords import Passwords
 from calyapp.access.session_store import SessionStore
 from calyapp.access.user_store import UserStore
+from calyapp.audit import backups
 from calyapp.audit.count_store import EventCounts
 from calyapp.audit.store import EventReader
 from calyapp.audit.throttle import INTERVAL_SECONDS, ThrottledTrail
@@ -28,7 +30,7 @@ from calyapp.db import engine, partitions
 from calyapp.db.engine import Database
 from calyapp.encryption import Encryption
 from calyapp.exotel.answers import Answers
-from calyapp.health.checks import Checks
+from calyapp.health.checks import Check
 from calyapp.health.probes import all_probes
 from calyapp.periodic import Periodic
 from calyapp.spool import gauges
@@ -70,7 +72,7 @@ class Services:
     call_reader: CallReader
     event_reader: EventReader
     event_counts: EventCounts
-    checks: Checks
+    probes: Mapping[str, Check]
     chores: tuple[Periodic, ...]
 
     def start(self) -> None:
@@ -106,8 +108,9 @@ def build(settings: Settings) -> Services:
     access_trail = ThrottledTrail(database.records, interval=ACCESS_SECONDS)
     exotel_accounts = ExotelAccountStore(database.records, _encryption(settings))
     intake = Intake(database.ingest, directory)
+    event_reader = EventReader(database.records)
     event_counts = EventCounts(database.records)
-    last_scan = partial(archive.latest, settings.scan_dir)
+    last_scan, latest_backups = partial(archive.latest, settings.scan_dir), partial(backups.latest, event_reader)
     replay = Replay(journal, intake, directory, database.ingest, degraded_mode, settings.spool_dir / "replay.lock")
     return Services(
         settings=settings,
@@ -129,9 +132,9 @@ def build(settings: Settings) -> Services:
         throttled_trail=throttled_trail,
         access_trail=access_trail,
         call_reader=CallReader(database.records),
-        event_reader=EventReader(database.records),
+        event_reader=event_reader,
         event_counts=event_counts,
-        checks=Checks(all_probes(settings, database, journal, exotel_accounts.census, last_scan)),
+        probes=all_probes(settings, database, journal, exotel_accounts.census, last_scan, latest_backups),
         chores=(
             Periodic("refresh directory", REFRESH_SECONDS, directory.refresh),
             Periodic("write counted audit entries", INTERVAL_SECONDS, throttled_trail.flush),
@@ -140,6 +143,7 @@ def build(settings: Settings) -> Services:
             Periodic("replay the spool", REPLAY_SECONDS, replay.turn),
             Periodic("measure the spool", gauges.EVERY_SECONDS, lambda: gauges.measure(journal)),
             Periodic("read the last scan", scan_gauges.EVERY_SECONDS, partial(scan_gauges.measure, settings.scan_dir)),
+            Periodic("read the last backup", backups.EVERY_SECONDS, lambda: backups.measure(event_reader)),
             Periodic("forget expired sessions", FORGET_SECONDS, sessions.forget_expired),
             Periodic("fold the trail's counts", FOLD_SECONDS, event_counts.fold),
             Periodic("make audit partitions", PARTITIONS_SECONDS, lambda: _make_partitions(database)),

@@ -8,15 +8,13 @@ from calyapp.config import Settings
 from calyapp.db import allowance, inspection, migrations, partitions
 from calyapp.db.engine import Pool
 from calyapp.db.inspection import Server
-from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
+from calyapp.doctor.diagnosis import Check, Finding, fail, of_health, ok, warn
 from calyapp.errors import DatabaseAway, DatabaseError
-from calyapp.health.checks import Health
-from calyapp.health.probes import probe_migrations
+from calyapp.health.probes import MIGRATE, probe_migrations
 
 _VERSIONS = range(15, 19)
 _REACHABLE = "database"
 _MIGRATED = "migrations"
-_MIGRATE = "Run `caly alembic upgrade head`; in development `make migrate`."
 _CLOCK_WARN_SECONDS, _CLOCK_FAIL_SECONDS = 2, 60
 
 
@@ -119,15 +117,11 @@ def look_at_migrations(pool: Pool) -> Iterator[Finding]:
     try:
         finding = probe_migrations(pool)
     except DatabaseError:
-        yield fail("the database has never been migrated", _MIGRATE)
+        yield fail("the database has never been migrated", MIGRATE)
         return
-    current, head = finding.facts.get("current"), finding.facts.get("head")
-    if finding.status is Health.HEALTHY:
-        yield ok(f"at {current}, the newest")
-    elif current is None or migrations.is_known(str(current)):
-        yield fail(f"at {current}, and this code needs {head}", _MIGRATE)
-    else:
-        yield warn(f"at {current}, which is newer than this code", "Fine after a rollback; else update Caly.")
+    current = finding.facts.get("current")
+    is_newer = current is not None and not migrations.is_known(str(current))
+    yield of_health(finding, f"at {current}, the newest", warn if is_newer else fail)
 
 
 def look_at_role(server: Server, pool: Pool) -> Iterator[Finding]:

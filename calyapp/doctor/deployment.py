@@ -1,7 +1,7 @@
 """All checks of a deployment, in the order in which one would mend what they find."""
 
 from calyapp.config import AppEnv
-from calyapp.doctor import configuration, database, front, host, limits, stream
+from calyapp.doctor import configuration, database, front, host, limits, stream, upkeep
 from calyapp.doctor.diagnosis import Check
 from calyapp.services import Services
 
@@ -15,5 +15,6 @@ def all_checks(services: Services, url: str | None, http_url: str | None) -> lis
         *limits.checks(settings),
         *stream.checks(settings),
         *host.checks(settings, services.journal),
+        *upkeep.checks(services),
         *front.checks(url, http_url, in_production=settings.app_env is AppEnv.PRODUCTION, workers=settings.workers),
     ]

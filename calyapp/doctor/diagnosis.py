@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from calyapp.errors import AppError
+from calyapp.health import checks as health
 from calyapp.spool.journal import SpoolError
 
 DEADLINE_SECONDS = 15.0
@@ -42,6 +43,13 @@ def warn(found: str, remedy: str) -> Finding:
 def fail(found: str, remedy: str) -> Finding:
     """Something that Caly promises does not hold like this."""
     return Finding(Verdict.FAIL, found, remedy)
+
+
+def of_health(finding: health.Finding, found: str, judge: Callable[[str, str], Finding] = fail) -> Finding:
+    """What a health check found, in the doctor's terms: `found` if nothing is wrong, else as `judge` says."""
+    if finding.status is health.Health.HEALTHY:
+        return ok(finding.shown or found)
+    return judge(finding.reason, finding.remedy)
 
 
 Look = Callable[[], Iterable[Finding]]

@@ -10,19 +10,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from calyapp import clock
 from calyapp.clients.directory_copy import DirectoryCopy
 from calyapp.config import Settings
-from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
-from calyapp.health.checks import Health
-from calyapp.health.probes import probe_spool
-from calyapp.spool.files import Folder
+from calyapp.doctor.diagnosis import Check, Finding, fail, of_health, ok, warn
+from calyapp.health.probes import probe_disk, probe_spool, spool_problems
 from calyapp.spool.journal import Journal
 
 ENVIRONMENT_FILE = Path("/etc/caly/caly.env")
 _FOLDER = "spool folder"
 _MIB = 1024 * 1024
 _DIRECTORY_SECONDS = 60
-_WAITING_SECONDS = 60
 _NETWORK = re.compile(r"nfs\d?|cifs|smb3?|9p|ceph|glusterfs|afs")
 _IN_MEMORY = ("tmpfs", "ramfs")
 
@@ -34,7 +32,7 @@ def checks(settings: Settings, journal: Journal, environment_file: Path = ENVIRO
         Check("environment file", lambda: look_at_environment_file(environment_file)),
         Check(_FOLDER, lambda: look_at_folder(folder, os.geteuid())),
         Check("file modes", lambda: look_at_modes(folder), _FOLDER),
-        Check("disk", lambda: look_at_disk(folder, settings.spool_max_mb * _MIB), _FOLDER),
+        Check("disk", lambda: look_at_disk(folder, journal.max_bytes), _FOLDER),
         Check("spool", lambda: look_at_spool(journal), _FOLDER),
         Check("directory", lambda: look_at_directory(folder / "directory"), _FOLDER),
     ]
@@ -108,42 +106,22 @@ def look_at_modes(folder: Path) -> Iterator[Finding]:
         yield fail(f"of another user, in SPOOL_DIR: {', '.join(strange)}", f"chown --reference={folder} {folder}/*")
 
 
-def look_at_disk(folder: Path, most: int) -> Iterator[Finding]:
+def look_at_disk(folder: Path, max_bytes: int) -> Iterator[Finding]:
     """The spool may still grow as large as it is allowed to."""
-    spool = Folder(folder)
-    needed, free = max(0, most - spool.bytes()), spool.free_bytes()
-    if free < needed:
-        yield fail(
-            f"{free // _MIB} MiB free, and the spool may still grow by {needed // _MIB}",
-            "Make room on the disk of SPOOL_DIR, or lower SPOOL_MAX_MB.",
-        )
-    else:
-        yield ok(f"{free // _MIB} MiB free, of which the spool may take {needed // _MIB}")
+    finding = probe_disk(folder, max_bytes)
+    free, needed = (int(str(finding.facts.get(name, 0))) // _MIB for name in ("freeBytes", "neededBytes"))
+    yield of_health(finding, f"{free} MiB free, of which the spool may take {needed}")
 
 
 def look_at_spool(journal: Journal) -> Iterator[Finding]:
     """It has room, and nothing lies there that should not."""
-    finding = probe_spool(journal)
-    facts = {name: float(str(fact)) for name, fact in finding.facts.items()}
-    if finding.status is not Health.HEALTHY and not facts:
-        yield fail(finding.note, "Make room on its disk or raise SPOOL_MAX_MB, and let the service write SPOOL_DIR.")
+    if not journal.has_room():
+        yield of_health(probe_spool(journal), "")
         return
-    yield ok(f"deliveries waiting: {facts['depth']:.0f}, in quarantine: 0")
-    if facts["quarantined"]:
-        yield warn(
-            f"deliveries in quarantine: {facts['quarantined']:.0f}",
-            "See `flask caly spool quarantine list`, mend the reason, then `flask caly spool quarantine retry --all`.",
-        )
-    if facts["setAside"]:
-        yield warn(
-            f"damaged journals, set aside: {facts['setAside']:.0f}",
-            "What could be read was saved: keep damaged-*.db in SPOOL_DIR elsewhere, then remove them.",
-        )
-    if facts["oldestSeconds"] > _WAITING_SECONDS:
-        yield warn(
-            f"deliveries waiting: {facts['depth']:.0f}, the oldest for {facts['oldestSeconds']:.0f} s",
-            "With the database there, start the service, or run `flask caly spool replay`.",
-        )
+    status = journal.status()
+    yield ok(f"deliveries waiting: {status.depth}, in quarantine: {status.quarantined}")
+    for problem in spool_problems(status, clock.now()):
+        yield (fail if problem.is_serious else warn)(problem.reason, problem.remedy)
 
 
 def look_at_directory(path: Path) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """Runs named checks with a deadline, at a bounded rate; knows none of them.
 
-What a failure says goes to the log and never into an outcome, for outcomes are shown to strangers.
+What an exception says goes to the log and never into an outcome: it may hold an address or a part of a password.
 """
 
 import logging
@@ -24,20 +24,30 @@ class Health(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: `note` is for the log, `facts` are for whoever may see the details."""
+    """What a check found, for those who may see the details: no secret, number or address of a server is in it.
+
+    `reason` says what is wrong and `remedy` what to do about it. `shown` takes the place of the status where something
+    was never done that nobody has to do; the check is healthy then.
+    """
 
     status: Health
-    note: str = ""
+    reason: str = ""
+    remedy: str = ""
     facts: Mapping[str, object] = field(default_factory=dict)
+    shown: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a check ended, and how long it took or has taken so far, in milliseconds."""
+    """What a check found, and how long it took or has taken so far, in milliseconds."""
 
-    status: Health
-    facts: Mapping[str, object]
+    finding: Finding
     response_time_ms: float
+
+    @property
+    def status(self) -> Health:
+        """That of the finding."""
+        return self.finding.status
 
 
 Check = Callable[[], Finding]
@@ -102,7 +112,7 @@ class Checks:
 
     def _perform(self, name: str, check: Check, started: float, outcome: Future[Outcome]) -> None:
         finding = _find(name, check)
-        outcome.set_result(Outcome(finding.status, finding.facts, self._milliseconds_since(started)))
+        outcome.set_result(Outcome(finding, self._milliseconds_since(started)))
 
     def _outcome(self, name: str, run: _Run) -> Outcome:
         patience = run.started + self._deadline - self._clock()
@@ -111,7 +121,12 @@ class Checks:
         except TimeoutError:
             if patience > 0:  # said by those who waited, not by every probe that comes while it still hangs
                 logger.warning("health check %s has not answered within %s s", name, self._deadline)
-            return Outcome(Health.UNHEALTHY, {}, self._milliseconds_since(run.started))
+            late = Finding(
+                Health.UNHEALTHY,
+                f"no answer within {self._deadline:g} s",
+                "See what it waits for: the network, the disk or the load of the machine.",
+            )
+            return Outcome(late, self._milliseconds_since(run.started))
 
     def _milliseconds_since(self, started: float) -> float:
         return (self._clock() - started) * 1000
@@ -126,9 +141,11 @@ def overall(outcomes: Mapping[str, Outcome]) -> Health:
 def _find(name: str, check: Check) -> Finding:
     try:
         finding = check()
-    except Exception:
+    except Exception as error:
         logger.warning("health check %s failed", name, exc_info=True)
-        return Finding(Health.UNHEALTHY)
-    if finding.note:
-        logger.warning("health check %s: %s: %s", name, finding.status, finding.note)
+        return Finding(
+            Health.UNHEALTHY, f"the check failed ({type(error).__name__})", "See the log of the service for the cause."
+        )
+    if finding.status is not Health.HEALTHY:
+        logger.warning("health check %s: %s: %s", name, finding.status, finding.reason)
     return finding

@@ -1,22 +1,29 @@
-"""The things whose health is asked for: each looks at one and says what it found."""
+"""The things whose health is asked for: each probe looks at one and says what it found, and what to do about it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from calyapp import clock, metrics
+from calyapp.audit.backups import LatestBackups
 from calyapp.config import AppEnv, Settings, WebhookAuth
 from calyapp.db import migrations, partitions
 from calyapp.db.engine import Database, Pool
 from calyapp.encryption import Census
 from calyapp.errors import DatabaseAway, DatabaseError
 from calyapp.health.checks import Check, Finding, Health
-from calyapp.spool.journal import Journal
+from calyapp.spool.files import Folder
+from calyapp.spool.journal import Journal, Lane, Status
 
-_LEAST_MEMORY_SHARE = 0.05
-_OLDEST_SCAN = timedelta(days=3)
+MIGRATE = "Run `caly alembic upgrade head`; in development `make migrate`."
+_MIN_MEMORY_SHARE = 0.05
+_MAX_SCAN_AGE = timedelta(days=3)
+_MAX_BACKUP_AGE = timedelta(days=2)
+# A client that stays over its limit keeps some of its deliveries waiting: they are recorded after all others.
+_MAX_WAIT_SECONDS = {Lane.AWAY: 60.0, Lane.DEFERRED: 900.0}
+_MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +35,25 @@ class LastScan:
     counts: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with the spool, what to do about it, and whether deliveries are late or in danger because of it."""
+
+    reason: str
+    remedy: str
+    is_serious: bool
+
+
 def all_probes(
     settings: Settings,
     database: Database,
     journal: Journal,
     census: Callable[[], Census],
     last_scan: Callable[[], LastScan | None],
+    latest_backups: Callable[[], LatestBackups],
 ) -> Mapping[str, Check]:
     """By the names under which they are reported."""
+    is_production = settings.app_env is AppEnv.PRODUCTION
     return {
         "database": lambda: probe_database(database.ingest, journal),
         "spool": lambda: probe_spool(journal),
@@ -43,7 +61,9 @@ def all_probes(
         "migrations": lambda: probe_migrations(database.ingest),
         "encryption": lambda: probe_encryption(census),
         "memory": probe_memory,
+        "disk": lambda: probe_disk(settings.spool_dir, journal.max_bytes),
         "pool": lambda: probe_pools(database),
+        "backup": lambda: probe_backup(latest_backups, is_required=is_production),
         "vulnerability scan": lambda: probe_scan(last_scan),
     }
 
@@ -51,36 +71,88 @@ def all_probes(
 def probe_database(pool: Pool, journal: Journal) -> Finding:
     """Reachable, and with a place for the audit entries of this month and the next.
 
-    Away or without its tables, it costs nothing as long as the spool takes the deliveries.
+    While it is away, or without its tables, nothing is lost as long as the spool takes the deliveries.
     """
     try:
         with pool.connection() as connection:
             absent = partitions.missing(connection, clock.now())
     except DatabaseError as error:
-        status = Health.DEGRADED if journal.has_room() else Health.UNHEALTHY
+        has_room = journal.has_room()
+        status = Health.DEGRADED if has_room else Health.UNHEALTHY
+        consequence = "deliveries go to the spool" if has_room else "the spool takes no delivery either"
         if isinstance(error, DatabaseAway):
-            return Finding(status, "the database is away", {"reachable": False})
-        return Finding(status, "the database cannot answer: it may lack its tables")
+            return Finding(
+                status,
+                f"PostgreSQL cannot be reached or does not record deliveries; {consequence}",
+                "Run `flask caly doctor`, which says why, and see the log of PostgreSQL.",
+                {"reachable": False},
+            )
+        return Finding(
+            status, f"PostgreSQL answers with an error; {consequence}", f"Its tables may be missing. {MIGRATE}"
+        )
     if absent:
-        return Finding(Health.DEGRADED, f"no partition {', '.join(absent)}", {"missingPartitions": absent})
+        return Finding(
+            Health.DEGRADED,
+            f"the audit trail has no partition {', '.join(absent)}",
+            "Run `flask caly partitions`.",
+            {"missingPartitions": absent},
+        )
     return Finding(Health.HEALTHY)
 
 
 def probe_spool(journal: Journal) -> Finding:
     """It takes deliveries, none is in quarantine, and none waits that the database could have."""
     if not journal.has_room():
-        return Finding(Health.DEGRADED, "the spool takes no delivery: it is full, or its folder cannot be written")
+        return Finding(
+            Health.DEGRADED,
+            "the spool takes no delivery: it is full, or its folder cannot be written",
+            "Make room on its disk or raise SPOOL_MAX_MB, and let the service write SPOOL_DIR.",
+        )
     status = journal.status()
     facts = {
         "depth": status.depth,
+        "deferred": status.deferred,
         "oldestSeconds": round(status.oldest_seconds(clock.now()), 1),
         "quarantined": status.quarantined,
         "bytes": status.bytes,
         "setAside": status.set_aside,
     }
-    if status.quarantined or status.set_aside:
-        return Finding(Health.DEGRADED, "see `flask caly spool quarantine list` and SPOOL_DIR", facts)
+    problems = list(spool_problems(status, clock.now()))
+    if problems:
+        reasons = "; ".join(problem.reason for problem in problems)
+        return Finding(Health.DEGRADED, reasons, " ".join(problem.remedy for problem in problems), facts)
     return Finding(Health.HEALTHY, facts=facts)
+
+
+def spool_problems(status: Status, now: datetime) -> Iterator[Problem]:
+    """What is wrong with what lies on the spool."""
+    if status.oldest_seconds(now, Lane.AWAY) > _MAX_WAIT_SECONDS[Lane.AWAY]:
+        yield Problem(
+            f"deliveries waiting: {status.depth}, the oldest for {status.oldest_seconds(now, Lane.AWAY):.0f} s",
+            "If PostgreSQL is away, bring it back. Otherwise see that the service runs and what its log says, "
+            "then run `flask caly spool replay`.",
+            is_serious=True,
+        )
+    if status.oldest_seconds(now, Lane.DEFERRED) > _MAX_WAIT_SECONDS[Lane.DEFERRED]:
+        yield Problem(
+            f"deliveries over their clients' limits waiting: {status.deferred}, "
+            f"the oldest for {status.oldest_seconds(now, Lane.DEFERRED):.0f} s",
+            "RATE_LIMIT_EXCEEDED on the audit trail says whose they are: let that client send less, or raise "
+            "RATELIMIT_WEBHOOK.",
+            is_serious=True,
+        )
+    if status.quarantined:
+        yield Problem(
+            f"deliveries in quarantine: {status.quarantined}",
+            "See `flask caly spool quarantine list`, mend the reason, then `flask caly spool quarantine retry --all`.",
+            is_serious=False,
+        )
+    if status.set_aside:
+        yield Problem(
+            f"damaged journals, set aside: {status.set_aside}",
+            "What could be read was saved: keep damaged-*.db in SPOOL_DIR elsewhere, then remove them.",
+            is_serious=False,
+        )
 
 
 def probe_environment(settings: Settings) -> Finding:
@@ -88,7 +160,13 @@ def probe_environment(settings: Settings) -> Finding:
     facts = {"appEnv": settings.app_env.value, "webhookAuth": settings.webhook_auth.value}
     lax = settings.app_env is AppEnv.PRODUCTION and settings.webhook_auth is WebhookAuth.OPTIONAL
     if lax:
-        return Finding(Health.DEGRADED, "production takes deliveries without a webhook key", facts)
+        return Finding(
+            Health.DEGRADED,
+            "production takes deliveries without a webhook key",
+            "Register with Exotel the URLs that `flask caly clients show ID --with-key` prints, then set "
+            "WEBHOOK_AUTH=required.",
+            facts,
+        )
     return Finding(Health.HEALTHY, facts=facts)
 
 
@@ -96,12 +174,20 @@ def probe_migrations(pool: Pool) -> Finding:
     """The database is at the revision that this code was written for."""
     try:
         with pool.connection() as connection:
-            facts = {"current": migrations.current(connection), "head": migrations.head()}
+            current, head = migrations.current(connection), migrations.head()
     except DatabaseAway:
-        return Finding(Health.DEGRADED, "the database is away")
-    if facts["current"] != facts["head"]:
-        return Finding(Health.DEGRADED, "database and code are of different releases: see `flask caly doctor`", facts)
-    return Finding(Health.HEALTHY, facts=facts)
+        return Finding(Health.DEGRADED, "the database is away", _SEE_DATABASE)
+    facts = {"current": current, "head": head}
+    if current == head:
+        return Finding(Health.HEALTHY, facts=facts)
+    if current is None or migrations.is_known(current):
+        return Finding(Health.DEGRADED, f"the database is at {current}, and this code needs {head}", MIGRATE, facts)
+    return Finding(
+        Health.DEGRADED,
+        f"the database is at {current}, which is newer than this code",
+        "Fine after a rollback; else update Caly.",
+        facts,
+    )
 
 
 def probe_encryption(take_census: Callable[[], Census]) -> Finding:
@@ -109,10 +195,15 @@ def probe_encryption(take_census: Callable[[], Census]) -> Finding:
     try:
         census = take_census()
     except DatabaseError:  # away, or of another release: calls are answered all the same
-        return Finding(Health.DEGRADED, "the database does not tell")
+        return Finding(Health.DEGRADED, "the database cannot be read", _SEE_DATABASE)
     facts = {"secrets": census.sealed, "underPreviousKey": census.under_previous, "unreadable": census.unreadable}
     if census.unreadable:
-        return Finding(Health.DEGRADED, "secrets under another key: set ENCRYPTION_KEY_PREVIOUS to it", facts)
+        return Finding(
+            Health.DEGRADED,
+            f"secrets that no key opens: {census.unreadable}",
+            "Set ENCRYPTION_KEY_PREVIOUS to the key under which they were encrypted.",
+            facts,
+        )
     return Finding(Health.HEALTHY, facts=facts)
 
 
@@ -121,8 +212,33 @@ def probe_memory() -> Finding:
     found = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE))
     available, total = int(found["MemAvailable"]), int(found["MemTotal"])
     facts = {"residentBytes": metrics.resident_bytes(), "availableBytes": available * 1024}
-    if available < total * _LEAST_MEMORY_SHARE:
-        return Finding(Health.DEGRADED, "the machine is short of memory", facts)
+    if available < total * _MIN_MEMORY_SHARE:
+        return Finding(
+            Health.DEGRADED,
+            f"the machine has {available // 1024} MiB of memory left",
+            "Stop what else runs there, lower WEB_CONCURRENCY, or add memory.",
+            facts,
+        )
+    return Finding(Health.HEALTHY, facts=facts)
+
+
+def probe_disk(folder: Path, max_bytes: int) -> Finding:
+    """The spool in this folder may still grow as large as it is allowed to."""
+    try:
+        spool = Folder(folder)
+        needed, free = max(0, max_bytes - spool.bytes()), spool.free_bytes()
+    except OSError:
+        return Finding(
+            Health.DEGRADED, "SPOOL_DIR cannot be read", "Give the user who runs the service access to SPOOL_DIR."
+        )
+    facts = {"freeBytes": free, "neededBytes": needed}
+    if free < needed:
+        return Finding(
+            Health.DEGRADED,
+            f"{free // _MIB} MiB free, and the spool may still grow by {needed // _MIB}",
+            "Make room on the disk of SPOOL_DIR, or lower SPOOL_MAX_MB.",
+            facts,
+        )
     return Finding(Health.HEALTHY, facts=facts)
 
 
@@ -134,21 +250,64 @@ def probe_pools(database: Database) -> Finding:
         "records": {"most": records.most, "open": records.open, "inUse": records.in_use},
     }
     if ingest.in_use >= ingest.most:
-        return Finding(Health.DEGRADED, "every connection for deliveries is in use", facts)
+        return Finding(
+            Health.DEGRADED,
+            "every connection for deliveries is in use",
+            "See which statements are slow (caly_db_statement_seconds), or raise DB_POOL_MAX.",
+            facts,
+        )
     return Finding(Health.HEALTHY, facts=facts)
+
+
+def probe_backup(latest_backups: Callable[[], LatestBackups], *, is_required: bool) -> Finding:
+    """The last backup is complete and not old. Never unhealthy: calls are answered anyway."""
+    try:
+        latest = latest_backups()
+    except DatabaseError:
+        return Finding(Health.DEGRADED, "the database cannot be read", _SEE_DATABASE)
+    moments = {"startedAt": latest.started_at, "completedAt": latest.completed_at, "failedAt": latest.failed_at}
+    facts = {name: clock.iso(moment) if moment else None for name, moment in moments.items()}
+    if latest.has_failed():
+        reason = f"the last backup failed: {latest.failure}" if latest.failure else "the last backup failed"
+    elif latest.was_interrupted(clock.now()):
+        reason = f"the backup that began at {facts['startedAt']} never ended"
+    elif latest.completed_at is None:
+        if not is_required:
+            return Finding(Health.HEALTHY, facts=facts, shown="not backed up")
+        reason = "there is no complete backup of the last 30 days"
+    elif clock.now() - latest.completed_at > _MAX_BACKUP_AGE:
+        reason = f"the last complete backup is {(clock.now() - latest.completed_at).days} days old"
+    else:
+        return Finding(Health.HEALTHY, facts=facts)
+    return Finding(Health.DEGRADED, reason, _BACK_UP, facts)
 
 
 def probe_scan(last_scan: Callable[[], LastScan | None]) -> Finding:
-    """Somebody looked lately, at everything, and found nothing urgent. Never unhealthy: calls are answered anyway."""
+    """The last scan is recent, looked at everything and found nothing urgent. Never unhealthy, as for the backup."""
     try:
         last = last_scan()
     except (OSError, ValueError):
-        return Finding(Health.DEGRADED, "the report of the last vulnerability scan cannot be read: see SCAN_DIR")
+        return Finding(
+            Health.DEGRADED,
+            "the report of the last vulnerability scan cannot be read",
+            "Let the service read SCAN_DIR, or run `flask caly scan`.",
+        )
     if last is None:
-        return Finding(Health.DEGRADED, "nobody has looked for vulnerabilities: see `flask caly scan`")
+        return Finding(Health.HEALTHY, remedy=_SCAN, shown="not scanned")
     facts = {"result": last.status, "scannedAt": clock.iso(last.scanned_at), "findings": dict(last.counts)}
-    if clock.now() - last.scanned_at > _OLDEST_SCAN:
-        return Finding(Health.DEGRADED, "the last vulnerability scan is more than three days old", facts)
+    age = clock.now() - last.scanned_at
+    if age > _MAX_SCAN_AGE:
+        return Finding(Health.DEGRADED, f"the last vulnerability scan is {age.days} days old", _SCAN, facts)
     if last.status != "PASSED":
-        return Finding(Health.DEGRADED, f"the last vulnerability scan is {last.status}: see `flask caly scan`", facts)
+        return Finding(
+            Health.DEGRADED,
+            f"the last vulnerability scan is {last.status}",
+            "Run `flask caly scan`, which says what to upgrade, or what it could not look at.",
+            facts,
+        )
     return Finding(Health.HEALTHY, facts=facts)
+
+
+_SEE_DATABASE = "See the check `database`."
+_BACK_UP = "See `journalctl -u caly-backup`, then `systemctl start caly-backup` (elsewhere: `flask caly backup DIR`)."
+_SCAN = "Run `systemctl start caly-scan` (elsewhere: `flask caly scan`), and see that caly-scan.timer is enabled."

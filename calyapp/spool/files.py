@@ -128,8 +128,8 @@ class Folder:
         return sum(file.stat().st_size for file in used if file.exists())
 
     def free_bytes(self) -> int:
-        """What the disk has left for us."""
-        disk = os.statvfs(self.path)
+        """What the disk has left for us; before the folder is made, the disk on which it will be."""
+        disk = os.statvfs(next(path for path in (self.path, *self.path.parents) if path.exists()))
         return disk.f_bavail * disk.f_frsize
 
     def _journals(self) -> list[Path]:

@@ -1,7 +1,7 @@
 """The spool in figures, for the metrics."""
 
 from calyapp import clock, metrics
-from calyapp.spool.journal import Journal, SpoolError
+from calyapp.spool.journal import Journal, Lane, SpoolError
 
 EVERY_SECONDS = 5.0
 
@@ -14,6 +14,8 @@ def measure(journal: Journal) -> None:
         return  # its health check tells
     metrics.SPOOL_FRAMES.labels("waiting").set(status.depth)
     metrics.SPOOL_FRAMES.labels("quarantined").set(status.quarantined)
-    metrics.SPOOL_OLDEST_SECONDS.set(status.oldest_seconds(clock.now()))
+    now = clock.now()
+    for lane in Lane:
+        metrics.SPOOL_OLDEST_SECONDS.labels(lane.value).set(status.oldest_seconds(now, lane))
     metrics.SPOOL_BYTES.set(status.bytes)
     metrics.SPOOL_LIMIT_BYTES.set(journal.max_bytes)

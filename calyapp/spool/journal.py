@@ -60,19 +60,20 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Frames that wait in both lanes and in the deferred one, the oldest arrival among them, frames in quarantine,
-    bytes on disk, and damaged files lying in the folder."""
+    """Frames that wait in both lanes and in the deferred one, the oldest arrival in each lane that is not empty, frames
+    in quarantine, bytes on disk, and damaged files lying in the folder."""
 
     depth: int
     deferred: int
-    oldest_at: datetime | None
+    oldest_at: Mapping[Lane, datetime]
     quarantined: int
     bytes: int
     set_aside: int
 
-    def oldest_seconds(self, now: datetime) -> float:
-        """For how long the oldest has waited; 0 where none does."""
-        return max(0.0, (now - self.oldest_at).total_seconds()) if self.oldest_at else 0.0
+    def oldest_seconds(self, now: datetime, *lanes: Lane) -> float:
+        """How long the oldest frame of these lanes, or of all, has waited; 0 if none waits."""
+        oldest = min((self.oldest_at[lane] for lane in lanes or Lane if lane in self.oldest_at), default=now)
+        return max(0.0, (now - oldest).total_seconds())
 
 
 class Journal:
@@ -232,19 +233,19 @@ class Journal:
                 db.execute(f"UPDATE frames SET not_before = 0 WHERE {which}", (moment,))  # noqa: S608 — our words
 
     def _status(self, db: sqlite3.Connection) -> Status:
-        depth, deferred, oldest = 0, 0, []
+        depth, deferred, oldest = 0, 0, dict[Lane, datetime]()
         for ready in (_READY, "reason IS NULL AND not_before > 0"):
             query = f"SELECT lane, count(*), min(arrived_at) FROM frames WHERE {ready} GROUP BY lane"  # noqa: S608 — our words
-            for lane, count, first in db.execute(query):
+            for name, count, first in db.execute(query):
+                lane = Lane.DEFERRED if name == Lane.DEFERRED else Lane.AWAY  # also where the name is damaged
                 depth += count
-                deferred += count if lane == Lane.DEFERRED else 0
-                oldest.append(first)
+                deferred += count if lane is Lane.DEFERRED else 0
+                oldest[lane] = min(oldest.get(lane, _moment(first)), _moment(first))
         (quarantined,) = db.execute("SELECT count(*) FROM frames WHERE reason IS NOT NULL").fetchone()
-        oldest_at = _moment(min(oldest)) if oldest else None
         return Status(
             depth,
             deferred,
-            oldest_at,
+            oldest,
             quarantined,
             self._transactions.folder.bytes(),
             self._transactions.folder.set_aside(),

@@ -1,5 +1,6 @@
-"""Is it alive, may it have traffic, what ails it, and how much has it done."""
+"""Is it alive, may it have traffic, what is wrong with it, and how much has it done."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -7,9 +8,10 @@ from flask import Blueprint, Response, jsonify, request
 import calyapp
 from calyapp import clock, metrics
 from calyapp.health import figures
-from calyapp.health.checks import Health, Outcome, overall
+from calyapp.health.checks import Check, Checks, Health, Outcome, overall
 from calyapp.services import Services
 from calyapp.web.operations import Operation, in_json
+from calyapp.web.pipeline.hit_counter import HitCounter
 from calyapp.web.routing import Access
 from calyapp.web.schemas import MetricsFormatSchema
 from calyapp.web.service_answers import (
@@ -21,7 +23,6 @@ from calyapp.web.service_answers import (
 )
 
 READINESS = ("database", "environment", "spool")
-DETAILS = (*READINESS, "encryption", "migrations", "memory", "pool", "vulnerability scan")
 
 _LIVE = Operation(answer=in_json(LivenessSchema))
 _READY = Operation(answer=in_json(ReadinessSchema), statuses=(200, 503))
@@ -32,8 +33,9 @@ _METRICS = Operation(answer={**in_json(MetricsSchema), **PROMETHEUS}, query=Metr
 class HealthViews:
     """The views under `/health`."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        self._names = tuple(checks)
+        self._checks = Checks(checks)
 
     def live(self) -> dict[str, Any]:
         """Says that it is alive.
@@ -47,16 +49,16 @@ class HealthViews:
 
         503 if it may not.
         """
-        outcomes = self._services.checks.run(READINESS)
+        outcomes = self._checks.run(READINESS)
         checks = {name: {"status": outcome.status.value} for name, outcome in outcomes.items()}
         return _report(outcomes, checks)
 
     def detailed(self) -> tuple[dict[str, Any], int]:
-        """Says what ails it, for those who run it.
+        """Says of each check how it ended, why, and what to do about it, for those who run the service.
 
         To networks that the service trusts, and from elsewhere to an admin. 503 if it may have no traffic.
         """
-        outcomes = self._services.checks.run(DETAILS)
+        outcomes = self._checks.run(self._names)
         checks = {name: _detail(outcome) for name, outcome in outcomes.items()}
         report, status = _report(outcomes, checks)
         facts = {"version": calyapp.__version__, "uptimeSeconds": figures.summary()["uptimeSeconds"]}
@@ -73,10 +75,10 @@ class HealthViews:
         return jsonify(figures.summary())
 
 
-def blueprint(services: Services) -> Blueprint:
+def blueprint(services: Services, counter: HitCounter) -> Blueprint:
     """The routes."""
     routes = Blueprint("health", __name__, url_prefix="/health")
-    views = HealthViews(services)
+    views = HealthViews({**services.probes, "limits storage": counter.probe})
     routes.add_url_rule("/live", "live", views.live, access=Access.PUBLIC, operation=_LIVE)
     routes.add_url_rule("/ready", "ready", views.ready, access=Access.PUBLIC, operation=_READY)
     routes.add_url_rule("/detailed", "detailed", views.detailed, access=Access.TRUSTED_NETWORK, operation=_DETAILED)
@@ -101,8 +103,11 @@ def _report(outcomes: dict[str, Outcome], checks: dict[str, Any]) -> tuple[dict[
 
 
 def _detail(outcome: Outcome) -> dict[str, Any]:
+    finding = outcome.finding
     return {
-        "status": outcome.status.value,
+        "status": finding.shown or finding.status.value,
+        "reason": finding.reason or None,
+        "remedy": finding.remedy or None,
         "responseTime": round(outcome.response_time_ms, 2),
-        **outcome.facts,
+        **finding.facts,
     }

@@ -74,9 +74,15 @@ class CheckSchema(AnswerSchema):
     status = word(Health, "How well it is")
 
 
-class CheckDetailsSchema(CheckSchema):
-    """How well one thing is, and figures of its own."""
+class CheckDetailsSchema(AnswerSchema):
+    """How well one thing is, why, what to do about it, and figures of its own."""
 
+    status = word(
+        [*Health, "not scanned", "not backed up"],
+        "How well it is, or that it was never done and need not have been",
+    )
+    reason = text("What is wrong; null if nothing is", None, "the last backup failed", allow_none=True)
+    remedy = text("What to do about it; null if nothing", None, "Run `flask caly partitions`.", allow_none=True)
     response_time = fields.Float(required=True, metadata=about("How long the check took, in milliseconds", 0.42))
 
 
@@ -94,7 +100,7 @@ class ReadinessSchema(AnswerSchema):
 
 
 class HealthDetailsSchema(ReadinessSchema):
-    """What ails it."""
+    """Each check with its reason and remedy."""
 
     checks = _checks(CheckDetailsSchema)
     version = text("Of Caly", "0.1.0")

@@ -139,12 +139,12 @@ class TestSpool:
 
         assert diagnosed(host.look_at_spool, journal).found == "deliveries waiting: 1, in quarantine: 0"
 
-    def test_in_which_deliveries_wait_for_long_warns(self, journal):
+    def test_in_which_deliveries_wait_for_long_fails(self, journal):
         keep(journal, seconds_ago=3600)
 
         found = diagnosed(host.look_at_spool, journal)
 
-        assert found.verdict is Verdict.WARN
+        assert found.verdict is Verdict.FAIL
         assert "the oldest for 360" in found.found
 
     def test_with_a_quarantine_warns(self, journal):

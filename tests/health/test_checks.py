@@ -63,7 +63,7 @@ class TestRun:
 
         outcomes = checks.run(["asked"])
 
-        assert outcomes == {"asked": Outcome(Health.HEALTHY, {"depth": 3}, 0.0)}
+        assert outcomes == {"asked": Outcome(WELL, 0.0)}
         assert (asked.runs, other.runs) == (1, 0)
 
     def test_refuses_a_name_it_does_not_know(self, clock: Clock) -> None:
@@ -94,17 +94,19 @@ class TestRun:
         with caplog.at_level(logging.WARNING, "calyapp.health"):
             outcome = outcome_of(one(failing, clock))
 
-        assert outcome == Outcome(Health.UNHEALTHY, {}, 0.0)
+        assert outcome.finding == Finding(
+            Health.UNHEALTHY, "the check failed (ConnectionError)", "See the log of the service for the cause."
+        )
         assert caplog.records[0].getMessage() == "health check one failed"
         assert "hunter2" in caplog.text
 
-    def test_keeps_a_note_for_the_log(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-        finding = Finding(Health.DEGRADED, "the next partition is missing", {"ahead": 0})
+    def test_logs_the_reason_of_what_is_not_healthy(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+        finding = Finding(Health.DEGRADED, "the next partition is missing", "Make it.", {"ahead": 0})
 
         with caplog.at_level(logging.WARNING, "calyapp.health"):
             outcome = outcome_of(one(lambda: finding, clock))
 
-        assert outcome == Outcome(Health.DEGRADED, {"ahead": 0}, 0.0)
+        assert outcome == Outcome(finding, 0.0)
         assert caplog.messages == ["health check one: degraded: the next partition is missing"]
 
 
@@ -150,7 +152,8 @@ class TestDeadline:
         with caplog.at_level(logging.WARNING, "calyapp.health"):
             outcomes = checks.run(["hanging", "well"])
 
-        assert outcomes["hanging"] == Outcome(Health.UNHEALTHY, {}, 0.0)
+        assert outcomes["hanging"].status is Health.UNHEALTHY
+        assert outcomes["hanging"].finding.reason == "no answer within 0.05 s"
         assert outcomes["well"].status is Health.HEALTHY
         assert caplog.messages == ["health check hanging has not answered within 0.05 s"]
 
@@ -161,7 +164,7 @@ class TestDeadline:
         clock.seconds += 60
         outcome = outcome_of(checks)
 
-        assert outcome == Outcome(Health.UNHEALTHY, {}, 60_000.0)
+        assert (outcome.status, outcome.response_time_ms) == (Health.UNHEALTHY, 60_000.0)
         assert hanging.runs == 1
 
     def test_once_passed_gives_way_to_a_new_run_when_the_check_comes_back(
@@ -176,7 +179,7 @@ class TestDeadline:
             if thread.name == "health-one":
                 thread.join()
 
-        assert outcome_of(checks) == Outcome(Health.HEALTHY, {"depth": 3}, 0.0)
+        assert outcome_of(checks) == Outcome(WELL, 0.0)
         assert hanging.runs == 2
 
 
@@ -218,6 +221,6 @@ class TestOverall:
         ],
     )
     def test_is_the_worst(self, statuses: list[Health], worst: Health) -> None:
-        outcomes = {str(number): Outcome(status, {}, 0.0) for number, status in enumerate(statuses)}
+        outcomes = {str(number): Outcome(Finding(status), 0.0) for number, status in enumerate(statuses)}
 
         assert overall(outcomes) is worst

@@ -1,15 +1,22 @@
+import os
+import re
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from calyapp import clock
+from calyapp.audit.backups import LatestBackups
 from calyapp.config import AppEnv, WebhookAuth
 from calyapp.encryption import Census
 from calyapp.errors import DatabaseAway, DatabaseError
 from calyapp.health import probes
 from calyapp.health.checks import Health
 from calyapp.health.probes import LastScan
+from calyapp.spool.journal import Journal, Lane
+
+HOUR = timedelta(hours=1)
 
 
 def test_the_migrations_are_degraded_when_the_database_is_behind(services, query):
@@ -64,6 +71,104 @@ def test_the_encryption_is_degraded_at_most_where_the_database_does_not_tell(err
     assert probes.probe_encryption(take_census).status is Health.DEGRADED
 
 
+class TestProbeSpool:
+    @pytest.fixture
+    def journal(self, tmp_path):
+        journal = Journal(tmp_path / "spool", 64 * 1024 * 1024)
+        yield journal
+        journal.close()
+
+    @pytest.mark.parametrize(
+        ("lane", "seconds", "health"),
+        [
+            (Lane.AWAY, 50, Health.HEALTHY),
+            (Lane.AWAY, 70, Health.DEGRADED),
+            (Lane.DEFERRED, 70, Health.HEALTHY),
+            (Lane.DEFERRED, 1_000, Health.DEGRADED),
+        ],
+    )
+    def test_is_degraded_by_a_delivery_that_waits_too_long(self, journal, lane, seconds, health):
+        arrived_at = clock.now() - timedelta(seconds=seconds)
+        journal.append(b"{}", client_id=UUID(int=1), lane=lane, arrived_at=arrived_at)
+
+        finding = probes.probe_spool(journal)
+
+        assert finding.status is health
+        assert bool(finding.reason) == bool(finding.remedy) == (health is Health.DEGRADED)
+
+    def test_names_everything_that_is_wrong(self, journal, tmp_path):
+        now = clock.now()
+        journal.append(b"{}", client_id=None, lane=Lane.AWAY, arrived_at=now - timedelta(hours=1))
+        journal.append(b"{}", client_id=None, lane=Lane.AWAY, arrived_at=now, reason="SQLSTATE 22003")
+        (tmp_path / "spool" / "damaged-20261122T090000.db").touch(0o600)
+
+        reason = probes.probe_spool(journal).reason
+
+        assert [part.partition(":")[0] for part in reason.split("; ")] == [
+            "deliveries waiting",
+            "deliveries in quarantine",
+            "damaged journals, set aside",
+        ]
+
+
+class TestProbeDisk:
+    def test_is_degraded_where_the_spool_could_not_grow(self, tmp_path):
+        free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+
+        assert probes.probe_disk(tmp_path, free * 2).status is Health.DEGRADED
+        assert probes.probe_disk(tmp_path, 1).status is Health.HEALTHY
+
+    def test_looks_at_the_disk_before_the_folder_is_made(self, tmp_path):
+        finding = probes.probe_disk(tmp_path / "var" / "spool", 16)
+
+        assert (finding.status, finding.facts["neededBytes"]) == (Health.HEALTHY, 16)
+        assert finding.facts["freeBytes"] > 0
+
+    def test_is_degraded_where_it_cannot_look(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(os, "statvfs", lambda _path: (_ for _ in ()).throw(PermissionError))
+
+        assert probes.probe_disk(tmp_path, 1).status is Health.DEGRADED
+
+
+class TestProbeBackup:
+    def finding(self, *, is_required: bool = True, **moments: timedelta):
+        known = {name: clock.now() - age for name, age in moments.items()}
+        failure = {"failure": "pg_dump failed with exit code 1"} if "failed_at" in known else {}
+        return probes.probe_backup(lambda: LatestBackups(**known, **failure), is_required=is_required)
+
+    @pytest.mark.parametrize(
+        ("moments", "reason"),
+        [
+            ({"completed_at": HOUR}, ""),
+            ({"started_at": 2 * HOUR, "completed_at": HOUR}, ""),
+            ({"started_at": HOUR, "completed_at": 25 * HOUR}, ""),
+            ({"failed_at": 25 * HOUR, "completed_at": HOUR}, ""),
+            ({"started_at": 2 * HOUR, "failed_at": HOUR, "completed_at": 25 * HOUR}, "the last backup failed: pg_dump"),
+            ({"started_at": 7 * HOUR, "completed_at": 25 * HOUR}, "the backup that began at .* never ended"),
+            ({"started_at": 73 * HOUR, "completed_at": 72 * HOUR}, "the last complete backup is 3 days old"),
+            ({}, "there is no complete backup"),
+        ],
+    )
+    def test_says_what_is_wrong_and_what_to_do(self, moments, reason):
+        finding = self.finding(**moments)
+
+        assert re.match(reason, finding.reason)
+        assert bool(finding.reason) == bool(finding.remedy) == bool(reason)
+        assert finding.status is (Health.DEGRADED if reason else Health.HEALTHY)
+
+    def test_asks_for_none_outside_production_but_tells_of_one_that_failed(self):
+        never = self.finding(is_required=False)
+
+        assert (never.status, never.shown) == (Health.HEALTHY, "not backed up")
+        assert self.finding(is_required=False, failed_at=HOUR).status is Health.DEGRADED
+
+    def test_is_degraded_at_most_where_the_database_is_away(self):
+        def away():
+            raise DatabaseAway
+
+        assert probes.probe_backup(away, is_required=True).status is Health.DEGRADED
+
+
 class TestProbeScan:
     @pytest.mark.parametrize(
         ("status", "days", "health"),
@@ -84,8 +189,11 @@ class TestProbeScan:
         assert finding.status is health
         assert finding.facts == {"result": status, "scannedAt": clock.iso(scanned_at), "findings": {"critical": 0}}
 
-    def test_is_degraded_where_nobody_has_looked(self):
-        assert probes.probe_scan(lambda: None).status is Health.DEGRADED
+    def test_says_that_there_was_none_and_is_not_degraded_by_it(self):
+        finding = probes.probe_scan(lambda: None)
+
+        assert (finding.status, finding.shown) == (Health.HEALTHY, "not scanned")
+        assert "caly-scan" in finding.remedy
 
     @pytest.mark.parametrize("error", [ValueError, PermissionError])
     def test_is_degraded_where_the_report_cannot_be_read(self, error):

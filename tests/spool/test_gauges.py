@@ -18,7 +18,8 @@ def test_show_what_the_journal_holds(tmp_path):
     shown = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("caly_spool"))
     assert shown['caly_spool_frames{state="waiting"}'] == "3.0"
     assert shown['caly_spool_frames{state="quarantined"}'] == "1.0"
-    assert 3_600 <= float(shown["caly_spool_oldest_seconds"]) < 7_200
+    assert 3_600 <= float(shown['caly_spool_oldest_seconds{lane="away"}']) < 7_200
+    assert shown['caly_spool_oldest_seconds{lane="deferred"}'] == "0.0"
     assert float(shown["caly_spool_bytes"]) == journal.status().bytes > 0
     assert float(shown["caly_spool_limit_bytes"]) == 16 << 20
     journal.close()

@@ -3,6 +3,7 @@
 import os
 import stat
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -217,7 +218,18 @@ class TestStatus:
         status = journal.status()
 
         assert (status.depth, status.deferred, status.quarantined) == (2, 1, 1)
-        assert (status.oldest_at, status.set_aside) == (ARRIVED, 0)
+        assert (status.oldest_at, status.set_aside) == ({Lane.AWAY: ARRIVED, Lane.DEFERRED: ARRIVED}, 0)
+
+    def test_tells_the_age_of_the_oldest_by_lane(self, journal: Journal) -> None:
+        now = ARRIVED + timedelta(seconds=90)
+        journal.append(b"x", client_id=None, lane=Lane.AWAY, arrived_at=ARRIVED + timedelta(seconds=60))
+        assert journal.status().oldest_seconds(now, Lane.DEFERRED) == 0
+
+        journal.append(b"x", client_id=None, lane=Lane.DEFERRED, arrived_at=ARRIVED)
+
+        status = journal.status()
+        assert [status.oldest_seconds(now, lane) for lane in Lane] == [30, 90]
+        assert status.oldest_seconds(now) == 90
 
 
 class TestCapacity:

@@ -1,11 +1,17 @@
 import json
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
+from calyapp import clock
 from calyapp.app import create_app
+from calyapp.audit import trail
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
 from calyapp.config import Settings
 from calyapp.db import queries
+from calyapp.spool.journal import Lane
 
 NOBODY = "postgresql://caly@127.0.0.1:1/caly"
 
@@ -69,6 +75,22 @@ class TestReady:
         assert (answer.status_code, answer.json["checks"]["database"]) == (200, {"status": "degraded"})
 
 
+class TestLongWait:
+    def test_degrades_readiness_although_the_database_is_there(self, app, client):
+        arrived_at = clock.now() - timedelta(seconds=70)
+        app.extensions["caly"].journal.append(b"{}", client_id=None, lane=Lane.AWAY, arrived_at=arrived_at)
+
+        ready, detailed = client.get("/health/ready"), client.get("/health/detailed")
+
+        assert (ready.status_code, ready.json["status"]) == (200, "degraded")
+        assert ready.json["checks"] == {
+            "database": {"status": "healthy"},
+            "environment": {"status": "healthy"},
+            "spool": {"status": "degraded"},
+        }
+        assert detailed.json["checks"]["spool"]["reason"].startswith("deliveries waiting: 1, the oldest for 7")
+
+
 class TestDetailed:
     def test_tells_each_check_with_its_time(self, client):
         answer = client.get("/health/detailed").json
@@ -80,15 +102,39 @@ class TestDetailed:
             "encryption",
             "migrations",
             "memory",
+            "disk",
             "pool",
+            "backup",
             "vulnerability scan",
+            "limits storage",
         }
         assert all(check["responseTime"] >= 0 for check in answer["checks"].values())
         assert answer["checks"]["migrations"]["current"] == answer["checks"]["migrations"]["head"]
-        assert answer["checks"]["vulnerability scan"]["status"] == "degraded"  # nobody has looked yet
-        assert answer["status"] == "degraded"
         assert answer["version"]
         assert answer["uptimeSeconds"] >= 0
+
+    def test_is_not_degraded_by_what_was_never_done_and_need_not_be(self, client):
+        answer = client.get("/health/detailed").json
+
+        assert answer["status"] == "healthy"
+        assert answer["checks"]["vulnerability scan"]["status"] == "not scanned"
+        assert answer["checks"]["backup"]["status"] == "not backed up"
+
+    def test_gives_the_reason_and_the_remedy_of_what_is_wrong(self, lonely):
+        checks = lonely.get("/health/detailed").json["checks"]
+
+        assert checks["database"]["reason"].startswith("PostgreSQL cannot be reached")
+        assert all(bool(check["reason"]) == (check["status"] == "degraded") for check in checks.values())
+        assert all(check["remedy"] for check in checks.values() if check["reason"])
+        assert checks["memory"]["reason"] is None
+
+    def test_tells_of_a_backup_that_failed(self, app, client):
+        entry = Entry.now(EventType.BACKUP_FAILED, "Backup failed", metadata={"reason": "No room"})
+        trail.write(app.extensions["caly"].database.records, entry)
+
+        check = client.get("/health/detailed").json["checks"]["backup"]
+
+        assert (check["status"], check["reason"]) == ("degraded", "the last backup failed: No room")
 
 
 class TestMetrics:

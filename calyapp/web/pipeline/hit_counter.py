@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+import redis
 from flask_limiter import Limiter
 from limits import RateLimitItem
 from limits.storage import MemoryStorage, Storage
@@ -16,6 +17,7 @@ from redis.retry import Retry
 
 from calyapp import metrics
 from calyapp.breaker import Breaker
+from calyapp.health.checks import Finding, Health
 
 PATIENCE_SECONDS = 0.05
 REDIS_OPTIONS = {
@@ -23,6 +25,7 @@ REDIS_OPTIONS = {
     "socket_connect_timeout": PATIENCE_SECONDS,
     "retry": Retry(NoBackoff(), 0),  # the library's default waits for seconds
 }
+_PROBE_KEY = "caly/probe"  # never set: to look for it shows that Redis answers, and takes the password
 _MOST_WINDOWS = 10_000
 _log = logging.getLogger(__name__)
 
@@ -77,6 +80,7 @@ class HitCounter:
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         """`clock` tells the Unix time, of which windows are; `elapsed` any time that nobody sets back."""
+        self._storage = limiter.storage
         self._shared = _Windows(limiter.storage, clock)
         self._faults = limiter.storage.base_exceptions
         self._own = _Windows(MemoryStorage(), clock)
@@ -89,6 +93,23 @@ class HitCounter:
     def peek(self, limit: RateLimitItem, *key: str) -> Hits:
         """As the window stands, without a hit. Never raises for the storage either."""
         return self._ask(_Windows.peek, limit, key)
+
+    def probe(self) -> Finding:
+        """Whether the storage is there and this worker uses it. Never unhealthy: no request is refused for it."""
+        if isinstance(self._storage, MemoryStorage):
+            return Finding(Health.HEALTHY, facts={"storage": "memory"})
+        facts = {"storage": "redis", "fallback": self._breaker.is_open}
+        began = time.perf_counter()
+        try:
+            self._storage.get(_PROBE_KEY)
+        except self._faults as error:
+            reason = f"Redis {_complaint(error)}, so each worker counts for itself"
+            return Finding(Health.DEGRADED, reason, "Run `flask caly doctor`, which says what to mend.", facts)
+        milliseconds = {"milliseconds": round((time.perf_counter() - began) * 1000, 2)}
+        if self._breaker.is_open:
+            reason = "Redis was away or slow, and this worker counts for itself until it asks again"
+            return Finding(Health.DEGRADED, reason, "Wait half a minute. If it stays, see the load of Redis.", facts)
+        return Finding(Health.HEALTHY, facts=facts | milliseconds)
 
     def _ask(
         self, question: Callable[[_Windows, RateLimitItem, str], Hits], limit: RateLimitItem, key: tuple[str, ...]
@@ -104,6 +125,14 @@ class HitCounter:
                 return hits
         metrics.RATE_LIMIT_FALLBACKS.inc()
         return question(self._own, limit, name)
+
+
+def _complaint(error: BaseException) -> str:
+    if isinstance(error, redis.AuthenticationError):
+        return "does not take the password"
+    if isinstance(error, redis.TimeoutError):
+        return f"does not answer within {PATIENCE_SECONDS * 1000:.0f} ms"
+    return "cannot be reached"
 
 
 def _tell(is_open: bool) -> None:

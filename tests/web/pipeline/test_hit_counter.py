@@ -9,6 +9,7 @@ from flask import Flask
 from flask_limiter import Limiter
 from limits import parse
 
+from calyapp.health.checks import Finding, Health
 from calyapp.web.pipeline.hit_counter import REDIS_OPTIONS, HitCounter
 
 LIMIT = parse("3/minute")
@@ -135,3 +136,47 @@ class TestFallback:
 
         assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
         assert redis_server.url not in caplog.text
+
+
+class TestProbe:
+    def test_of_memory_is_healthy(self, counter):
+        assert counter("memory://").probe() == Finding(Health.HEALTHY, facts={"storage": "memory"})
+
+    def test_of_redis_is_healthy_and_tells_its_time(self, counter, redis_server):
+        finding = counter(redis_server.url).probe()
+
+        assert (finding.status, finding.facts["fallback"]) == (Health.HEALTHY, False)
+        assert finding.facts["milliseconds"] > 0
+
+    def test_tells_that_redis_is_away(self, counter):
+        finding = counter(NOBODY).probe()
+
+        assert finding.status is Health.DEGRADED
+        assert finding.reason == "Redis cannot be reached, so each worker counts for itself"
+
+    def test_tells_that_redis_is_too_slow(self, counter, redis_server):
+        redis_server.hang()
+
+        finding = counter(redis_server.url).probe()
+
+        assert finding.reason == "Redis does not answer within 50 ms, so each worker counts for itself"
+
+    def test_tells_that_redis_refuses_the_password(self, counter, redis_server):
+        mine = counter(redis_server.url.replace("//", "//:canary@"))
+
+        finding = mine.probe()
+
+        assert finding.reason == "Redis does not take the password, so each worker counts for itself"
+
+    def test_tells_that_the_fallback_is_in_force_after_redis_is_back(self, counter, redis_server, clock):
+        mine = counter(redis_server.url)
+        redis_server.stop()
+        counts(mine, 1)
+        redis_server.start()
+
+        finding = mine.probe()
+        clock.seconds += 40
+        counts(mine, 1)
+
+        assert (finding.status, finding.facts) == (Health.DEGRADED, {"storage": "redis", "fallback": True})
+        assert mine.probe().status is Health.HEALTHY

@@ -1,0 +1,94 @@
+from datetime import timedelta
+
+import pytest
+import time_machine
+
+from calyapp import clock, metrics
+from calyapp.audit import backups, trail
+from calyapp.audit.backups import LatestBackups
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+
+HOUR = timedelta(hours=1)
+NOW = clock.now()
+
+
+@pytest.fixture
+def note(services):
+    """`note(event, ago)`: an entry of that age on the trail; its moment, as the trail keeps it."""
+
+    def write(event: EventType, ago: timedelta, **metadata: str):
+        with time_machine.travel(NOW - ago, tick=False):
+            entry = Entry.now(event, "A backup", resource="database", metadata=metadata)
+        trail.write(services.database.records, entry)
+        return entry.created_at
+
+    return write
+
+
+@pytest.fixture
+def figures(services):
+    """The two gauges, once they were measured."""
+
+    def measured() -> tuple[float, float]:
+        backups.measure(services.event_reader)
+        return metrics.BACKUP_TIMESTAMP._value.get(), metrics.BACKUP_FAILED._value.get()
+
+    return measured
+
+
+class TestLatest:
+    def test_knows_none_on_an_empty_trail(self, services):
+        assert backups.latest(services.event_reader) == LatestBackups()
+
+    def test_is_the_newest_of_each_kind(self, services, note):
+        note(EventType.BACKUP_COMPLETED, 5 * HOUR)
+        started = note(EventType.BACKUP_STARTED, 3 * HOUR)
+        completed = note(EventType.BACKUP_COMPLETED, 2 * HOUR)
+        failed = note(EventType.BACKUP_FAILED, HOUR, reason="No room")
+
+        assert backups.latest(services.event_reader) == LatestBackups(started, completed, failed, "No room")
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize(
+        ("latest", "expected"),
+        [
+            (LatestBackups(), False),
+            (LatestBackups(started_at=NOW - HOUR), False),
+            (LatestBackups(started_at=NOW - 7 * HOUR), True),
+            (LatestBackups(started_at=NOW - 7 * HOUR, completed_at=NOW - 8 * HOUR), True),
+            (LatestBackups(started_at=NOW - 7 * HOUR, completed_at=NOW - 6 * HOUR), False),
+            (LatestBackups(started_at=NOW - 7 * HOUR, failed_at=NOW - 6 * HOUR), False),
+        ],
+    )
+    def test_is_what_began_long_ago_and_never_ended(self, latest, expected):
+        assert latest.was_interrupted(NOW) is expected
+
+
+class TestFigures:
+    def test_are_zero_before_the_first(self, figures):
+        assert figures() == (0, 0)
+
+    def test_tell_when_the_last_was_completed_and_whether_one_failed_since(self, figures, note):
+        completed = note(EventType.BACKUP_COMPLETED, 2 * HOUR)
+        assert figures() == (completed.timestamp(), 0)
+
+        note(EventType.BACKUP_FAILED, HOUR)
+        assert figures() == (completed.timestamp(), 1)
+
+        completed = note(EventType.BACKUP_COMPLETED, timedelta())
+        assert figures() == (completed.timestamp(), 0)
+
+    def test_tell_of_one_that_was_killed(self, figures, note):
+        note(EventType.BACKUP_STARTED, 7 * HOUR)
+
+        assert figures() == (0, 1)
+
+    def test_stay_while_the_database_is_away(self, figures, note, services_without_database):
+        completed = note(EventType.BACKUP_COMPLETED, HOUR)
+        figures()
+
+        backups.measure(services_without_database.event_reader)
+
+        assert metrics.BACKUP_TIMESTAMP._value.get() == completed.timestamp()
