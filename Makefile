@@ -26,6 +26,7 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/run  ## Start Caly on http://HOST:PORT with a demo client (Ctrl-C stops it)
+	@python -m calyapp.listen_address
 	@exec $(WITH_DATABASE) sh deploy/development.sh
 
 test: .venv/dev  ## Run all tests on their own throw-away servers

@@ -8,15 +8,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from calyapp import listen_address
 from calyapp.config import ConfigurationError, Settings
 
 try:
     settings = Settings.from_env(os.environ)
+    # A socket of systemd's comes before it; `unix:/path` puts nginx in front without one.
+    bind = os.environ.get("BIND") or str(listen_address.from_env(os.environ))
 except ConfigurationError as error:
     sys.exit(str(error))
 
-# A socket of systemd's comes before it; `unix:/path` puts nginx in front without one.
-bind = os.environ.get("BIND") or f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 # One a core, two at least, so that one that dies leaves another; but only where Redis counts for all of them together.
 workers = settings.workers
 worker_class = "calyapp.web.gunicorn_worker.Worker"

@@ -50,7 +50,10 @@ def test_leaves_a_folder_that_it_did_not_make(serve, tmp_path):
     ("variable", "value"),
     [("DB_POOL_MAX", "many"), ("APP_ENV", "prod"), ("WEBHOOK_ROOT_KEY", "short"), ("DATABASE_URL", "mysql://x/y")],
 )
-@pytest.mark.parametrize("command", [["gunicorn", "wsgi:app"], ["flask", "caly", "clients", "list"]])
+@pytest.mark.parametrize(
+    "command",
+    [["gunicorn", "wsgi:app"], ["flask", "caly", "clients", "list"], ["alembic", "-c", "setup.cfg", "upgrade", "head"]],
+)
 def test_refuses_to_start_unclear_with_a_sentence_and_no_traceback(command, variable, value):
     environment = {**os.environ, "APP_ENV": "testing", "FLASK_APP": "wsgi", variable: value}
 
@@ -61,6 +64,23 @@ def test_refuses_to_start_unclear_with_a_sentence_and_no_traceback(command, vari
     assert done.returncode != 0
     assert variable in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("port", ["many", "0", "99999"])
+def test_refuses_what_is_no_port_with_a_sentence(port):
+    environment = {**os.environ, "APP_ENV": "testing", "PORT": port}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "wsgi:app"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode != 0
+    assert done.stderr == "PORT must be a whole number from 1 to 65535.\n"
 
 
 def test_silent_callers_do_not_keep_others_out_for_good(serve):
