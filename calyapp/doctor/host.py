@@ -1,4 +1,4 @@
-"""What lies on this host's disk: the spool, the copy of the directory, and who may read them.
+"""What lies on this host's disk: the spool, the copy of the directory, who may read them, and nginx's limits.
 
 Looks into the spool only as the user whom it belongs to: anybody else would leave files that the service cannot write.
 """
@@ -18,15 +18,21 @@ from calyapp.health.probes import probe_disk, probe_spool, spool_problems
 from calyapp.spool.journal import Journal
 
 ENVIRONMENT_FILE = Path("/etc/caly/caly.env")
+NGINX_FILE = Path("/etc/nginx/nginx.conf")
 _FOLDER = "spool folder"
 _MIB = 1024 * 1024
 _DIRECTORY_SECONDS = 60
+# A delivery that waits while Caly restarts holds two connections: 5 s at 250/s take 2500, at worst of one worker.
+_MIN_CONNECTIONS = 8192
+_NGINX_CONNECTIONS = 512  # of nginx itself, where its file names no number
 _NETWORK = re.compile(r"nfs\d?|cifs|smb3?|9p|ceph|glusterfs|afs")
 _IN_MEMORY = ("tmpfs", "ramfs")
 
 
-def checks(settings: Settings, journal: Journal, environment_file: Path = ENVIRONMENT_FILE) -> list[Check]:
-    """Of SPOOL_DIR and what lies in it."""
+def checks(
+    settings: Settings, journal: Journal, environment_file: Path = ENVIRONMENT_FILE, nginx_file: Path = NGINX_FILE
+) -> list[Check]:
+    """Of SPOOL_DIR and what lies in it, and of nginx if this host has one."""
     folder = settings.spool_dir
     return [
         Check("environment file", lambda: look_at_environment_file(environment_file)),
@@ -35,6 +41,7 @@ def checks(settings: Settings, journal: Journal, environment_file: Path = ENVIRO
         Check("disk", lambda: look_at_disk(folder, journal.max_bytes), _FOLDER),
         Check("spool", lambda: look_at_spool(journal), _FOLDER),
         Check("directory", lambda: look_at_directory(folder / "directory"), _FOLDER),
+        *([Check("nginx", lambda: look_at_nginx(nginx_file))] if nginx_file.exists() else []),
     ]
 
 
@@ -140,3 +147,30 @@ def look_at_directory(path: Path) -> Iterator[Finding]:
         )
     else:
         yield ok("the copy is fresh and whole")
+
+
+def look_at_nginx(path: Path) -> Iterator[Finding]:
+    """It has connections and open files enough for what waits while Caly restarts."""
+    remedy = "Edit /etc/nginx/nginx.conf as step 10 of deploy/INSTALL.md does, then `systemctl restart nginx`."
+    try:
+        text = path.read_text()
+    except OSError as error:
+        yield warn(f"{path} cannot be read ({error.strerror})", f"chmod 644 {path}")
+        return
+    connections = _last_number("worker_connections", text) or _NGINX_CONNECTIONS
+    files = _last_number("worker_rlimit_nofile", text)
+    yield ok(f"{connections} connections for each worker")
+    if connections < _MIN_CONNECTIONS:
+        yield warn(
+            f"worker_connections is {connections}: at 250 deliveries/s nginx refuses some while Caly restarts", remedy
+        )
+    if files is None or files < connections:
+        yield warn(
+            f"worker_rlimit_nofile is {files or 'not set'}, and each of {connections} connections is an open file",
+            remedy,
+        )
+
+
+def _last_number(directive: str, text: str) -> int | None:
+    found = re.findall(rf"^[^#\n]*\b{directive}\s+(\d+)\s*;", text, re.MULTILINE)
+    return int(found[-1]) if found else None

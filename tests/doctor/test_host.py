@@ -1,11 +1,14 @@
 import os
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from nginx_server import guided_edit
 
 from calyapp import clock
 from calyapp.clients.directory_copy import DirectoryCopy
+from calyapp.config import Settings
 from calyapp.doctor import host
 from calyapp.doctor.diagnosis import Check, Verdict, examine
 from calyapp.spool.journal import Journal, Lane
@@ -187,3 +190,69 @@ class TestDirectory:
             (tmp_path / "directory").write_bytes(content)
 
         assert diagnosed(host.look_at_directory, tmp_path / "directory").verdict is Verdict.WARN
+
+
+class TestNginx:
+    @pytest.fixture
+    def diagnose(self, tmp_path):
+        """`diagnose(text)`: what is said of a configuration."""
+
+        def diagnose(text: str):
+            file = tmp_path / "nginx.conf"
+            file.write_text(text)
+            return diagnosed(host.look_at_nginx, file)
+
+        return diagnose
+
+    def test_as_the_guide_leaves_it_is_fine(self, tmp_path):
+        file = tmp_path / "nginx.conf"
+        file.write_text(DEBIANS_NGINX)
+        subprocess.run([*guided_edit(), file], check=True)
+
+        assert diagnosed(host.look_at_nginx, file).verdict is Verdict.OK
+
+    def test_as_debian_leaves_it_warns(self, diagnose):
+        found = diagnose(DEBIANS_NGINX)
+
+        assert found.verdict is Verdict.WARN
+        assert "worker_connections is 768" in found.found
+
+    def test_that_names_no_number_has_nginxs_own(self, diagnose):
+        assert "worker_connections is 512" in diagnose("events {\n\t# worker_connections 9999;\n}").found
+
+    def test_with_too_few_open_files_warns(self, diagnose):
+        found = diagnose("worker_rlimit_nofile 1024;\nevents { worker_connections 8192; }")
+
+        assert found.verdict is Verdict.WARN
+        assert "worker_rlimit_nofile is 1024" in found.found
+
+    def test_is_not_looked_for_where_there_is_none(self, journal, tmp_path):
+        settings = Settings.from_env({"APP_ENV": "testing"})
+
+        of_host = host.checks(settings, journal, tmp_path / "caly.env", tmp_path / "nginx.conf")
+
+        assert "nginx" not in [check.name for check in of_host]
+
+
+DEBIANS_NGINX = """\
+user www-data;
+worker_processes auto;
+pid /run/nginx.pid;
+error_log /var/log/nginx/error.log;
+include /etc/nginx/modules-enabled/*.conf;
+
+events {
+\tworker_connections 768;
+\t# multi_accept on;
+}
+"""
+
+
+def test_the_guides_edit_may_be_repeated(tmp_path):
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    for file, times in ((once, 1), (twice, 2)):
+        file.write_text(DEBIANS_NGINX)
+        for _ in range(times):
+            subprocess.run([*guided_edit(), file], check=True)
+
+    assert once.read_text() == twice.read_text() != DEBIANS_NGINX

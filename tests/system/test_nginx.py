@@ -12,11 +12,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 
 import http2
 import pytest
 import raw_http
-from nginx_server import CERTIFICATE
+from nginx_server import CERTIFICATE, SITE, Nginx
 from raw_http import Answer
 from raw_requests import MIB
 from running_server import Server, webhook
@@ -298,20 +299,99 @@ def test_its_logs_tell_no_key_and_nothing_of_a_query(server, asha, link):
             raw_http.finish(link)
             raw_http.receive(link)
 
+    _until(lambda: len(server.nginx.requests()) - before == len(requests))  # a line is written behind its answer
     said = server.nginx.said()
     assert [word for word in (key, login, "canaryQuery", "user:") if word in said] == []
     lines = server.nginx.requests()[before:]
-    assert len(lines) == len(requests)
     assert {line["route"] for line in lines} >= {"/webhooks/exotel/call-start", "/webhooks/exotel", "-"}
     assert {line["method"] for line in lines} >= {"GET", "POST", "PUT", "TRACE", "-"}
 
 
-def test_its_errors_tell_no_key_where_nobody_is_behind_it(nginx):
-    with raw_http.connect(nginx.port) as link:
-        exchange(link, get("/webhooks/exotel/call-start?key=cwk_canary"))
+class TestFailures:
+    """Requests that nginx or Caly failed: the reason is on record, the key is not."""
 
-    assert "canary" not in nginx.said()
-    assert [line["status"] for line in nginx.requests()] == ["502"]
+    @pytest.fixture
+    def failure(self, nginx):
+        """`failure()`: the line of a delivery that fails, in the log of failures."""
+
+        def ask() -> dict:
+            with raw_http.connect(nginx.port) as link:
+                exchange(link, get("/webhooks/exotel/call-start?key=cwk_canary"))
+            _until(lambda: nginx.requests() and nginx.failures() == nginx.requests())
+            assert "canary" not in nginx.said()
+            (line,) = nginx.failures()
+            return line
+
+        return ask
+
+    def test_say_that_nobody_listens(self, failure):
+        line = failure()
+
+        assert (line["status"], line["failure"]) == ("502", "Caly takes no connection")
+
+    def test_say_that_a_connection_was_closed(self, nginx, failure):
+        with upstream(nginx, lambda link: link.close()):
+            line = failure()
+
+        assert (line["status"], line["failure"]) == ("502", "Caly closed the connection without a whole answer")
+
+    def test_say_that_connections_ran_out(self, nginx, failure):
+        restart(nginx, connections=4)  # three are the worker's own, and one is the sender's
+
+        line = failure()
+
+        assert line["status"] == "500"
+        assert line["failure"].startswith("nginx could not pass the request on: no connection")
+
+    def test_before_there_is_a_request_stand_in_the_error_log(self, nginx):
+        restart(nginx, connections=3)
+
+        with raw_http.connect(nginx.port) as link:
+            raw_http.send(link, get("/webhooks/exotel/call-start?key=cwk_canary"))
+            _until(lambda: "3 worker_connections are not enough" in nginx.said())
+        assert "canary" not in nginx.said()
+
+    def test_are_no_answers_of_calys(self, server):
+        before = len(server.nginx.failures())
+
+        assert server.ask("GET", "/webhooks/exotel/nowhere")[0] == 403
+
+        _until(lambda: server.nginx.requests()[-1]["route"] == "/webhooks/exotel/nowhere")
+        assert server.nginx.requests()[-1]["failure"] == ""
+        assert len(server.nginx.failures()) == before
+
+
+@pytest.mark.parametrize(
+    "location", re.findall(r"^    location .*\{\n(?:.+\n|\n)*?    \}", SITE.read_text(), re.MULTILINE)
+)
+def test_every_location_logs_no_error_of_a_request(location):
+    assert "        error_log /var/log/caly/error.log emerg;\n" in location
+
+
+def restart(nginx: Nginx, *, connections: int) -> None:
+    """With so many for each worker."""
+    nginx.stop()
+    nginx.limit_connections(connections)
+    nginx.start()
+
+
+@contextmanager
+def upstream(nginx: Nginx, serve: Callable[[socket.socket], None]) -> Iterator[None]:
+    """Something behind nginx that treats every connection so."""
+    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as pool:
+        listener.bind(str(nginx.upstream))
+        listener.listen()
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    link = listener.accept()[0]
+                    link.recv(65_536)
+                    serve(link)
+
+        pool.submit(accept)
+        yield
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def _workers(server: Server) -> list[int]:

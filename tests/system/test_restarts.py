@@ -1,21 +1,26 @@
 """Reloads and restarts under traffic, through nginx: nobody notices."""
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from reckoning import Reckoning
-from running_server import ROOT, Server, eventually
+from running_server import ROOT, Server, eventually, webhook
 from traffic import Traffic
 
 STREAM_BASE_URL = "wss://media.example.com"
 RATE = 100
 TIMES = 10
+DOWN_SECONDS = 3  # with stop and start, about five without a server
 
 
 class Unit:
@@ -97,6 +102,55 @@ def test_ten_under_a_hundred_a_second_refuse_and_break_nothing(unit, nginx, tena
     assert {attempt.status for attempt in traffic.attempts} == {200}
     eventually(lambda: server.cli("spool", "status")["depth"] == 0)
     assert Reckoning(query, traffic.attempts, STREAM_BASE_URL).findings().faults == []
+
+
+@pytest.mark.timeout(120)
+def test_one_of_five_seconds_under_250_a_second_refuses_nobody(unit, nginx, tenant):
+    """As from Exotel: a connection for each delivery, whether or not those before it were answered."""
+    server = Server(unit.process, nginx.port, unit.environment, unit.log)
+    eventually(lambda: server.ask("GET", "/health/ready")[0] == 200)
+    arrivals = Arrivals(nginx.port, webhook(tenant(server), "call-start"), rate=250)
+
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(arrivals.run, seconds=8)
+        time.sleep(1)
+        unit.stop()
+        time.sleep(DOWN_SECONDS)
+        unit.start()
+
+    assert answers.result() == {200: 2000}
+
+
+class Arrivals:
+    """Deliveries that arrive at a pace, and wait for their answers side by side."""
+
+    def __init__(self, port: int, path: str, *, rate: int) -> None:
+        self._port = port
+        self._path = path
+        self._rate = rate
+
+    def run(self, *, seconds: int) -> Counter[int | str]:
+        """How many got which status, or which failure of their connection."""
+        return asyncio.run(self._run(seconds))
+
+    async def _run(self, seconds: int) -> Counter[int | str]:
+        began = time.monotonic()
+        waiting = []
+        for number in range(self._rate * seconds):
+            await asyncio.sleep(began + number / self._rate - time.monotonic())
+            waiting.append(asyncio.create_task(self._deliver(number)))
+        return Counter(await asyncio.gather(*waiting))
+
+    async def _deliver(self, number: int) -> int | str:
+        target = f"{self._path}&CallSid=restart{number}&From=09876543210&To=08047112345"
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            writer.write(f"GET {target} HTTP/1.1\r\nHost: caly\r\nConnection: close\r\n\r\n".encode())
+            status_line = (await reader.read()).partition(b"\r\n")[0]
+            writer.close()
+            return int(status_line.split()[1])
+        except (OSError, IndexError) as failure:
+            return type(failure).__name__
 
 
 def _workers(unit: Unit) -> list[str]:
