@@ -42,8 +42,8 @@ class TestRoutes:
     def test_without_access_keep_the_application_from_starting(self, monkeypatch):
         with_access = health.blueprint
 
-        def with_an_open_route(parts):
-            routes = with_access(parts)
+        def with_an_open_route(*parts):
+            routes = with_access(*parts)
             routes.add_url_rule("/open", "open", lambda: "")
             return routes
 

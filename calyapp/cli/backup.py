@@ -1,5 +1,6 @@
 """`flask caly backup` and `flask caly restore`: the whole database into a file, and back; the trail knows of both."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -24,6 +25,7 @@ from calyapp.errors import AppError
 from calyapp.setting_kinds import Secret
 
 _HOUR_MS = 3_600_000
+_STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 @click.command()
@@ -35,25 +37,49 @@ _HOUR_MS = 3_600_000
 def backup(folder: Path, keep: int, as_json: bool) -> None:
     """Write all of the database into a new file in DIR, with its checksum, and remove the oldest ones."""
     pool = services().database.records
-    _note(pool, EventType.BACKUP_STARTED, "Backup started", folder=str(folder))
-    with _failure_noted(pool):
-        with pool.connection() as connection:
-            contents = backups.survey(connection)
-        made = backups.make(engine.url(services().settings), folder, contents, keep=keep)
+    with _signals_raised():
+        _note(pool, EventType.BACKUP_STARTED, "Backup started", folder=str(folder))
+        with _failure_noted(pool):
+            with pool.connection() as connection:
+                contents = backups.survey(connection)
+            made = backups.make(engine.url(services().settings), folder, contents, keep=keep)
     summary = {"file": str(made.file), "bytes": made.bytes, "seconds": made.seconds, "removed": made.removed}
     _note(pool, EventType.BACKUP_COMPLETED, "Backup completed", **summary, rowsAbout=contents.rows)
     print_record(summary, as_json)
 
 
 @contextmanager
+def _signals_raised() -> Iterator[None]:
+    """The first SIGTERM, SIGHUP or SIGINT raises `MaintenanceError`, so that the trail is told how the backup ended."""
+
+    def stop(number: int, _frame: object) -> None:
+        for one in _STOPPING:
+            signal.signal(one, signal.SIG_IGN)
+        raise MaintenanceError(f"The backup was stopped ({signal.Signals(number).name})")
+
+    before = {one: signal.signal(one, stop) for one in _STOPPING}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+@contextmanager
 def _failure_noted(pool: Pool) -> Iterator[None]:
     try:
         yield
-    except (MaintenanceError, AppError) as failure:
-        reason = failure.reason if isinstance(failure, MaintenanceError) else failure.message
+    except BaseException as failure:
         with suppress(AppError):  # the trail may be away for the same reason, which the person is told
-            _note(pool, EventType.BACKUP_FAILED, "Backup failed", "failure", reason=reason)
+            _note(pool, EventType.BACKUP_FAILED, "Backup failed", "failure", reason=_reason(failure))
         raise
+
+
+def _reason(failure: BaseException) -> str:
+    """Without what only the person at the terminal may read."""
+    if isinstance(failure, MaintenanceError):
+        return failure.reason
+    return failure.message if isinstance(failure, AppError) else type(failure).__name__
 
 
 @click.command()

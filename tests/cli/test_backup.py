@@ -1,6 +1,7 @@
 import ledger
 import pytest
 
+from calyapp.db import backup as backups
 from calyapp.db import migrations
 
 ENTRIES = (
@@ -48,6 +49,16 @@ class TestBackup:
         failed = entries()[-1]
         assert failed[:3] == ("BACKUP_FAILED", "HIGH", "failure")
         assert failed[3] == {"reason": result.stderr.removeprefix("Error: ").strip()}
+
+    def test_audits_a_fault_of_ours_by_its_kind_alone(self, caly, entries, tmp_path, monkeypatch):
+        def fail(*_arguments, **_options):
+            raise RuntimeError("+919876543210")
+
+        monkeypatch.setattr(backups, "make", fail)
+
+        caly("backup", tmp_path / "backups")
+
+        assert entries()[-1] == ("BACKUP_FAILED", "HIGH", "failure", {"reason": "RuntimeError"})
 
     @pytest.mark.parametrize("wrong", [["backup"], ["backup", "here", "--keep", "0"]])
     def test_ends_with_2_for_a_wrong_call(self, caly, wrong):

@@ -120,6 +120,18 @@ class TestInterruption:
         assert dumps(folder) == []
         assert query(ENDS) == [("failure", "pg_dump was ended by signal 9")]
 
+    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+    def test_by_a_signal_that_asks_for_it_is_on_the_trail(self, dumping, folder, query, sent):
+        process, pg_dump = dumping()
+
+        process.send_signal(sent)
+        _, errors = process.communicate(timeout=100)
+
+        assert (process.returncode, errors) == (1, f"Error: The backup was stopped ({sent.name})\n")
+        assert not Path(f"/proc/{pg_dump}").exists()
+        assert dumps(folder) == []
+        assert query(ENDS) == [("failure", f"The backup was stopped ({sent.name})")]
+
     def test_of_the_command_ends_pg_dump_too(self, dumping, folder, query):
         process, pg_dump = dumping()
 
