@@ -17,7 +17,7 @@ import pytest
 from advisory_service import Advisories, advisory_service
 from counting_worker import StartWorker, Worker
 from postgres_server import PostgresServer
-from redis_server import RedisServer
+from redis_server import RedisServer, RedisUnavailable, redis_program
 from sqlalchemy import make_url
 
 from calyapp import services as wiring
@@ -35,6 +35,15 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("caly")
+
+
+def pytest_configure(config):
+    """Before a run of all tests, which takes minutes, say what it would miss at its end."""
+    if config.args_source is config.ArgsSource.TESTPATHS:
+        try:
+            redis_program()
+        except RedisUnavailable as missing:
+            raise pytest.UsageError(str(missing)) from missing
 
 
 def pytest_collection_modifyitems(items):

