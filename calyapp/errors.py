@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Severity(StrEnum):
@@ -11,6 +12,17 @@ class Severity(StrEnum):
     MEDIUM = "MEDIUM"
     HIGH = "HIGH"
     CRITICAL = "CRITICAL"
+
+
+class Explanation(NamedTuple):
+    """What is wrong, and what to do next; each a sentence. Holds no secret, no address and no number."""
+
+    found: str
+    """Without its full stop, so that a sentence can go on after it."""
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.found}. {self.remedy}"
 
 
 class AppError(Exception):

@@ -79,11 +79,14 @@ def _hex_key(text: str) -> Secret[bytes]:
 
 def _database_url(text: str) -> Secret[str]:
     _, _, rest = _matching(r"(?:postgres|postgresql|postgresql\+psycopg2)://[^\s\0]+", text).partition("://")
+    # As SQLAlchemy takes it apart, which fails with a traceback for a port that is no number.
+    _matching(r"(?:[^:/]*(?::[^@]*)?@)?(?:\[[^\]/]*\]|[^/:]*)(?::\d{0,5})?(?:/.*)?", rest)
     return Secret("postgresql+psycopg2://" + rest)
 
 
 def _limits_url(text: str) -> Secret[str]:
     # A secret, for the URL of a Redis may carry its password. No options behind it: they would beat our time-outs.
+    _ = urlsplit(text).port  # raises ValueError for a number above 65535
     host = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
     return Secret(_matching(rf"memory://|rediss?://(?:[^\s/?#@]*@)?{host}(?::\d{{1,5}})?(?:/\d{{0,4}})?", text))
 
@@ -114,7 +117,9 @@ def _demand(fine: bool) -> None:
 
 KEY = Kind("at least 32 bytes, with no blanks around them", _key)
 HEX_KEY = Kind("exactly 64 hexadecimal digits", _hex_key)
-DATABASE_URL = Kind("a URL that begins with postgresql://", _database_url)
+DATABASE_URL = Kind(
+    "a URL such as postgresql://USER:PASSWORD@HOST:5432/DATABASE, the password percent-encoded", _database_url
+)
 LIMITS_URL = Kind(
     "memory:// or redis://[:password@]host[:port][/number], rediss:// for TLS, the password percent-encoded",
     _limits_url,

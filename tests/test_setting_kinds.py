@@ -64,7 +64,15 @@ def test_a_clear_text_becomes_its_value(kind: Kind, text: str, value: object) ->
         (kinds.HEX_KEY, ["a" * 63, "a" * 65, "g" * 64, "ab " * 32, "０" * 64]),
         (
             kinds.DATABASE_URL,
-            ["mysql://h/d", "sqlite:///d", "h/d", "postgresql://", "postgresql+asyncpg://h/d", "postgres://h/a b"],
+            [
+                "mysql://h/d",
+                "sqlite:///d",
+                "h/d",
+                "postgresql://",
+                "postgresql+asyncpg://h/d",
+                "postgres://h/a b",
+                "postgres://h:port/d",
+            ],
         ),
         (
             kinds.LIMITS_URL,

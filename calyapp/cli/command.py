@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import click
 from flask import current_app
 
+from calyapp.db import connection_errors
 from calyapp.db.client_programs import MaintenanceError
-from calyapp.errors import AppError
+from calyapp.errors import AppError, DatabaseError
 from calyapp.services import Services
 from calyapp.spool.journal import SpoolError
 
@@ -36,6 +37,8 @@ def explains_errors(command: Command) -> Command:
     def explained(*arguments: Any, **options: Any) -> Any:
         try:
             return command(*arguments, **options)
+        except DatabaseError as error:
+            raise click.ClickException(str(connection_errors.explain(error))) from None
         except AppError as error:
             raise click.ClickException(error.message) from None
         except (SpoolError, MaintenanceError) as error:

@@ -18,6 +18,14 @@ class DeadlinePassed(psycopg2.OperationalError):
     """The server said nothing in time."""
 
 
+class ConnectDeadlinePassed(DeadlinePassed):
+    """The server said nothing in time when the connection was opened."""
+
+
+class AnswerDeadlinePassed(DeadlinePassed):
+    """The server said nothing in time after a statement was sent."""
+
+
 class PatientConnection(psycopg2.extensions.connection):
     """A connection that waits so many seconds to be opened, and so many for each answer."""
 
@@ -39,7 +47,8 @@ def _wait(connection: psycopg2.extensions.connection) -> None:
         poller.register(connection, select.POLLIN if state == POLL_READ else select.POLLOUT)
         left = None if ends_at is None else max(0.0, ends_at - time.monotonic()) * 1000
         if not poller.poll(left):
-            raise DeadlinePassed("the server said nothing in time")
+            passed = AnswerDeadlinePassed if connection.status in _CONNECTED else ConnectDeadlinePassed
+            raise passed("the server said nothing in time")
 
 
 def _patience(connection: PatientConnection) -> float:

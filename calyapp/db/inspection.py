@@ -1,13 +1,11 @@
 """What a server says of itself, for whoever examines a deployment. Judges nothing and changes nothing."""
 
-import re
 import time
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
 from calyapp.db.queries import named
-from calyapp.errors import DatabaseError
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +50,10 @@ def lacking_privileges(connection: Connection) -> list[str]:
     return [str(privilege) for privilege in connection.scalars(_LACKING)]
 
 
-def reason(error: DatabaseError) -> str:
-    """Why the database could not be reached, as far as its driver told; never in the driver's own words.
-
-    Those repeat the address, and where a password is not percent-encoded, a part of it is taken for the address.
-    """
-    said = str(error.__cause__)
-    return next((meaning for pattern, meaning in _REASONS if re.search(pattern, said)), "it cannot be reached")
-
-
 def _ssl_mode(connection: Connection) -> str:
     driver = connection.connection.dbapi_connection
     return str(driver.info.dsn_parameters.get("sslmode", "")) if driver else ""
 
-
-_REASONS = (
-    (r"(password|authentication) .*failed|no password supplied", "it does not take the user or the password"),
-    (r"no pg_hba\.conf entry", "it lets nobody in from this address (pg_hba.conf)"),
-    (r"database .* does not exist", "there is no such database"),
-    (r"role .* (does not exist|is not permitted)", "there is no such role"),
-    (r"could not translate host name", "its host name does not resolve"),
-    (r"Connection refused", "nothing listens there"),
-    (r"No such file or directory", "there is no such socket"),
-    (r"too many (connections|clients)|connection slots", "it has no connection left"),
-    (r"SSL|certificate", "TLS cannot be agreed on"),
-    (r"in time|timeout|timed out", "it does not answer in time"),
-    (r"starting up|shutting down|recovery", "it is starting or stopping"),
-)
 
 # reserved_connections exists from version 16 on. A limit of -1 is none, and superusers have none.
 _INSPECT = named(

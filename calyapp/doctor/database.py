@@ -5,11 +5,11 @@ from functools import cache
 
 from calyapp import clock
 from calyapp.config import Settings
-from calyapp.db import allowance, inspection, migrations, partitions
+from calyapp.db import allowance, connection_errors, inspection, migrations, partitions
 from calyapp.db.engine import Pool
 from calyapp.db.inspection import Server
 from calyapp.doctor.diagnosis import Check, Finding, fail, of_health, ok, warn
-from calyapp.errors import DatabaseAway, DatabaseError
+from calyapp.errors import DatabaseError
 from calyapp.health.probes import MIGRATE, probe_migrations
 
 _VERSIONS = range(15, 19)
@@ -43,11 +43,8 @@ def look_at_reach(server: Callable[[], Server]) -> Iterator[Finding]:
     """It answers, and nobody on the way can listen."""
     try:
         found = server()
-    except DatabaseAway as away:
-        yield fail(
-            f"PostgreSQL is away: {inspection.reason(away)}",
-            "Start the server, or correct DATABASE_URL (user, password percent-encoded, host, port, name).",
-        )
+    except DatabaseError as error:
+        yield fail(*connection_errors.explain(error))
         return
     yield ok("reachable on this host" if found.is_local else "reachable over TLS")
     if not found.is_local and not (found.is_encrypted and found.is_verified):

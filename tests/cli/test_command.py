@@ -134,4 +134,7 @@ class TestWithoutDatabase:
         result = caly("clients", "list")
 
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr == "Error: The database could not be reached\n"
+        assert result.stderr == (
+            "Error: PostgreSQL refuses the connection: nothing listens there. "
+            "Start PostgreSQL, or correct the host and port in DATABASE_URL.\n"
+        )

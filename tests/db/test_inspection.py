@@ -4,7 +4,6 @@ from sqlalchemy import make_url
 from calyapp import services as wiring
 from calyapp.config import Settings
 from calyapp.db import inspection
-from calyapp.errors import DatabaseAway
 
 
 @pytest.fixture
@@ -83,28 +82,3 @@ class TestPrivileges:
             *(f"{privilege} ON audit_counts_pending" for privilege in ("SELECT", "INSERT", "DELETE")),
             *(f"{privilege} ON audit_counts_daily" for privilege in ("SELECT", "INSERT", "UPDATE")),
         }
-
-
-class TestReason:
-    @pytest.mark.parametrize(
-        ("address", "words"),
-        [
-            ("caly@127.0.0.1:1/caly", "nothing listens there"),
-            ("caly@/caly?host=/nowhere", "there is no such socket"),
-            ("caly:open@canary.invalid@127.0.0.1:1/caly", "its host name does not resolve"),
-            ("caly@canary.invalid/caly", "its host name does not resolve"),
-        ],
-    )
-    def test_tells_no_part_of_the_address(self, connect, address, words):
-        with pytest.raises(DatabaseAway) as raised, connect(f"postgresql://{address}"):
-            pass
-
-        assert inspection.reason(raised.value) == words
-
-    def test_of_a_database_that_is_not_there(self, connect, database_url):
-        url = make_url(database_url).set(database="canary").render_as_string(hide_password=False)
-
-        with pytest.raises(DatabaseAway) as raised, connect(url):
-            pass
-
-        assert inspection.reason(raised.value) == "there is no such database"

@@ -1,4 +1,5 @@
 import pytest
+import redis
 
 from calyapp.config import Settings
 from calyapp.doctor import limits
@@ -37,8 +38,23 @@ class TestRedis:
     def test_whose_name_does_not_resolve_fails_without_the_password(self):
         found = diagnosed(RATELIMIT_STORAGE_URI="redis://:canary@redis.invalid:6379/0")
 
-        assert (found.verdict, found.found) == (Verdict.FAIL, "Redis is away: the host name does not resolve")
+        assert (found.verdict, found.found) == (
+            Verdict.FAIL,
+            "The host name of Redis does not resolve; each worker counts for itself",
+        )
         assert "canary" not in str(found)
+
+    def test_whose_password_is_wrong_is_not_to_be_started(self, redis_server):
+        with redis.Redis.from_url(redis_server.url) as client:
+            client.config_set("requirepass", "right")
+
+        found = diagnosed(RATELIMIT_STORAGE_URI=redis_server.url.replace("://", "://:wrong@"))
+
+        assert (found.verdict, found.found.partition(";")[0]) == (
+            Verdict.FAIL,
+            "Redis does not accept the user or the password",
+        )
+        assert "start" not in found.remedy.lower()
 
     @pytest.mark.parametrize(("resolving", "answering", "word"), [(0.06, 0.01, "name"), (0.01, 0.06, "takes 60 ms")])
     def test_that_is_slow_or_slow_to_find_warns(self, resolving, answering, word):

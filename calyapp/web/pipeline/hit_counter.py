@@ -1,6 +1,7 @@
 """Counts what is limited: in Redis for all workers and machines together, here alone while Redis is away or slow."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -8,7 +9,6 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-import redis
 from flask_limiter import Limiter
 from limits import RateLimitItem
 from limits.storage import MemoryStorage, Storage
@@ -18,6 +18,7 @@ from redis.retry import Retry
 from calyapp import metrics
 from calyapp.breaker import Breaker
 from calyapp.health.checks import Finding, Health
+from calyapp.redis_errors import explain
 
 PATIENCE_SECONDS = 0.05
 REDIS_OPTIONS = {
@@ -103,8 +104,8 @@ class HitCounter:
         try:
             self._storage.get(_PROBE_KEY)
         except self._faults as error:
-            reason = f"Redis {_complaint(error)}, so each worker counts for itself"
-            return Finding(Health.DEGRADED, reason, "Run `flask caly doctor`, which says what to mend.", facts)
+            found, remedy = explain(error)
+            return Finding(Health.DEGRADED, f"{found}; each worker counts for itself", remedy, facts)
         milliseconds = {"milliseconds": round((time.perf_counter() - began) * 1000, 2)}
         if self._breaker.is_open:
             reason = "Redis was away or slow, and this worker counts for itself until it asks again"
@@ -127,16 +128,10 @@ class HitCounter:
         return question(self._own, limit, name)
 
 
-def _complaint(error: BaseException) -> str:
-    if isinstance(error, redis.AuthenticationError):
-        return "does not take the password"
-    if isinstance(error, redis.TimeoutError):
-        return f"does not answer within {PATIENCE_SECONDS * 1000:.0f} ms"
-    return "cannot be reached"
-
-
 def _tell(is_open: bool) -> None:
     if is_open:
-        _log.warning("the limits' storage is away or slow: each worker counts for itself", exc_info=True)
+        error = sys.exception()
+        fields = {"reason": explain(error)} if error else {}
+        _log.warning("limits storage fails: each worker counts for itself", extra={"fields": fields}, exc_info=True)
     else:
-        _log.info("the limits' storage is back")
+        _log.info("limits storage is back")

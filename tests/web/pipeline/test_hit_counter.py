@@ -152,21 +152,21 @@ class TestProbe:
         finding = counter(NOBODY).probe()
 
         assert finding.status is Health.DEGRADED
-        assert finding.reason == "Redis cannot be reached, so each worker counts for itself"
+        assert finding.reason == "Redis refuses the connection: nothing listens there; each worker counts for itself"
 
     def test_tells_that_redis_is_too_slow(self, counter, redis_server):
         redis_server.hang()
 
         finding = counter(redis_server.url).probe()
 
-        assert finding.reason == "Redis does not answer within 50 ms, so each worker counts for itself"
+        assert finding.reason == "Redis does not answer in time; each worker counts for itself"
 
     def test_tells_that_redis_refuses_the_password(self, counter, redis_server):
         mine = counter(redis_server.url.replace("//", "//:canary@"))
 
         finding = mine.probe()
 
-        assert finding.reason == "Redis does not take the password, so each worker counts for itself"
+        assert finding.reason == "Redis has no password, and one is given; each worker counts for itself"
 
     def test_tells_that_the_fallback_is_in_force_after_redis_is_back(self, counter, redis_server, clock):
         mine = counter(redis_server.url)
