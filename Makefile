@@ -46,15 +46,14 @@ check: .venv/dev  ## Formatter, linter, types, import contracts, dead code, migr
 	@! grep -nE '://|^--|find-links' requirements*.txt || { echo "requirements name an index"; exit 1; }
 	@echo "Nothing needs action."
 
-bench: .venv/dev  ## Measure what things cost; tables go to bench/results/
-	@python bench/rate_limits.py
-	@python bench/audit_pages.py
-	@python bench/ingest.py
-	@exec python bench/anomaly.py
+# What is recorded in the repository changes only by intent: with RECORD=1.
+MEASURE = python bench/run.py $(if $(filter 1,$(RECORD)),bench/results,var/bench)
 
-chaos: .venv/dev  ## Calls while PostgreSQL crashes, workers die and a client floods; figures go to bench/results/
-	@exec env CHAOS_SECONDS=60 CHAOS_REPORT=bench/results/chaos.json FLOOD_SECONDS=30 FLOOD_REPORT=bench/results/flood.json \
-		pytest -s tests/system/test_nothing_lost.py tests/system/test_flood.py
+bench: .venv/dev  ## Measure what things cost: make bench [ARGS="backup export …"] [RECORD=1]; tables go to var/bench/
+	@exec $(MEASURE) $(or $(ARGS),rate_limits audit_pages ingest anomaly)
+
+chaos: .venv/dev  ## Calls while PostgreSQL crashes, workers die and a client floods: make chaos [RECORD=1]
+	@exec $(MEASURE) nothing_lost flood
 
 format: .venv/dev  ## Format the code and mend what the linter can
 	ruff format .

@@ -46,11 +46,10 @@ class Taken:
 
 
 def main(revisions: Sequence[str]) -> None:
-    """Measure, print the table and keep it."""
+    """Measure, and print the table."""
     with tempfile.TemporaryDirectory() as folder, embedded.running(Path(folder) / "data", durable=False) as url:
         table = _table(_measure({revision: _parts(url, revision, Path(folder)) for revision in revisions}))
     print(table)  # noqa: T201 — the table is what was asked for
-    (ROOT / "bench" / "results" / "ingest.txt").write_text(table + "\n")
 
 
 def _parts(url: str, revision: str, folder: Path) -> services.Services:

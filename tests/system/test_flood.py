@@ -1,9 +1,8 @@
 """One client sends twenty times what it may: it loses nothing, and nobody else waits for it.
 
-FLOOD_SECONDS says how long (3); FLOOD_REPORT names a file for what was measured on the way.
+FLOOD_SECONDS says how long (3). With `pytest -s` it prints what was measured on the way.
 """
 
-import json
 import math
 import os
 import time
@@ -11,7 +10,7 @@ from collections.abc import Iterable
 
 import pytest
 from reckoning import Reckoning
-from running_server import ROOT, eventually
+from running_server import eventually
 from traffic import Attempt, Traffic, starts
 
 SECONDS = float(os.environ.get("FLOOD_SECONDS", "3"))
@@ -64,8 +63,6 @@ def _report(before: Traffic, during: Traffic, flood: Traffic, deferred: int, sec
     }
     for name, figure in figures.items():
         print(f"{name:<45} {figure:>10}")  # noqa: T201 — read with `pytest -s`
-    if path := os.environ.get("FLOOD_REPORT"):
-        (ROOT / path).write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def _p95(attempts: Iterable[Attempt]) -> float:
