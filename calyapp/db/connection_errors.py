@@ -53,6 +53,11 @@ _NOT_MIGRATED = (
     "Run `caly alembic upgrade head` (in development `make migrate`).",
 )
 
+POOLER_REMEDY = (
+    "Set pool_mode=session and ignore_startup_parameters=options in PgBouncer, or connect to PostgreSQL directly: "
+    "Caly has a pool of its own (DB_POOL_MAX)."
+)
+
 _BY_CLASS: tuple[tuple[type[psycopg2.Error] | tuple[type[psycopg2.Error], ...], tuple[str, str]], ...] = (
     (
         ConnectDeadlinePassed,
@@ -93,6 +98,10 @@ _BY_CLASS: tuple[tuple[type[psycopg2.Error] | tuple[type[psycopg2.Error], ...], 
             "Let {source} lead to the primary, or promote this server.",
         ),
     ),
+    (
+        (psycopg2.errors.InvalidSqlStatementName, psycopg2.errors.DuplicatePreparedStatement),
+        ("A pooler in front of PostgreSQL changes connections between statements", POOLER_REMEDY),
+    ),
     (psycopg2.errors.DiskFull, ("The disk of PostgreSQL is full", "Free some space on the disk of PostgreSQL.")),
 )
 
@@ -119,6 +128,10 @@ _BY_TEXT: tuple[tuple[str, tuple[str, str]], ...] = (
             "The host of PostgreSQL cannot be reached",
             "Check the host in {source}, and the network between the two hosts.",
         ),
+    ),
+    (
+        r"unsupported startup parameter",
+        ("A pooler in front of PostgreSQL does not accept Caly's connection options", POOLER_REMEDY),
     ),
     (
         r"(Peer|Ident) authentication failed",

@@ -27,6 +27,8 @@ class Server:
     is_superuser: bool
     seconds_ahead: float
     """Of this host's clock."""
+    is_pooled: bool
+    """Whether something between us and the server hands out its connections."""
 
 
 def inspect(connection: Connection) -> Server:
@@ -36,13 +38,19 @@ def inspect(connection: Connection) -> Server:
     row = connection.execute(_INSPECT).mappings().one()
     halfway = (sent_at + time.time()) / 2
     verified = _ssl_mode(connection) in ("require", "verify-ca", "verify-full")
-    facts = {name: row[name] for name in row if name not in ("now", "not_durable")}
+    facts = {name: row[name] for name in row if name not in ("now", "not_durable", "backend")}
     return Server(
         **facts,
         is_verified=verified,
         not_durable=tuple(row["not_durable"]),
         seconds_ahead=row["now"].timestamp() - halfway,
+        is_pooled=row["backend"] != _promised_backend(connection),
     )
+
+
+def shares_backends(one: Connection, other: Connection) -> bool:
+    """Whether a pooler gives both connections, which are open at the same time, the same connection of the server."""
+    return bool(one.execute(_BACKEND).scalar_one() == other.execute(_BACKEND).scalar_one())
 
 
 def lacking_privileges(connection: Connection) -> list[str]:
@@ -50,10 +58,18 @@ def lacking_privileges(connection: Connection) -> list[str]:
     return [str(privilege) for privilege in connection.scalars(_LACKING)]
 
 
+def _promised_backend(connection: Connection) -> int:
+    """The process that serves us, as we were told when we connected. A pooler makes a number up."""
+    driver = connection.connection.dbapi_connection
+    return int(driver.info.backend_pid) if driver else 0
+
+
 def _ssl_mode(connection: Connection) -> str:
     driver = connection.connection.dbapi_connection
     return str(driver.info.dsn_parameters.get("sslmode", "")) if driver else ""
 
+
+_BACKEND = named("read_backend", "SELECT pg_backend_pid()")
 
 # reserved_connections exists from version 16 on. A limit of -1 is none, and superusers have none.
 _INSPECT = named(
@@ -77,6 +93,7 @@ SELECT
     CASE WHEN NOT rolsuper THEN nullif(datconnlimit, -1) END
   ) AS connections,
   rolsuper AS is_superuser,
+  pg_backend_pid() AS backend,
   clock_timestamp() AS now
 FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
 """,

@@ -28,6 +28,7 @@ def checks(settings: Settings, pool: Pool) -> list[Check]:
 
     return [
         Check(_REACHABLE, lambda: look_at_reach(server)),
+        Check("database pooler", lambda: look_at_pooler(server(), pool), _REACHABLE),
         Check("database version", lambda: look_at_version(server()), _REACHABLE),
         Check("database writes", lambda: look_at_writing(server()), _REACHABLE),
         Check("database durability", lambda: look_at_durability(server()), _REACHABLE),
@@ -51,6 +52,26 @@ def look_at_reach(server: Callable[[], Server]) -> Iterator[Finding]:
         yield warn(
             "PostgreSQL is on another host, and TLS is not demanded",
             "Add ?sslmode=verify-full&sslrootcert=… to DATABASE_URL.",
+        )
+
+
+def look_at_pooler(server: Server, pool: Pool) -> Iterator[Finding]:
+    """Each connection of ours keeps its connection of the server: Caly prepares its statements on it."""
+    if not server.is_pooled:
+        yield ok("no pooler stands in front of it")
+        return
+    with pool.connection() as one, pool.connection() as other:
+        shared = inspection.shares_backends(one, other)
+    if shared:
+        yield fail(
+            "a pooler in front of it changes connections between statements: prepared ones are missing, and deliveries "
+            "stay on the spool",
+            connection_errors.POOLER_REMEDY,
+        )
+    else:
+        yield warn(
+            "a pooler stands in front of it, and PostgreSQL's own time-outs do not hold",
+            connection_errors.POOLER_REMEDY,
         )
 
 

@@ -90,6 +90,11 @@ class TestExplanation:
 
         assert explained(database_url, statement, DB_STATEMENT_TIMEOUT="50") == "A statement timed out"
 
+    def test_of_a_statement_that_was_prepared_on_another_connection(self, database_url):
+        assert explained(database_url, "EXECUTE record_delivery") == (
+            "A pooler in front of PostgreSQL changes connections between statements"
+        )
+
     def test_of_a_database_that_accepts_only_reads(self, database_url, query):
         query(f"ALTER DATABASE {make_url(database_url).database} SET default_transaction_read_only TO on")
 

@@ -1,6 +1,9 @@
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from pgbouncer_server import PgBouncerServer
 
 from calyapp import services as wiring
 from calyapp.config import Settings
@@ -20,6 +23,7 @@ GOOD = Server(
     connections=97,
     is_superuser=False,
     seconds_ahead=0.1,
+    is_pooled=False,
 )
 
 
@@ -119,3 +123,55 @@ class TestChecks:
         assert found["migrations"].verdict is Verdict.FAIL
         assert "alembic upgrade head" in found["migrations"].remedy
         assert found["partitions"].remedy == "Mend `migrations` first."
+
+
+class TestPooler:
+    @pytest.fixture
+    def pooler(self, database_url):
+        with TemporaryDirectory(prefix="caly-", dir="/tmp") as folder:  # a socket's path is short
+            pooler = PgBouncerServer(Path(folder), database_url)
+            yield pooler
+            pooler.stop()
+
+    @pytest.fixture
+    def diagnose(self, pooler):
+        """`diagnose(**settings)`: what is found through a pooler with these settings, by the names of the checks."""
+        built = []
+
+        def diagnose(**options: str):
+            pooler.start(**options)
+            settings = Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": pooler.url})
+            built.append(wiring.build(settings))
+            return {one.check: one for one in examine(database.checks(settings, built[-1].database.ingest))}
+
+        yield diagnose
+        for services in built:
+            services.close()
+
+    def test_is_not_there_on_a_direct_connection(self, settings, services):
+        found = {one.check: one for one in examine(database.checks(settings, services.database.ingest))}
+
+        assert found["database pooler"].verdict is Verdict.OK
+
+    def test_that_knows_no_options_is_told_from_a_server_that_is_away(self, diagnose):
+        found = diagnose(pool_mode="session")["database"]
+
+        assert found.verdict is Verdict.FAIL
+        assert "A pooler in front of PostgreSQL" in found.found
+        assert WORKS in found.remedy
+
+    def test_that_changes_connections_between_statements_fails(self, diagnose):
+        found = diagnose(pool_mode="transaction", ignore_startup_parameters="options")["database pooler"]
+
+        assert found.verdict is Verdict.FAIL
+        assert "stay on the spool" in found.found
+        assert WORKS in found.remedy
+
+    def test_that_keeps_connections_warns(self, diagnose):
+        found = diagnose(pool_mode="session", ignore_startup_parameters="options")["database pooler"]
+
+        assert found.verdict is Verdict.WARN
+        assert WORKS in found.remedy
+
+
+WORKS = "pool_mode=session and ignore_startup_parameters=options"
