@@ -1,6 +1,7 @@
 """How Gunicorn runs Caly: threads in a few processes, each with its own connections."""
 
 import gc
+import logging
 import os
 import shutil
 import sys
@@ -44,11 +45,21 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
 
 
 def on_starting(server: Any) -> None:
-    """Refuse to start where the workers together could use up the server's connections."""
-    from calyapp.db import allowance  # not before the folder for metrics is made, nor in `when_ready`
+    """Refuse to start where the workers together could use up the server's connections.
 
-    if shortage := allowance.shortage_at_start(settings, server.cfg.workers):
-        sys.exit(f"{shortage.found}. {shortage.remedy}")
+    Without the database the service starts all the same: calls are answered, and deliveries wait on the spool.
+    """
+    from calyapp.db import allowance, connection_errors  # not before the folder for metrics is made
+    from calyapp.errors import DatabaseError
+
+    try:
+        shortage = allowance.shortage_at_start(settings, server.cfg.workers)
+    except DatabaseError as error:
+        reason = {"reason": str(connection_errors.explain(error))}
+        logging.getLogger("calyapp").warning("started without the database", extra={"fields": reason})
+    else:
+        if shortage:
+            sys.exit(f"{shortage.found}. {shortage.remedy}")
 
 
 def when_ready(_server: Any) -> None:

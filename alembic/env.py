@@ -11,10 +11,12 @@ from alembic.util import CommandError
 
 from calyapp import clock
 from calyapp.config import ConfigurationError, Settings
-from calyapp.db import migrations, partitions
+from calyapp.db import connection_errors, deadline, migrations, partitions
 from calyapp.db.engine import url
-from calyapp.db.migrations import LOCK_TIMEOUT, STATEMENT_TIMEOUT, MigrationError
+from calyapp.db.migrations import LOCK_TIMEOUT, STATEMENT_TIMEOUT_MS, MigrationError
 from calyapp.db.tables import metadata
+
+GRACE_MS = 60_000  # where the server and the driver both can give up, the server's error says more
 
 
 def number_the_revision(_context: object, _revision: object, directives: list[MigrationScript]) -> None:
@@ -38,9 +40,10 @@ OPTIONS: dict[str, Any] = {
 
 def run() -> None:
     """Migrate the database, one migration at a time, and say what was done."""
-    connect_args = {"application_name": "caly migration"}
-    database_url = url(Settings.from_env(os.environ))
-    engine = sqlalchemy.create_engine(database_url, poolclass=sqlalchemy.NullPool, connect_args=connect_args)
+    settings = Settings.from_env(os.environ)
+    patience = deadline.connection_class(settings.db_connection_timeout_ms, STATEMENT_TIMEOUT_MS + GRACE_MS)
+    connect_args = {"application_name": "caly migration", "connection_factory": patience}
+    engine = sqlalchemy.create_engine(url(settings), poolclass=sqlalchemy.NullPool, connect_args=connect_args)
     with engine.connect() as connection:
         # One migration at a time over all machines.
         migrations.take_lock(connection, say, migrations.MAX_WAIT_SECONDS)
@@ -48,7 +51,7 @@ def run() -> None:
         # Waiting for a table's lock also makes everybody who comes later wait: a migration that cannot have it soon
         # gives up, and is tried again at a better moment.
         connection.execute(sqlalchemy.text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
-        connection.execute(sqlalchemy.text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
+        connection.execute(sqlalchemy.text(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}"))
         connection.commit()
         migrate(connection)
         if sqlalchemy.inspect(connection).has_table("audit_logs"):
@@ -107,5 +110,7 @@ try:
     show() if context.is_offline_mode() else run()
 except (CommandError, ConfigurationError, MigrationError) as failure:
     sys.exit(str(failure))
+except (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.ArgumentError) as failure:
+    sys.exit(str(connection_errors.explain(failure)))
 except KeyboardInterrupt:
     sys.exit(130)

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from calyapp.config import Settings
 from calyapp.db import engine, inspection
-from calyapp.errors import DatabaseError
 
 SPARE = 5
 """Connections for what is not a worker: the command line, a migration, a backup, whoever looks into the database."""
@@ -31,16 +30,13 @@ def shortage(connections: int, workers: int, pool_max: int) -> Shortage | None:
 
 
 def shortage_at_start(settings: Settings, workers: int) -> Shortage | None:
-    """As `shortage`, by what the server says of itself.
+    """As `shortage`, by what the server says of itself. Raises `DatabaseError` if it cannot be asked.
 
-    None also if it cannot be asked, for calls are answered without it too. Leaves no connection open, so that it may
-    be asked before a fork.
+    Leaves no connection open, so that it may be asked before a fork.
     """
     database = engine.database(settings)
     try:
         with database.ingest.connection() as connection:
             return shortage(inspection.inspect(connection).connections, workers, settings.db_pool_max)
-    except DatabaseError:
-        return None
     finally:
         database.close()

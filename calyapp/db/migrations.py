@@ -18,7 +18,7 @@ from calyapp.db.tables import metadata
 
 ADVISORY_LOCK = 0x63616C79_0000
 LOCK_TIMEOUT = "5s"
-STATEMENT_TIMEOUT = "15min"
+STATEMENT_TIMEOUT_MS = 900_000
 MAX_WAIT_SECONDS = 60.0
 _SECONDS_BETWEEN_ATTEMPTS = 0.2
 _ROOT = Path(__file__).parents[2]
@@ -95,7 +95,8 @@ def explain(error: sqlalchemy.exc.DBAPIError, revision: str | None) -> str:
             "Try again when long transactions, backups and reports have ended."
         )
     if isinstance(cause, psycopg2.errors.QueryCanceled):
-        return f"The migration was cancelled, or a statement took longer than {STATEMENT_TIMEOUT}. {stays} Try again."
+        seconds = STATEMENT_TIMEOUT_MS // 1000
+        return f"The migration was cancelled, or a statement took longer than {seconds} seconds. {stays} Try again."
     if isinstance(cause, psycopg2.Error) and cause.diag.message_primary:
         return (
             f"The migration failed: {cause.diag.message_primary} (SQLSTATE {cause.pgcode}). {stays} "

@@ -1,11 +1,13 @@
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from running_server import eventually
 
 from calyapp.config import Secret
 from calyapp.db import allowance
+from calyapp.errors import DatabaseError
 
 
 @given(st.integers(1, 64), st.integers(2, 100))
@@ -30,10 +32,11 @@ class TestAtStart:
         assert allowance.shortage_at_start(replace(settings, db_pool_max=20), workers=1) is None
         assert allowance.shortage_at_start(replace(settings, db_pool_max=most), workers=1) is not None
 
-    def test_is_not_kept_from_starting_by_a_server_that_is_away(self, settings):
+    def test_raises_if_the_server_cannot_be_asked(self, settings):
         nowhere = replace(settings, database_url=Secret("postgresql+psycopg2://caly@127.0.0.1:1/caly"))
 
-        assert allowance.shortage_at_start(nowhere, workers=9) is None
+        with pytest.raises(DatabaseError):
+            allowance.shortage_at_start(nowhere, workers=9)
 
     def test_leaves_no_connection_open(self, settings, query):
         allowance.shortage_at_start(settings, workers=1)

@@ -383,7 +383,7 @@ class TestMigration:
         ("statement", "explanation"),
         [
             ("ALTER TABLE calls ADD hidden int", "Another session uses a table that the migration changes"),
-            ("SET statement_timeout = 1; SELECT pg_sleep(9)", "a statement took longer than 15min"),
+            ("SET statement_timeout = 1; SELECT pg_sleep(9)", "a statement took longer than 900 seconds"),
             ("CREATE TABLE clients (hidden text)", 'relation "clients" already exists (SQLSTATE 42P07)'),
             ("SELECT pg_terminate_backend(pg_backend_pid())", "The connection to the database broke"),
         ],

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from running_server import ROOT, eventually
+from raw_http import free_port
+from running_server import ROOT, Server, eventually
 
 
 def test_stops_at_sigterm_and_leaves_nothing_behind(serve, tmp_path):
@@ -81,6 +82,55 @@ def test_refuses_what_is_no_port_with_a_sentence(port):
 
     assert done.returncode != 0
     assert done.stderr == "PORT must be a whole number from 1 to 65535.\n"
+
+
+def test_starts_without_the_database_and_says_why(tmp_path):
+    environment = {
+        **os.environ,
+        "APP_ENV": "testing",
+        "DATABASE_URL": "postgresql://caly:secret@127.0.0.1:1/caly",
+        "SPOOL_DIR": str(tmp_path / "spool"),
+        "PORT": str(free_port()),
+    }
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "wsgi:app"], cwd=ROOT, env=environment, stdout=output, stderr=output
+        )
+    server = Server(process, int(environment["PORT"]), environment, log)
+    try:
+        eventually(lambda: "Booting worker" in log.read_text())
+    finally:
+        server.stop()
+
+    (line,) = [line for line in server.log_lines() if line["message"] == "started without the database"]
+    assert line["reason"].startswith("PostgreSQL refuses the connection: nothing listens there. Start PostgreSQL")
+    assert "secret" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("postgresql://caly:secret@127.0.0.1:1/caly", "nothing listens there"),
+        ("postgresql://caly:secret@nowhere.invalid/caly", "does not resolve"),
+        ("postgresql://caly:secret@127.0.0.1:port/caly", "DATABASE_URL must be a URL such as"),
+    ],
+)
+def test_a_migration_says_in_a_sentence_why_it_cannot_connect(url, sentence):
+    environment = {**os.environ, "APP_ENV": "testing", "DATABASE_URL": url}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "-c", "setup.cfg", "upgrade", "head"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert sentence in done.stderr
+    assert "secret" not in done.stderr
 
 
 def test_silent_callers_do_not_keep_others_out_for_good(serve):
