@@ -1,11 +1,12 @@
 """`flask caly backup` and `flask caly restore`: the whole database into a file, and back; the trail knows of both."""
 
+import hashlib
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import click
 from flask.cli import with_appcontext
@@ -16,6 +17,7 @@ from calyapp.audit.trail import Entry
 from calyapp.cli.command import as_json, explains_errors, services
 from calyapp.cli.output import print_record
 from calyapp.cli.parameters import DATABASE
+from calyapp.cli.standard_input import read_file
 from calyapp.db import backup as backups
 from calyapp.db import engine, migrations
 from calyapp.db import restore as restores
@@ -25,6 +27,7 @@ from calyapp.errors import AppError
 from calyapp.setting_kinds import Secret
 
 _HOUR_MS = 3_600_000
+_MIB = 1024 * 1024
 _STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
@@ -83,29 +86,56 @@ def _reason(failure: BaseException) -> str:
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, exists=True, allow_dash=True, path_type=Path))
 @click.option("--into", type=DATABASE, help="The database to fill; that of DATABASE_URL if not given.")
 @with_appcontext
 @as_json
 @explains_errors
 def restore(file: Path, into: Secret[str] | None, as_json: bool) -> None:
-    """Fill an empty database from a backup, and say what it holds then."""
-    digest = restores.check_file(file)
+    """Fill an empty database from a backup, and say what it holds then.
+
+    FILE is checked against the checksum beside it. With - the backup comes from standard input, where there is none:
+    the checksum of what came is printed instead.
+    """
+    piped = _Piped(read_file()) if file == Path("-") else None
+    digest = "" if piped else restores.check_file(file)
     with _target(into) as (pool, url):
         with pool.connection() as connection:
             server = restores.check_target(connection)
         with pool.transaction() as connection:
             restores.ensure_roles(connection)
-        restores.fill(url, file, server)
+        restores.fill(url, piped.chunks() if piped else file, server)
+        digest = piped.checksum() if piped else digest
         with pool.transaction() as connection:
             restored = restores.settle(connection)
         known = {"file": file.name, "revision": restored.revision, **restored.rows}
         _note(pool, EventType.DATABASE_RESTORED, "Database restored from a backup", sha256=digest, **known)
+    if piped:
+        click.echo(f"SHA-256 of what came: {digest}. Compare it with the .sha256 file of the backup.", err=True)
     print_record({**known, "needsMigration": restored.needs_migration}, as_json)
     if restored.needs_migration:
         click.echo(
             f"This code expects revision {migrations.head()}: run `alembic -c setup.cfg upgrade head`.", err=True
         )
+
+
+class _Piped:
+    """A backup that can be read once."""
+
+    def __init__(self, content: BinaryIO) -> None:
+        self._content = content
+        self._digest = hashlib.sha256()
+
+    def chunks(self) -> Iterator[bytes]:
+        while chunk := self._content.read(_MIB):
+            self._digest.update(chunk)
+            yield chunk
+
+    def checksum(self) -> str:
+        """Of all of it, with what pg_restore did not need to read."""
+        for _ in self.chunks():
+            pass
+        return self._digest.hexdigest()
 
 
 @contextmanager

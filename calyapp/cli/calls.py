@@ -15,6 +15,7 @@ from calyapp.access.principal import COMMAND_LINE
 from calyapp.cli.command import as_json, explains_errors, services
 from calyapp.cli.output import print_record, print_rows, printable
 from calyapp.cli.records import client_names, filtered_by, note_access, print_page, with_client_name
+from calyapp.cli.standard_input import read_file
 from calyapp.db import tenancy
 from calyapp.errors import NotFoundError
 from calyapp.exotel import cdr, rebuild
@@ -86,15 +87,18 @@ def rebuild_calls(client_id: UUID | None, since: datetime | None, dry_run: bool,
 
 
 @calls.command("import")
-@click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--client", "client_id", type=click.UUID, required=True, help="Whose calls they are.")
 @as_json
 @explains_errors
 def import_calls(path: Path, client_id: UUID, as_json: bool) -> None:
-    """Heal missing or unfinished calls from Exotel's CDR export. Exit code 1 if a row is rejected or was not tried."""
+    """Heal missing or unfinished calls from Exotel's CDR export; - is standard input.
+
+    Exit code 1 if a row is rejected or was not tried.
+    """
     client = services().clients.get(client_id)
     # A copy, for it is read twice: a pipe cannot be, and a file may change meanwhile.
-    with path.open("rb") as given, TemporaryFile() as file:
+    with read_file() if path == Path("-") else path.open("rb") as given, TemporaryFile() as file:
         shutil.copyfileobj(given, file)
         checked = cdr.check(file)
         imported = CdrImport(services().intake, file, checked, client.id, COMMAND_LINE)

@@ -8,7 +8,10 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from psycopg2.extensions import make_dsn
 from sqlalchemy import Connection, make_url
@@ -35,29 +38,55 @@ def server_version(connection: Connection) -> int:
     return version
 
 
-def run(name: str, *arguments: str | Path, server: int, database_url: str | None = None) -> str:
+def run(
+    name: str,
+    *arguments: str | Path,
+    server: int,
+    database_url: str | None = None,
+    content: Iterable[bytes] = (),
+) -> str:
     """Run a program for a server of this major version to its end and return what it printed.
 
-    With `database_url` on that database. Raises `MaintenanceError` if it fails. From the main thread: the program
-    is ended when its starter is.
+    With `database_url` on that database, and with `content` as its standard input. Raises `MaintenanceError` if it
+    fails. From the main thread: the program is ended when its starter is.
     """
     options, environment = _connection(database_url) if database_url else ((), {})
-    return _complete([str(_find(name, server)), *options, *map(str, arguments)], environment)
+    return _complete([str(_find(name, server)), *options, *map(str, arguments)], environment, content)
 
 
-def _complete(command: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(  # noqa: S603 — our own command
-        [*dying_with_us(signal.SIGTERM), *command],
-        env=os.environ | environment | {"LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode != 0:
-        raise MaintenanceError(_ending(Path(command[0]).name, done.returncode), _complaint(done.stderr))
-    return done.stdout
+def _complete(command: list[str], environment: dict[str, str], content: Iterable[bytes] = ()) -> str:
+    # Files, not pipes: nothing is read from them before the content is written, however much the program says.
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        with subprocess.Popen(  # noqa: S603 — our own command
+            [*dying_with_us(signal.SIGTERM), *command],
+            env=os.environ | environment | {"LC_ALL": "C"},
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=errors,
+        ) as process:
+            _feed(process, content)
+        if process.returncode != 0:
+            raise MaintenanceError(_ending(Path(command[0]).name, process.returncode), _complaint(_text(errors)))
+        return _text(output)
+
+
+def _feed(process: "subprocess.Popen[bytes]", content: Iterable[bytes]) -> None:
+    """Give the program its input. If it does not take all of it, its exit code says whether that is well."""
+    if process.stdin is None:
+        return
+    try:
+        with suppress(BrokenPipeError), process.stdin:
+            for chunk in content:
+                process.stdin.write(chunk)
+    except BaseException:
+        # Without the end of its input a program might take half of it for the whole.
+        process.kill()
+        raise
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def _find(name: str, server: int) -> Path:

@@ -1,5 +1,6 @@
 """A backup's way back: into an empty database, all or nothing. Knows nothing of commands and the trail."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,15 +60,18 @@ def ensure_roles(connection: Connection) -> None:
         raise MaintenanceError(_first_line(error)) from error
 
 
-def fill(database_url: str, file: Path, server: int) -> None:
-    """Restore into an empty database on a server of this major version.
+def fill(database_url: str, source: Path | Iterable[bytes], server: int) -> None:
+    """Restore a file, or what comes out of a pipe, into an empty database on a server of this major version.
 
     Raises `MaintenanceError`; the database is as empty then as it was.
     """
     # In one transaction, not in parallel jobs, which would be faster with several processors: what fails half-way
     # then leaves nothing that might pass for the whole. The owner is whoever restores.
     options = ("--exit-on-error", "--single-transaction", "--no-owner")
-    client_programs.run("pg_restore", *options, file, server=server, database_url=database_url)
+    if isinstance(source, Path):
+        client_programs.run("pg_restore", *options, source, server=server, database_url=database_url)
+    else:
+        client_programs.run("pg_restore", *options, server=server, database_url=database_url, content=source)
 
 
 def settle(connection: Connection) -> Restored:

@@ -9,8 +9,8 @@ NUMBER = "+918047112345"
 
 @pytest.fixture
 def caly(app):
-    """`caly(*arguments)`: how `flask caly …` ends."""
-    return lambda *arguments: app.test_cli_runner().invoke(args=["caly", *map(str, arguments)])
+    """`caly(*arguments, stdin=…)`: how `flask caly …` ends."""
+    return lambda *arguments, stdin=None: app.test_cli_runner().invoke(args=["caly", *map(str, arguments)], input=stdin)
 
 
 @pytest.fixture

@@ -1,3 +1,6 @@
+import hashlib
+from pathlib import Path
+
 import ledger
 import pytest
 
@@ -113,6 +116,28 @@ class TestRestore:
 
         assert result.exit_code == 1
         assert result.stderr.startswith("Error: The backup is damaged")
+
+    def test_takes_standard_input_and_prints_its_checksum(self, caly, made, empty_database_url, query_empty):
+        content = Path(made["file"]).read_bytes()
+
+        result = caly("restore", "-", "--into", empty_database_url, stdin=content)
+
+        assert result.exit_code == 0
+        assert "calls           3\n" in result.stdout
+        digest = hashlib.sha256(content).hexdigest()
+        assert f"SHA-256 of what came: {digest}." in result.stderr
+        ((*_, metadata),) = query_empty(f"{ENTRIES} DESC LIMIT 1")
+        assert (metadata["file"], metadata["sha256"]) == ("-", digest)
+
+    @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+    def test_leaves_nothing_of_a_pipe_that_ends_early(self, caly, made, empty_database_url, query_empty, share):
+        content = Path(made["file"]).read_bytes()
+
+        result = caly("restore", "-", "--into", empty_database_url, stdin=content[: int(share * len(content))])
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("Error: pg_restore failed with exit code 1")
+        assert query_empty("SELECT to_regclass('calls')") == [(None,)]
 
     @pytest.mark.parametrize("wrong", [["nowhere.dump"], ["nowhere.dump", "--into", "mysql://here"]])
     def test_ends_with_2_for_a_wrong_call(self, caly, wrong):

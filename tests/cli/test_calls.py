@@ -143,6 +143,12 @@ class TestImport:
         assert (result.exit_code, bool(written.result())) == (0, True)
         assert query("SELECT call_sid, status FROM calls") == [("s1", "busy")]
 
+    def test_takes_standard_input(self, caly, asha, query):
+        result = caly("calls", "import", "-", "--client", asha["id"], stdin="CallSid,Status\ns1,busy\n")
+
+        assert result.exit_code == 0
+        assert query("SELECT call_sid, status FROM calls") == [("s1", "busy")]
+
     def test_of_a_file_that_is_none_ends_with_1_and_a_sentence(self, caly, asha, file):
         file.write_text("From\n1\n")
 

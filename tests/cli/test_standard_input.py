@@ -25,3 +25,10 @@ def test_what_is_no_utf8_is_refused_without_repeating_it(given):
     with pytest.raises(ValidationError, match=r"The word must be written in UTF-8\.") as refusal:
         standard_input.read_line("word")
     assert "canary" not in str(refusal.value)
+
+
+def test_a_file_is_not_read_from_a_terminal(monkeypatch):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(), isatty=lambda: True))
+
+    with pytest.raises(ValidationError, match="redirect a file into the command"):
+        standard_input.read_file()

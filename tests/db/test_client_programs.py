@@ -85,6 +85,30 @@ class TestRun:
         with pytest.raises(MaintenanceError, match=r"^pg_dump was ended by signal 9$"):
             client_programs.run("pg_dump", server=18)
 
+    def test_hands_over_content_while_the_program_talks(self, chosen):
+        chosen(18, "exec tee /dev/stderr")
+        chunk = b"x" * 999_999 + b"\n"
+
+        said = client_programs.run("pg_dump", server=18, content=(chunk for _ in range(20)))
+
+        assert len(said) == 20_000_000
+
+    def test_ends_a_program_whose_input_breaks_off(self, chosen, tmp_path):
+        chosen(18, f"cat; touch {tmp_path}/took-it-for-the-whole")
+
+        def content():
+            yield b"half"
+            raise ConnectionError
+
+        with pytest.raises(ConnectionError):
+            client_programs.run("pg_dump", server=18, content=content())
+        assert not (tmp_path / "took-it-for-the-whole").exists()
+
+    def test_lets_a_program_leave_the_rest_of_its_input(self, chosen):
+        chosen(18, "echo well")
+
+        assert client_programs.run("pg_dump", server=18, content=(b"x" * 1_000_000 for _ in range(9))) == "well\n"
+
 
 class TestChoice:
     @pytest.fixture
