@@ -2,10 +2,11 @@
 
 import sys
 
-from calyapp.app import create_app
 from calyapp.config import ConfigurationError
 
 try:
+    from calyapp.app import create_app  # looks at the environment too, for the folder of the metrics
+
     app = create_app()
 except ConfigurationError as error:
     sys.exit(str(error))

@@ -16,6 +16,8 @@ from pathlib import Path
 from prometheus_client import Metric, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from calyapp.config import ConfigurationError
+
 
 @dataclass(frozen=True, eq=False)
 class Slot:
@@ -114,12 +116,17 @@ class SlotDirectory:
 def share_files() -> SlotDirectory | None:
     """Let every metric constructed from now on live in the files of this process's slot.
 
-    The directory is the one that the library's own variable names; None, and nothing is changed, without it.
+    The directory is the one that the library's own variable names; None, and nothing is changed, without it. Raises
+    `ConfigurationError` if this process cannot write there.
     """
     path = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if path is None:
         return None
-    directory = SlotDirectory(Path(path))
+    try:
+        directory = SlotDirectory(Path(path))
+    except OSError as error:
+        what = "PROMETHEUS_MULTIPROC_DIR must be a folder that this user can write to"
+        raise ConfigurationError(f"{what} ({error.strerror}).") from error
     os.register_at_fork(after_in_child=directory.forget)
     values.ValueClass = values.MultiProcessValue(directory.slot)  # type: ignore[no-untyped-call]  # not annotated
     return directory

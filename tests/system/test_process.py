@@ -49,7 +49,12 @@ def test_leaves_a_folder_that_it_did_not_make(serve, tmp_path):
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("DB_POOL_MAX", "many"), ("APP_ENV", "prod"), ("WEBHOOK_ROOT_KEY", "short"), ("DATABASE_URL", "mysql://x/y")],
+    [
+        ("DB_POOL_MAX", "many"),
+        ("APP_ENV", "prod"),
+        ("WEBHOOK_ROOT_KEY", "short"),
+        ("DATABASE_URL", "mysql://x/y"),
+    ],
 )
 @pytest.mark.parametrize(
     "command",
@@ -65,6 +70,19 @@ def test_refuses_to_start_unclear_with_a_sentence_and_no_traceback(command, vari
     assert done.returncode != 0
     assert variable in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["gunicorn", "wsgi:app"], ["flask", "--app", "wsgi", "caly", "clients", "list"]])
+def test_refuses_a_folder_for_metrics_that_it_cannot_write_to_with_a_sentence(command):
+    environment = {**os.environ, "APP_ENV": "testing", "PROMETHEUS_MULTIPROC_DIR": "/proc/metrics"}
+
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode != 0
+    assert done.stderr.startswith("PROMETHEUS_MULTIPROC_DIR must be a folder that this user can write to")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("port", ["many", "0", "99999"])
