@@ -15,13 +15,14 @@ from calyapp.cli.scan import scan
 from calyapp.cli.secrets import secrets
 from calyapp.cli.simulate import simulate
 from calyapp.cli.spool import spool
+from calyapp.cli.tail import tail
 from calyapp.cli.users import users
 
 
 def install(app: Flask) -> None:
     """Make the commands known to `flask`."""
     caly = AppGroup("caly", help="Operate Caly.")
-    operations = (spool, partitions, backup, restore, scan, doctor, simulate, demo)
+    operations = (spool, partitions, backup, restore, scan, doctor, tail, simulate, demo)
     for command in (clients, users, keys, secrets, calls, audit, *operations):
         caly.add_command(command)
     app.cli.add_command(caly)

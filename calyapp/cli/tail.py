@@ -1,0 +1,106 @@
+"""`flask caly tail`: what becomes of deliveries, line by line, as it is recorded."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from time import sleep
+from typing import Any
+from uuid import UUID
+
+import click
+import orjson
+from flask.cli import with_appcontext
+
+from calyapp import clock
+from calyapp.calls.feed_store import Feed, News, Result
+from calyapp.cli.command import explains_errors, services
+from calyapp.cli.output import printable
+from calyapp.cli.records import client_names
+from calyapp.db import tenancy
+from calyapp.errors import DatabaseError
+
+POLL_SECONDS = 1.0
+_RECENT = 10
+_COLOURS = {
+    Result.NEW: "green",
+    Result.REPEAT: "cyan",
+    Result.REFUSED: "red",
+    Result.LIMITED: "yellow",
+    Result.FAILED: "red",
+    Result.DEGRADED: "red",
+    Result.RECOVERED: "green",
+}
+
+
+@click.command()
+@click.option("--client", "client_id", type=click.UUID, help="Of this client only.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
+@with_appcontext
+@explains_errors
+def tail(client_id: UUID | None, as_json: bool) -> None:
+    """Follow deliveries and refusals as they are recorded. Ctrl-C ends it.
+
+    Prints the last 10 first. A line has the time (UTC), the result, the route, the client, the call and the reason.
+    Refusals are recorded once a second for each source, with their number (×31). Telephone numbers are not shown.
+    """
+    show = _json_line if as_json else _Lines().line
+    try:
+        for news in _follow(Feed(services().database.records, client_id or tenancy.ALL)):
+            click.echo(show(news))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _follow(feed: Feed) -> Iterator[News]:
+    """Without end. What fails at once ends the command; what fails later is said once, and waited for."""
+    yield from feed.recent(_RECENT)
+    is_away = False
+    while True:
+        sleep(POLL_SECONDS)
+        try:
+            told = feed.poll()
+        except DatabaseError as error:
+            if not is_away:
+                click.echo(f"{error.message}. This command goes on once it is back.", err=True)
+            is_away = True
+            continue
+        if is_away:
+            click.echo("The database is back.", err=True)
+        is_away = False
+        yield from told
+
+
+class _Lines:
+    """Lines for people, with the names of clients."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def line(self, news: News) -> str:
+        result = click.style(f"{news.result:<9}", fg=_COLOURS[news.result])
+        client = self._client(str(news.client_id)) if news.client_id else "-"
+        cells = [clock.iso(news.at), result, f"{news.route or '-':<11}", f"{client:<16}", news.call_sid or "-"]
+        if news.count > 1:
+            cells.append(f"×{news.count}")
+        if news.reason:
+            cells.append(printable(news.reason))
+        return "  ".join(cells)
+
+    def _client(self, client_id: str) -> str:
+        if client_id not in self._names:
+            with suppress(DatabaseError):
+                self._names = client_names()
+        return self._names.get(client_id, client_id)
+
+
+def _json_line(news: News) -> str:
+    shown: dict[str, Any] = {
+        "at": clock.iso(news.at),
+        "result": news.result,
+        "route": news.route,
+        "clientId": str(news.client_id) if news.client_id else None,
+        "callSid": news.call_sid,
+        "count": news.count,
+        "reason": news.reason,
+        "eventId": str(news.event_id) if news.event_id else None,
+    }
+    return orjson.dumps(shown).decode()

@@ -1,0 +1,121 @@
+"""The command in this process. Where it would wait for a second, the test lets something happen; Ctrl-C ends it."""
+
+import json
+from importlib import import_module
+from uuid import UUID
+
+import pytest
+
+from calyapp.app import create_app
+from calyapp.audit import trail
+from calyapp.audit.events import EventType
+from calyapp.audit.trail import Entry
+from calyapp.config import Settings
+
+NUMBER = "+918047112345"
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """`meanwhile(*happenings)`: one for each of the command's waits; then Ctrl-C."""
+
+    def plan(*happenings):
+        steps = iter(happenings)
+
+        def wait(_seconds):
+            try:
+                happen = next(steps)
+            except StopIteration:
+                raise KeyboardInterrupt from None
+            happen()
+
+        monkeypatch.setattr(import_module("calyapp.cli.tail"), "sleep", wait)
+
+    return plan
+
+
+@pytest.fixture
+def refusals(app):
+    """Thirty-one, for a reason that would steer a terminal."""
+    metadata = {"reason": "From is missing.\x1b[2J", "count": 31}
+    entry = Entry.now(
+        EventType.WEBHOOK_REJECTED,
+        "Delivery rejected",
+        status="failure",
+        resource="route",
+        resource_id="/webhooks/exotel/call-start",
+        metadata=metadata,
+    )
+    return lambda: trail.write(app.extensions["caly"].database.records, entry)
+
+
+@pytest.fixture
+def deliver(client, asha):
+    """`deliver(sid)`: the same delivery each time, for each CallSid."""
+    fields = {"From": "09876543210", "To": NUMBER}
+    return lambda sid: client.post(asha["webhookUrl"], data={"CallSid": sid, **fields})
+
+
+class TestTail:
+    def test_prints_what_is_recorded_as_it_comes_and_no_number(self, caly, deliver, refusals, meanwhile):
+        deliver("before")
+        meanwhile(lambda: deliver("s1"), lambda: [deliver("s1"), deliver("s1")], refusals)
+
+        result = caly("tail")
+
+        lines = [line.split(maxsplit=1)[1] for line in result.stdout.splitlines()]
+        assert lines == [
+            "new        call-start   Asha Clinics      before",
+            "new        call-start   Asha Clinics      s1",
+            "repeat     call-start   Asha Clinics      s1  ×2",
+            r"refused    call-start   -                 -  ×31  From is missing.\x1b[2J",
+        ]
+        assert result.exit_code == 130
+        assert "9876543210" not in result.stdout
+
+    def test_prints_scripts_a_line_of_json_for_each(self, caly, asha, deliver, refusals, meanwhile):
+        meanwhile(lambda: deliver("s1"), refusals)
+
+        result = caly("tail", "--json")
+
+        new, refused = map(json.loads, result.stdout.splitlines())
+        assert set(new) == {"at", "result", "route", "clientId", "callSid", "count", "reason", "eventId"}
+        assert (new["result"], new["clientId"], new["callSid"], new["count"]) == ("new", asha["id"], "s1", 1)
+        assert (refused["result"], refused["clientId"], refused["count"]) == ("refused", None, 31)
+
+    def test_of_one_client_prints_nothing_of_others(self, caly, told, deliver, refusals, meanwhile):
+        other = told("clients", "add", "--name", "Other")["id"]
+        meanwhile(lambda: deliver("s1"), refusals)
+
+        assert caly("tail", "--client", other).stdout == ""
+
+    def test_ends_with_a_sentence_where_it_cannot_begin(self):
+        nowhere = "postgresql://caly@127.0.0.1:1/caly"
+        application = create_app(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": nowhere}))
+
+        result = application.test_cli_runner().invoke(args=["caly", "tail"])
+        application.extensions["caly"].close()
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("Error: ")
+
+    def test_says_once_that_the_database_is_away_and_goes_on_when_it_is_back(self, postgres, meanwhile):
+        application = create_app(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": postgres.url}))
+        services = application.extensions["caly"]
+        owner = services.clients.add("Asha Clinics", [NUMBER])
+
+        def record():
+            entry = Entry.now(EventType.HEARTBEAT_RECEIVED, "Said", client_id=UUID(str(owner.id)))
+            trail.write(services.database.records, entry)
+
+        meanwhile(postgres.stop, lambda: None, lambda: None, postgres.start, record, lambda: None)
+
+        result = application.test_cli_runner().invoke(args=["caly", "tail"])
+        services.close()
+
+        away, back = result.stderr.splitlines()
+        assert away.endswith("This command goes on once it is back.")
+        assert back == "The database is back."
+        assert result.exit_code == 130
+        (line,) = result.stdout.splitlines()
+        assert "new        -            Asha Clinics" in line
