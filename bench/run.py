@@ -37,11 +37,11 @@ def _chaos(test: str, prefix: str, lasts: int, seconds: int) -> Benchmark:
 
 
 BENCHMARKS = {
-    "rate_limits": _script("rate_limits", 60),
-    "audit_pages": _script("audit_pages", 120),
-    "ingest": _script("ingest", 60),
-    "anomaly": _script("anomaly", 20),
-    "backup": _script("backup", 60),
+    "rate_limits": _script("rate_limits", 35),
+    "audit_pages": _script("audit_pages", 60),
+    "ingest": _script("ingest", 70),
+    "anomaly": _script("anomaly", 10),
+    "backup": _script("backup", 90),
     "export": _script("export", 300),
     "nothing_lost": _chaos("nothing_lost", "CHAOS", 60, 120),
     "flood": _chaos("flood", "FLOOD", 30, 90),

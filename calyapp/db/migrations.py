@@ -107,12 +107,11 @@ def explain(error: sqlalchemy.exc.DBAPIError, revision: str | None) -> str:
 
 def _described(holder: sqlalchemy.RowMapping) -> str:
     # PostgreSQL shows a session's address and times only to its own user and to members of pg_read_all_stats.
-    since = (
-        f"connected since {clock.iso(holder['backend_start'])}" if holder["backend_start"] else "since when is hidden"
-    )
+    since = holder["backend_start"]
+    seen = f"{holder['address']}, connected since {clock.iso(since)}" if since else "address and start hidden from us"
     return (
         f"Another session holds the migration lock: process {holder['pid']}, application "
-        f'"{holder["application_name"]}", user {holder["usename"]}, {holder["address"]}, {since}.'
+        f'"{holder["application_name"]}", user {holder["usename"]}, {seen}.'
     )
 
 
@@ -122,8 +121,7 @@ _HOLDER = named(
     "find_migration_lock_holder",
     """
 SELECT pid, application_name, usename, backend_start,
-       CASE WHEN client_addr IS NOT NULL THEN 'address ' || host(client_addr)
-            WHEN backend_start IS NULL THEN 'address hidden' ELSE 'on a local socket' END AS address
+       coalesce('address ' || host(client_addr), 'on a local socket') AS address
 FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = :key
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())

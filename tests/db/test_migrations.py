@@ -186,6 +186,16 @@ class TestTakeLock:
         assert len(reports) == 1
         assert re.search(holder, reports[0])
 
+    def test_names_the_session_of_another_user_too(self, lock_holder, database_url, query):
+        query("CREATE ROLE migrator LOGIN")
+        other = sqlalchemy.create_engine(make_url(database_url).set(username="migrator"), poolclass=sqlalchemy.NullPool)
+        hidden = 'application "hung migration", user caly, address and start hidden from us'
+
+        with other.connect() as connection, pytest.raises(MigrationError, match=hidden):
+            migrations.take_lock(connection, lambda _: None, max_wait_seconds=0.5)
+
+        query("DROP ROLE migrator")
+
     def test_waits_outside_of_a_transaction(self, lock_holder, services):
         # Inside of one, it could hold the snapshot that CREATE INDEX CONCURRENTLY in the other migration waits for.
         waiting = "SELECT state FROM pg_stat_activity WHERE query = 'COMMIT' AND datname = current_database()"
