@@ -33,6 +33,7 @@ PRODUCTION = {
     "WEBHOOK_ROOT_KEY": "2a" * 32,
     "STREAM_TOKEN_KEY": "3a" * 32,
     "ENCRYPTION_KEY": "4a" * 32,
+    "HEALTH_TRUSTED": "127.0.0.1/32",
 }
 
 
@@ -250,19 +251,42 @@ class TestPlainHttp:
 
 
 class TestHealth:
-    @pytest.mark.parametrize("path", ["/health/detailed", "/health/metrics", "/health/%6detrics", "//health/metrics"])
-    def test_is_nobody_elses_business_in_detail(self, server, path):
-        # Another address of this machine's than the one that the site names.
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, source_address=("127.0.0.2", 0))
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        code = json.loads(answer.read())["error"]["code"]
-        connection.close()
+    """Who may see the details, Caly decides: nginx's own address is not that of who asks."""
 
-        assert (answer.status, code) == (403, "AUTHORIZATION_ERROR")
+    def key(self, server, role: str, *client: str) -> str:
+        return server.cli("keys", "create", "--name", role, "--role", role, *client)["key"]
+
+    def ask(self, server, path: str, **headers: str) -> tuple[int, dict]:
+        """From an address of this machine that HEALTH_TRUSTED does not name."""
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, source_address=("127.0.0.2", 0))
+        connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+        connection.close()
+        return answer.status, body
+
+    @pytest.mark.parametrize("path", ["/health/detailed", "/health/metrics", "/health/%6detrics"])
+    def test_is_told_in_detail_to_no_stranger(self, server, path):
+        status, body = self.ask(server, path, X_Forwarded_For="127.0.0.1", Forwarded="for=127.0.0.1")
+
+        assert (status, body["error"]["code"]) == (401, "AUTHENTICATION_ERROR")
 
     @pytest.mark.parametrize("path", ["/health/detailed", "/health/metrics"])
-    def test_is_told_to_who_watches(self, server, path):
+    def test_is_told_to_an_admin_from_anywhere(self, server, path):
+        status, body = self.ask(server, path, Authorization=f"Bearer {self.key(server, 'admin')}")
+
+        assert status == 200
+        assert "checks" in body or "requests" in body
+
+    def test_is_told_to_no_other_role(self, server, asha):
+        for role, *client in (("auditor",), ("client", "--client", asha["id"])):
+            assert (
+                self.ask(server, "/health/detailed", Authorization=f"Bearer {self.key(server, role, *client)}")[0]
+                == 403
+            )
+
+    @pytest.mark.parametrize("path", ["/health/detailed", "/health/metrics"])
+    def test_is_told_to_trusted_networks(self, server, path):
         assert server.ask("GET", path)[0] == 200
 
 

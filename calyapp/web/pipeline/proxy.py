@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask, request
 
 _BELIEVED_FROM_A_PROXY = ("HTTP_X_REQUEST_ID", "HTTP_FORWARDED")
+_FORWARDED = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_VIA")  # somebody else's request
 _WITH_PORT = re.compile(r"^\[([0-9A-Fa-f:.]+)\](?::\d+)?$|^(\d+\.\d+\.\d+\.\d+):\d+$")
 _REMOVED = "caly.removed_headers"
 UNKNOWN = "unknown"
@@ -46,8 +47,9 @@ def is_within(address: str, networks: Networks) -> bool:
 
 def _believe(environ: dict[str, Any]) -> None:
     """Our proxy overwrites these headers, so the last value of each is its own."""
-    if forwarded := _last(environ.get("HTTP_X_FORWARDED_FOR", "")):
-        # Whoever cannot be read is nobody we know, and least of all the proxy itself.
+    forwarded = _last(environ.get("HTTP_X_FORWARDED_FOR", ""))
+    if forwarded or any(name in environ for name in _FORWARDED):
+        # A sender who is not named, or not readably, is not the proxy: that is trusted with the details of health.
         environ["REMOTE_ADDR"] = _address(forwarded) or UNKNOWN
     if (scheme := _last(environ.get("HTTP_X_FORWARDED_PROTO", "")).lower()) in ("http", "https"):
         environ["wsgi.url_scheme"] = scheme

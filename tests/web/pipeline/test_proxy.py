@@ -83,6 +83,12 @@ def test_a_proxy_that_names_nobody_speaks_for_itself(seen):
     assert seen("10.1.2.3", {"X-Forwarded-For": ""})["address"] == "10.1.2.3"
 
 
+@pytest.mark.parametrize("header", ["X-Forwarded-Proto", "X-Forwarded-Host", "Via"])
+@pytest.mark.parametrize("peer", ["10.1.2.3", ""])
+def test_a_proxy_that_forwards_and_names_nobody_does_not_speak_for_itself(seen, header, peer):
+    assert seen(peer, {header: "https"})["address"] == "unknown"
+
+
 def test_a_trusted_proxy_is_known_on_a_dual_stack_socket_too(seen):
     assert seen("::ffff:10.1.2.3", {"X-Forwarded-For": "203.0.113.9"})["address"] == "203.0.113.9"
 
