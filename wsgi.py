@@ -5,8 +5,8 @@ import sys
 from calyapp.config import ConfigurationError
 
 try:
-    from calyapp.app import create_app  # looks at the environment too, for the folder of the metrics
+    from calyapp.app import application  # looks at the environment too, for the folder of the metrics
 
-    app = create_app()
+    app = application()
 except ConfigurationError as error:
     sys.exit(str(error))

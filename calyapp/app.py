@@ -30,6 +30,17 @@ class _Json(DefaultJSONProvider):
     sort_keys = False
 
 
+def application() -> Flask:
+    """The WSGI application; without usable settings one that only explains its commands, for `flask caly … --help`.
+
+    Raises `ConfigurationError` to everything else.
+    """
+    try:
+        return create_app()
+    except ConfigurationError as error:
+        return cli.without_settings(error)
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application. Raises `ConfigurationError`, and `LookupError` for a route without an access policy."""
     settings = settings or Settings.from_env(os.environ)

@@ -24,6 +24,7 @@ from calyapp.setting_kinds import (
     RATE,
     STREAM_URL,
     VOICE,
+    WEB_URL,
     Kind,
     Networks,
     Secret,
@@ -129,6 +130,7 @@ def needed(variable: str, kind: Kind, meaning: str, development: str) -> Any:
     return field(metadata={"setting": Setting(variable, "", kind, meaning, development, needed=True)})
 
 
+_WHERE = "Settings are environment variables, on a server in /etc/caly/caly.env; deploy/caly.env.example explains each."
 _MILLISECONDS = whole(1, 86_400_000)
 _EXAMPLE_KEY = re.compile(r"(?:0123456789abcdef)+", re.IGNORECASE)
 
@@ -214,6 +216,12 @@ class Settings:
     )
 
     # Calls
+    public_url: str | None = setting(
+        "PUBLIC_URL",
+        "",
+        WEB_URL,
+        "The address under which Exotel reaches the service, such as https://caly.example.",
+    )
     webhook_auth: WebhookAuth = setting(
         "WEBHOOK_AUTH",
         "required",
@@ -299,7 +307,7 @@ class Settings:
                 problems.append(str(problem))
         problems += _contradictions(values)
         if problems:
-            raise ConfigurationError("\n".join(problems))
+            raise ConfigurationError("\n".join([*problems, _WHERE]))
         return cls(**values)
 
 
@@ -312,5 +320,7 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
         return
     if not values.get("stream_base_url", "wss://").startswith("wss://"):
         yield "STREAM_BASE_URL must begin with wss:// in production: calls are not sent in clear."
+    if not (values.get("public_url") or "https://").startswith("https://"):
+        yield "PUBLIC_URL must begin with https:// in production: webhook keys are not sent in clear."
     if (values.get("web_concurrency") or 1) > 1 and values.get("ratelimit_storage_uri") == Secret("memory://"):
         yield "RATELIMIT_STORAGE_URI must begin with redis:// in production while WEB_CONCURRENCY is above 1."

@@ -97,6 +97,13 @@ def _stream_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _web_url(text: str) -> str:
+    url = urlsplit(_matching(r"https?://[!-~]+", text))
+    _demand(bool(re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-f:.]+", url.hostname or "")))
+    _demand(url.port != 0 and not set("?#@") & set(text))
+    return text.rstrip("/")
+
+
 def _networks(text: str) -> Networks:
     return tuple(ip_network(part.strip()) for part in text.split(","))
 
@@ -127,11 +134,13 @@ LIMITS_URL = Kind(
 STREAM_URL = Kind(
     "a URL that begins with wss:// or ws://, with a host and without user, query and fragment", _stream_url
 )
+WEB_URL = Kind("a URL such as https://caly.example, with a host and without user, query and fragment", _web_url)
 NETWORKS = Kind("networks such as 10.0.0.0/8 or ::1/128, separated by commas", _networks)
 FOLDER = Kind("the path of a folder", _folder)
 RATE = written("a rate such as 100/15 minutes", r"[1-9][0-9]{0,6}/(?:[1-9][0-9]{0,3} )?(?:second|minute|hour|day)s?")
 LINE = written("one line of at most 1000 characters", r"[^\x00-\x1f\x7f\ud800-\udfff]{1,1000}")
 ACCOUNT_SID = written("an account sid of Exotel's", r"[A-Za-z0-9_-]{1,64}")
 CREDENTIAL = written("8 to 128 letters, digits, - or _", r"[A-Za-z0-9_-]{8,128}")
+WEBHOOK_KEY = written("a webhook key, as `flask caly clients show CLIENT --with-key` prints it", r"[!-~]{1,128}")
 VOICE = written("the name of a voice, such as woman", r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 LANGUAGE = written("a language such as hi-IN", r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")

@@ -38,7 +38,9 @@ def production(**changes: str) -> dict[str, str]:
 def problems(environ: Mapping[str, str]) -> list[str]:
     with pytest.raises(ConfigurationError) as refused:
         Settings.from_env(environ)
-    return str(refused.value).splitlines()
+    *problems, where = str(refused.value).splitlines()
+    assert "caly.env.example" in where
+    return problems
 
 
 class TestDevelopment:
@@ -128,6 +130,11 @@ class TestProduction:
         (problem,) = problems(production(STREAM_BASE_URL=url))
 
         assert problem.startswith("STREAM_BASE_URL must begin with wss:// in production")
+
+    def test_sends_no_webhook_key_in_clear(self) -> None:
+        (problem,) = problems(production(PUBLIC_URL="http://caly.example"))
+
+        assert problem.startswith("PUBLIC_URL must begin with https:// in production")
 
     def test_refuses_several_workers_that_count_apart(self) -> None:
         (problem,) = problems(production(WEB_CONCURRENCY="2"))
@@ -221,7 +228,7 @@ class TestEveryEnvironment:
             Settings.from_env(environ)
             sentences = []
         except ConfigurationError as refused:
-            sentences = str(refused).splitlines()
+            *sentences, _where = str(refused).splitlines()
 
         assert all(re.match(r"[A-Z_]+ must .*\.$", sentence) for sentence in sentences)
 

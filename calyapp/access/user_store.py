@@ -48,6 +48,12 @@ class UserStore:
         with self._pool.connection() as connection:
             return [_user(row) for row in connection.execute(_ALL)]
 
+    def find(self, email: str) -> User:
+        """The user with this e-mail address. Raises `NotFoundError`."""
+        if (known := self.credentials(email.strip().lower())) is None:
+            raise NotFoundError(f"There is no user with the id or address {email!r}; see `flask caly users list`.")
+        return known.user
+
     def credentials(self, email: str) -> Credentials | None:
         """Those of the user with this address, suspended or not."""
         with self._pool.connection() as connection:
@@ -78,6 +84,15 @@ class UserStore:
             connection.execute(_SUSPEND, {"id": user_id, "now": clock.now()})
             connection.execute(_REVOKE, {"id": user_id, "keep": None, "now": clock.now()})
             return _updated(connection, before, EventType.USER_SUSPENDED, "User suspended")
+
+    def unsuspend(self, user_id: UUID) -> User:
+        """Let them sign in again. Raises `NotFoundError`, `ConflictError`."""
+        with self._pool.transaction() as connection:
+            before = _get(connection, user_id, lock=True)
+            if not before.suspended_at:
+                raise ConflictError(f"{before.email} is not suspended")
+            connection.execute(_UNSUSPEND, {"id": user_id})
+            return _updated(connection, before, EventType.USER_UNSUSPENDED, "User unsuspended")
 
     def set_role(self, user_id: UUID, role: Role, client_id: UUID | None = None) -> User:
         """Effective at once, in open sessions too. Raises as `add`, and `NotFoundError`."""
@@ -213,6 +228,7 @@ _ADD = named(
     "VALUES (:id, :email, :hash, :role, CAST(:client_id AS uuid), :now, :now) ON CONFLICT (email) DO NOTHING",
 )
 _SUSPEND = named("suspend_user", "UPDATE users SET suspended_at = :now WHERE id = :id")
+_UNSUSPEND = named("unsuspend_user", "UPDATE users SET suspended_at = NULL WHERE id = :id")
 _SET_ROLE = named("set_role", "UPDATE users SET role = :role, client_id = CAST(:client_id AS uuid) WHERE id = :id")
 _DELETE = named("delete_user", "DELETE FROM users WHERE id = :id")
 _SET_PASSWORD = named(

@@ -1,8 +1,10 @@
 """Writing the trail: entries are appended, never changed (the database refuses it)."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, Self
@@ -41,6 +43,7 @@ VALUES = ", ".join(f"CAST(:{name} AS {type_})" for name, type_ in COLUMNS.items(
 # A second insert of the same entry (a replay) does nothing.
 ONCE = "ON CONFLICT (id, created_at) DO NOTHING"
 
+_actor: ContextVar[str] = ContextVar("the person who runs the command", default="")
 _APPEND = named("append_audit_entry", f"{INSERT} SELECT {VALUES} {ONCE}")
 
 
@@ -103,8 +106,20 @@ class Entry:
         }
 
 
+@contextmanager
+def acted_by(actor: str) -> Iterator[None]:
+    """Give this name to every entry that is appended in the block, as `metadata.actor`. For the command line."""
+    token = _actor.set(actor)
+    try:
+        yield
+    finally:
+        _actor.reset(token)
+
+
 def append(connection: Connection, entry: Entry) -> None:
     """Add the entry, in the caller's transaction: what happened and its record commit together."""
+    if actor := _actor.get():
+        entry = replace(entry, metadata={**entry.metadata, "actor": actor})
     connection.execute(_APPEND, entry.parameters())
 
 

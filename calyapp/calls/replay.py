@@ -26,7 +26,7 @@ from calyapp.calls.degraded_mode import DegradedMode
 from calyapp.calls.event import CallEvent
 from calyapp.calls.frame import UnreadableFrameError
 from calyapp.calls.intake import Intake
-from calyapp.clients.directory import Directory
+from calyapp.clients.directory import DISABLED, Directory
 from calyapp.clients.keys import Claim
 from calyapp.db.engine import Pool
 from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected, NotFoundError
@@ -153,7 +153,10 @@ class Replay:
         if event.key_version is None or event.client_id is None:
             return event
         if self._directory.accepts(Claim(event.client_id, event.key_version)) is None:
-            raise NotFoundError("The webhook key was retired, or its client does not exist")
+            is_disabled = self._directory.is_disabled(event.client_id)
+            raise NotFoundError(
+                DISABLED if is_disabled else "The webhook key was retired, or its client does not exist"
+            )
         return event
 
     def _quarantine(self, one: Waiting, reason: str) -> None:

@@ -1,12 +1,14 @@
 """`flask caly …`: the operators' commands, a file for each group. Exit code 0 fine, 1 finding, 2 usage."""
 
+import click
 from flask import Flask
-from flask.cli import AppGroup
+from flask.cli import with_appcontext
 
 from calyapp.cli.audit import audit
 from calyapp.cli.backup import backup, restore
 from calyapp.cli.calls import calls
 from calyapp.cli.clients import clients
+from calyapp.cli.command import Commands
 from calyapp.cli.demo import demo
 from calyapp.cli.doctor import doctor
 from calyapp.cli.keys import keys
@@ -17,12 +19,27 @@ from calyapp.cli.simulate import simulate
 from calyapp.cli.spool import spool
 from calyapp.cli.tail import tail
 from calyapp.cli.users import users
+from calyapp.config import ConfigurationError
 
 
 def install(app: Flask) -> None:
     """Make the commands known to `flask`."""
-    caly = AppGroup("caly", help="Operate Caly.")
+    caly = Commands("caly", callback=with_appcontext(lambda: None), help="Operate Caly.")
     operations = (spool, partitions, backup, restore, scan, doctor, tail, simulate, demo)
     for command in (clients, users, keys, secrets, calls, audit, *operations):
         caly.add_command(command)
     app.cli.add_command(caly)
+
+
+def without_settings(error: ConfigurationError) -> Flask:
+    """An application that only explains its commands: each of them ends with this error when it needs a setting.
+
+    Raises the error if `flask` is not looking for a command: what loads the application then would serve it.
+    """
+    context = click.get_current_context(silent=True)
+    if context is None or not isinstance(context.command, click.Group):
+        raise error
+    app = Flask("calyapp", static_folder=None)
+    app.extensions["caly"] = error
+    install(app)
+    return app

@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 from flask.cli import AppGroup
 
-from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record
 from calyapp.cli.records import client_names, filtered_by, note_access, print_page, with_client_name
 from calyapp.db import tenancy
@@ -20,7 +20,6 @@ audit = AppGroup("audit", help="The audit trail: what happened, and who did it."
 @audit.command("list")
 @filtered_by(EventsSchema)
 @as_json
-@explains_errors
 def list_events(filters: dict[str, Any], as_json: bool) -> None:
     """List entries of the audit trail, the newest first. With --json as the API shows them.
 
@@ -40,7 +39,6 @@ def list_events(filters: dict[str, Any], as_json: bool) -> None:
 @audit.command("show")
 @click.argument("event_id", metavar="ID", type=click.UUID)
 @as_json
-@explains_errors
 def show_event(event_id: UUID, as_json: bool) -> None:
     """Show one entry of the audit trail."""
     found = services().event_reader.find(tenancy.ALL, event_id)

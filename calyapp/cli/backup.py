@@ -9,22 +9,20 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import click
-from flask.cli import with_appcontext
 
 from calyapp.audit import trail
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
-from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record
-from calyapp.cli.parameters import DATABASE
-from calyapp.cli.standard_input import read_file
+from calyapp.cli.standard_input import SecretValue, read_file
 from calyapp.db import backup as backups
 from calyapp.db import engine, migrations
 from calyapp.db import restore as restores
 from calyapp.db.client_programs import MaintenanceError
 from calyapp.db.engine import Pool
 from calyapp.errors import AppError
-from calyapp.setting_kinds import Secret
+from calyapp.setting_kinds import DATABASE_URL, Secret
 
 _HOUR_MS = 3_600_000
 _MIB = 1024 * 1024
@@ -34,9 +32,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
 @click.option("--keep", type=click.IntRange(min=1), default=14, show_default=True, help="How many to keep.")
-@with_appcontext
 @as_json
-@explains_errors
 def backup(folder: Path, keep: int, as_json: bool) -> None:
     """Write all of the database into a new file in DIR, with its checksum, and remove the oldest ones."""
     pool = services().database.records
@@ -87,10 +83,12 @@ def _reason(failure: BaseException) -> str:
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, allow_dash=True, path_type=Path))
-@click.option("--into", type=DATABASE, help="The database to fill; that of DATABASE_URL if not given.")
-@with_appcontext
+@click.option(
+    "--into",
+    type=SecretValue("url", DATABASE_URL),
+    help="The database to fill, if not that of DATABASE_URL; - reads the URL from standard input, @FILE from a file.",
+)
 @as_json
-@explains_errors
 def restore(file: Path, into: Secret[str] | None, as_json: bool) -> None:
     """Fill an empty database from a backup, and say what it holds then.
 

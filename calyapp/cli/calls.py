@@ -12,9 +12,10 @@ import click
 from flask.cli import AppGroup
 
 from calyapp.access.principal import COMMAND_LINE
-from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows, printable
 from calyapp.cli.records import client_names, filtered_by, note_access, print_page, with_client_name
+from calyapp.cli.references import CLIENT
 from calyapp.cli.standard_input import read_file
 from calyapp.db import tenancy
 from calyapp.errors import NotFoundError
@@ -29,7 +30,6 @@ calls = AppGroup("calls", help="The record of calls.")
 @calls.command("list")
 @filtered_by(CallsSchema)
 @as_json
-@explains_errors
 def list_calls(filters: dict[str, Any], as_json: bool) -> None:
     """List calls, the newest first. With --json as the API shows them."""
     names = client_names()
@@ -45,9 +45,8 @@ def list_calls(filters: dict[str, Any], as_json: bool) -> None:
 
 @calls.command("show")
 @click.argument("name", metavar="CALL")
-@click.option("--client", "client_id", type=click.UUID, help="Of this client: several may have calls of one CallSid.")
+@click.option("--client", "client_id", type=CLIENT, help="Of this client: several may have calls of one CallSid.")
 @as_json
-@explains_errors
 def show_call(name: str, client_id: UUID | None, as_json: bool) -> None:
     """Show one call, by its id or CallSid, with its timeline of deliveries. Telephone numbers are among them."""
     found = services().call_reader.find(client_id or tenancy.ALL, name)
@@ -70,11 +69,10 @@ def show_call(name: str, client_id: UUID | None, as_json: bool) -> None:
 
 
 @calls.command("rebuild")
-@click.option("--client", "client_id", type=click.UUID, help="Of this client only.")
+@click.option("--client", "client_id", type=CLIENT, help="Of this client only.")
 @click.option("--since", type=click.DateTime(), help="Changed since this moment (UTC) only.")
 @click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
 @as_json
-@explains_errors
 def rebuild_calls(client_id: UUID | None, since: datetime | None, dry_run: bool, as_json: bool) -> None:
     """Fold calls again from the ledger of their deliveries. Exit code 1 if a dry run finds a difference."""
     moment = since.replace(tzinfo=UTC) if since else None
@@ -88,9 +86,8 @@ def rebuild_calls(client_id: UUID | None, since: datetime | None, dry_run: bool,
 
 @calls.command("import")
 @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--client", "client_id", type=click.UUID, required=True, help="Whose calls they are.")
+@click.option("--client", "client_id", type=CLIENT, required=True, help="Whose calls they are.")
 @as_json
-@explains_errors
 def import_calls(path: Path, client_id: UUID, as_json: bool) -> None:
     """Heal missing or unfinished calls from Exotel's CDR export; - is standard input.
 

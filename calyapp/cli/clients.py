@@ -1,15 +1,18 @@
 """`flask caly clients …`: who may be called."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import click
 from flask.cli import AppGroup
 
-from calyapp.cli.command import as_json, base_url, explains_errors, services
+from calyapp import clock
+from calyapp.cli.command import as_json, base_url, public_url, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import ClientName, LikeSetting, PhoneNumber
-from calyapp.cli.standard_input import read_line
+from calyapp.cli.references import client_argument
+from calyapp.cli.standard_input import confirm, read_secret, yes
 from calyapp.clients.account_store import ExotelAccount
 from calyapp.clients.store import Client
 from calyapp.errors import ValidationError
@@ -28,52 +31,63 @@ clients.add_command(numbers)
 @click.option("--number", "given", type=PhoneNumber(), multiple=True, help="A number of theirs; repeatable.")
 @base_url
 @as_json
-@explains_errors
-def add(name: str, given: tuple[str, ...], base_url: str, as_json: bool) -> None:
+def add(name: str, given: tuple[str, ...], base_url: str | None, as_json: bool) -> None:
     """Add a client and print its webhook URL."""
-    _printwith_key(services().clients.add(name, given), base_url, as_json)
+    address = public_url(base_url)  # before anything is stored
+    print_record(with_webhook_key(services().clients.add(name, given), address), as_json)
 
 
 @clients.command("list")
 @as_json
-@explains_errors
 def list_clients(as_json: bool) -> None:
     """List all clients."""
     print_rows([_summary(client) for client in services().clients.all()], as_json)
 
 
 @clients.command()
-@click.argument("client_id", type=click.UUID)
+@client_argument
 @click.option("--with-key", is_flag=True, help="Print the webhook key and URL too. They are secrets.")
 @base_url
 @as_json
-@explains_errors
-def show(client_id: UUID, with_key: bool, base_url: str, as_json: bool) -> None:
+def show(client_id: UUID, with_key: bool, base_url: str | None, as_json: bool) -> None:
     """Show one client."""
     client = services().clients.get(client_id)
     if with_key:
-        _printwith_key(client, base_url, as_json)
+        print_record(with_webhook_key(client, public_url(base_url)), as_json)
     else:
         print_record(_details(client), as_json)
 
 
 @clients.command()
-@click.argument("client_id", type=click.UUID)
+@client_argument
+@yes
 @as_json
-@explains_errors
-def disable(client_id: UUID, as_json: bool) -> None:
-    """Refuse a client's deliveries from now on, its users and API keys too; its records stay."""
+def disable(client_id: UUID, yes: bool, as_json: bool) -> None:
+    """Refuse a client's deliveries from now on, its users and API keys too; its records stay.
+
+    On a terminal it first says what will stop, and asks.
+    """
+    client = services().clients.get(client_id)
+    if not client.disabled_at:
+        confirm(f"Disable {client.name!r}?", _consequences(client), yes)
     print_record(_summary(services().clients.disable(client_id)), as_json)
 
 
+@clients.command()
+@client_argument
+@as_json
+def enable(client_id: UUID, as_json: bool) -> None:
+    """Accept a disabled client's deliveries, users and API keys again."""
+    print_record(_summary(services().clients.enable(client_id)), as_json)
+
+
 @clients.command("set-greeting")
-@click.argument("client_id", type=click.UUID)
+@client_argument
 @click.option("--text", type=LikeSetting("text", LINE), help="What is said.")
 @click.option("--voice", type=LikeSetting("voice", VOICE), help="By which voice, such as woman.")
 @click.option("--language", type=LikeSetting("language", LANGUAGE), help="In which language, such as ta-IN.")
 @click.option("--default", "default", is_flag=True, help="Go back to SAY_TEXT, SAY_VOICE and SAY_LANGUAGE.")
 @as_json
-@explains_errors
 def set_greeting(
     client_id: UUID, text: str | None, voice: str | None, language: str | None, default: bool, as_json: bool
 ) -> None:
@@ -87,19 +101,24 @@ def set_greeting(
 
 
 @clients.command("rotate-key")
-@click.argument("client_id", type=click.UUID)
+@client_argument
 @click.option("--retire", is_flag=True, help="End the older keys instead of making a new one.")
 @base_url
 @as_json
-@explains_errors
-def rotate_key(client_id: UUID, retire: bool, base_url: str, as_json: bool) -> None:
+def rotate_key(client_id: UUID, retire: bool, base_url: str | None, as_json: bool) -> None:
     """Make a new webhook key beside the old one; once Exotel uses it, --retire the old one."""
-    store = services().clients
-    _printwith_key(store.retire_keys(client_id) if retire else store.rotate_key(client_id), base_url, as_json)
+    store, address = services().clients, public_url(base_url)
+    client = store.retire_keys(client_id) if retire else store.rotate_key(client_id)
+    print_record(with_webhook_key(client, address), as_json)
+    if client.disabled_at:
+        click.echo(
+            f"{client.name!r} is disabled: its deliveries are refused until `flask caly clients enable CLIENT`.",
+            err=True,
+        )
 
 
 @clients.command("connect-exotel")
-@click.argument("client_id", type=click.UUID)
+@client_argument
 @click.option(
     "--account-sid", type=LikeSetting("sid", ACCOUNT_SID), required=True, help="Exotel's name of the account."
 )
@@ -113,24 +132,20 @@ def rotate_key(client_id: UUID, retire: bool, base_url: str, as_json: bool) -> N
 @click.option(
     "--credentials-stdin",
     is_flag=True,
-    required=True,
-    expose_value=False,
-    help="Read the API key and the API token from the first two lines of standard input.",
+    help="Read the API key and the API token from two lines of standard input; on a terminal they are asked for.",
 )
 @as_json
-@explains_errors
-def connect_exotel(client_id: UUID, account_sid: str, host: str, as_json: bool) -> None:
+def connect_exotel(client_id: UUID, account_sid: str, host: str, credentials_stdin: bool, as_json: bool) -> None:
     """Keep the credentials of a client's account at Exotel, encrypted."""
-    api_key, api_token = (_credential(name) for name in ("API key", "API token"))
+    api_key, api_token = (_credential(name, credentials_stdin) for name in ("API key", "API token"))
     account = ExotelAccount(account_sid, host, api_key, api_token)
     services().exotel_accounts.connect(client_id, account)
     print_record({"id": str(client_id), "exotelAccount": account_sid, "host": host}, as_json)
 
 
 @clients.command("disconnect-exotel")
-@click.argument("client_id", type=click.UUID)
+@client_argument
 @as_json
-@explains_errors
 def disconnect_exotel(client_id: UUID, as_json: bool) -> None:
     """Forget a client's account at Exotel."""
     services().exotel_accounts.disconnect(client_id)
@@ -138,32 +153,41 @@ def disconnect_exotel(client_id: UUID, as_json: bool) -> None:
 
 
 @numbers.command("add")
-@click.argument("client_id", type=click.UUID)
+@client_argument
 @click.argument("number", type=PhoneNumber())
 @as_json
-@explains_errors
 def add_number(client_id: UUID, number: str, as_json: bool) -> None:
     """Give a client a number."""
     print_record(_summary(services().clients.add_number(client_id, number)), as_json)
 
 
 @numbers.command("remove")
-@click.argument("client_id", type=click.UUID)
+@client_argument
 @click.argument("number", type=PhoneNumber())
 @as_json
-@explains_errors
 def remove_number(client_id: UUID, number: str, as_json: bool) -> None:
     """Take a number from a client."""
     print_record(_summary(services().clients.remove_number(client_id, number)), as_json)
 
 
-def _credential(name: str) -> Secret[str]:
-    line = read_line(name)
-    try:
-        CREDENTIAL.read(line)
-    except ValueError:
-        raise ValidationError(f"The {name} must be {CREDENTIAL.what}.") from None
-    return Secret(line)
+def _consequences(client: Client) -> list[str]:
+    """What stops when the client is disabled, a line each."""
+    usage = services().clients.usage(client.id, clock.now() - timedelta(days=1))
+    return [
+        f"Calls to its numbers are no longer answered: {', '.join(client.numbers) or 'it has none'}.",
+        f"It had {usage.calls} calls in the last 24 hours.",
+        f"Its users cannot sign in ({usage.users}), and its API keys are refused ({usage.api_keys}).",
+    ]
+
+
+def _credential(name: str, is_given: bool) -> Secret[str]:
+    def check(text: str) -> None:
+        try:
+            CREDENTIAL.read(text)
+        except ValueError:
+            raise ValidationError(f"The {name} must be {CREDENTIAL.what}.") from None
+
+    return Secret(read_secret(name, "--credentials-stdin", is_given, check))
 
 
 def _summary(client: Client) -> dict[str, Any]:
@@ -182,7 +206,7 @@ def _details(client: Client) -> dict[str, Any]:
     return _summary(client) | greeting | {"exotelAccount": services().exotel_accounts.account_sid(client.id)}
 
 
-def with_key(client: Client, base_url: str) -> dict[str, Any]:
+def with_webhook_key(client: Client, base_url: str) -> dict[str, Any]:
     """The client with its newest webhook key and URL, as scripts rely on it. Both are secrets."""
     key = services().webhook_keys.mint(client.id, client.key_version)
     return {
@@ -190,9 +214,5 @@ def with_key(client: Client, base_url: str) -> dict[str, Any]:
         "name": client.name,
         "numbers": list(client.numbers),
         "webhookKey": key,
-        "webhookUrl": f"{base_url.rstrip('/')}/webhooks/exotel/call-start?key={key}",
+        "webhookUrl": f"{base_url}/webhooks/exotel/call-start?key={key}",
     }
-
-
-def _printwith_key(client: Client, base_url: str, as_json: bool) -> None:
-    print_record(with_key(client, base_url), as_json)

@@ -1,13 +1,19 @@
-"""What commands share: the parts of this process, the common options, and how an error ends them."""
+"""What commands share: the parts of this process, common options, how a command ends, and who runs it."""
 
 import os
+import signal
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 from flask import current_app
+from flask.cli import AppGroup
 
+from calyapp import listen_address
+from calyapp.audit import trail
+from calyapp.cli import person
+from calyapp.cli.parameters import WEB_ADDRESS
+from calyapp.config import AppEnv, ConfigurationError
 from calyapp.db import connection_errors
 from calyapp.db.client_programs import MaintenanceError
 from calyapp.errors import AppError, DatabaseError
@@ -18,30 +24,69 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 base_url = click.option(
     "--base-url",
-    default=lambda: f"http://{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}",
-    show_default="http://HOST:PORT",
+    type=WEB_ADDRESS,
+    show_default="PUBLIC_URL; in development http://HOST:PORT",
     help="The address under which Exotel reaches this service.",
 )
+_INTERRUPTED = 128 + signal.SIGINT
 
 
-def services() -> Services:
-    """The parts of this process."""
-    parts: Services = current_app.extensions["caly"]
-    return parts
+class Commands(AppGroup):
+    """The group of all commands: an error ends each of them with a sentence, and Ctrl-C without a traceback.
 
+    What a command writes to the audit trail carries the name of the person who runs it.
+    """
 
-def explains_errors(command: Command) -> Command:
-    """An error of ours ends the command with its sentence and exit code 1, not with a traceback."""
-
-    @wraps(command)
-    def explained(*arguments: Any, **options: Any) -> Any:
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Exit code 1 for an error, 130 for Ctrl-C."""
         try:
-            return command(*arguments, **options)
+            with trail.acted_by(person.login_name(os.environ, person.LOGIN_UID)):
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _end_interrupted()
+        except click.Abort as abort:  # of a question: Ctrl-C, the end of the input, or no
+            if isinstance(abort.__context__, KeyboardInterrupt):
+                _end_interrupted()
+            raise
         except DatabaseError as error:
             raise click.ClickException(str(connection_errors.explain(error))) from None
         except AppError as error:
             raise click.ClickException(error.message) from None
-        except (SpoolError, MaintenanceError) as error:
+        except (ConfigurationError, SpoolError, MaintenanceError) as error:
             raise click.ClickException(str(error)) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            named = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{named}{error.strerror or error}.") from None
 
-    return explained  # type: ignore[return-value]  # the same signature, by wraps
+
+def _end_interrupted() -> NoReturn:
+    # A second Ctrl-C, while the interpreter ends, ends it at once and prints no traceback either.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    click.echo("\nInterrupted.", err=True)
+    raise SystemExit(_INTERRUPTED)
+
+
+def services() -> Services:
+    """The parts of this process. Raises `ConfigurationError` if the settings cannot be used."""
+    parts: Services | ConfigurationError = current_app.extensions["caly"]
+    if isinstance(parts, ConfigurationError):
+        raise parts
+    return parts
+
+
+def public_url(given: str | None) -> str:
+    """The base of the URLs that are printed: that of --base-url, else PUBLIC_URL; in development the local address.
+
+    Raises `ConfigurationError` in production without PUBLIC_URL: a local address would be of no use to Exotel.
+    """
+    settings = services().settings
+    if known := given or settings.public_url:
+        return known
+    if settings.app_env is AppEnv.PRODUCTION:
+        raise ConfigurationError(
+            "PUBLIC_URL is not set. Set it to the address under which Exotel reaches this service, "
+            "such as https://caly.example, or give --base-url."
+        )
+    return listen_address.from_env(os.environ).url

@@ -1,10 +1,9 @@
 """`flask caly demo`: a client to try things with."""
 
 import click
-from flask.cli import with_appcontext
 
-from calyapp.cli.clients import with_key
-from calyapp.cli.command import base_url, explains_errors, services
+from calyapp.cli.clients import with_webhook_key
+from calyapp.cli.command import base_url, public_url, services
 from calyapp.config import AppEnv
 
 DEMO_NAME = "Demo"
@@ -12,17 +11,15 @@ DEMO_NUMBER = "+918047112345"
 
 
 @click.command()
-@with_appcontext
 @base_url
-@explains_errors
-def demo(base_url: str) -> None:
+def demo(base_url: str | None) -> None:
     """Make sure that a demo client exists, and print a call to try (development only)."""
     if services().settings.app_env is AppEnv.PRODUCTION:
         raise click.ClickException("There is no demo client in production; use `flask caly clients add`.")
     store = services().clients
     client = next((known for known in store.all() if known.name == DEMO_NAME), None)
     client = client or store.add(DEMO_NAME, [DEMO_NUMBER])
-    url = with_key(client, base_url)["webhookUrl"]
+    url = with_webhook_key(client, public_url(base_url))["webhookUrl"]
     number = client.numbers[0] if client.numbers else DEMO_NUMBER
     click.echo(
         f"\nDemo number:  {number}\nWebhook URL:  {url}\n\nOnce it listens, try a call:\n\n"

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 
 import click
 import orjson
-from flask.cli import with_appcontext
 
 from calyapp.cli.command import as_json, services
-from calyapp.cli.parameters import WebAddress
+from calyapp.cli.parameters import WEB_ADDRESS
 from calyapp.doctor.deployment import all_checks
 from calyapp.doctor.diagnosis import Diagnosis, Verdict, examine
 
@@ -23,9 +22,8 @@ _INDENT = " " * (len("warn  ") + _NAME_WIDTH)
 
 
 @click.command()
-@with_appcontext
-@click.option("--url", type=WebAddress(), help="Where Exotel reaches the service: https://caly.example.")
-@click.option("--http-url", type=WebAddress(), help="The same host in clear; its port 80 if not given.")
+@click.option("--url", type=WEB_ADDRESS, help="Where Exotel reaches the service: https://caly.example.")
+@click.option("--http-url", type=WEB_ADDRESS, help="The same host in clear; its port 80 if not given.")
 @as_json
 def doctor(url: str | None, http_url: str | None, as_json: bool) -> None:
     """Examine this host's deployment, and say what to mend. Exit code 1 if something failed."""

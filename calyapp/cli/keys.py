@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 from calyapp import clock
 from calyapp.access.key_store import ApiKey
 from calyapp.access.principal import Role
-from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import ClientName
 from calyapp.cli.users import client, require_scope, role
@@ -24,7 +24,6 @@ keys = AppGroup("keys", help="API keys, for programs that use the records API.")
 @client
 @click.option("--expires", "days", type=click.IntRange(1, 3650), help="Days after which it is refused.")
 @as_json
-@explains_errors
 def create(name: str, role: Role, client_id: UUID | None, days: int | None, as_json: bool) -> None:
     """Create an API key and print it, this once."""
     require_scope(role, client_id)
@@ -36,7 +35,6 @@ def create(name: str, role: Role, client_id: UUID | None, days: int | None, as_j
 
 @keys.command("list")
 @as_json
-@explains_errors
 def list_keys(as_json: bool) -> None:
     """List all API keys, the newest first."""
     print_rows([_summary(key) for key in services().api_keys.all()], as_json)
@@ -45,7 +43,6 @@ def list_keys(as_json: bool) -> None:
 @keys.command()
 @click.argument("key_id", type=click.UUID)
 @as_json
-@explains_errors
 def revoke(key_id: UUID, as_json: bool) -> None:
     """Refuse an API key from now on."""
     print_record(_summary(services().api_keys.revoke(key_id)), as_json)

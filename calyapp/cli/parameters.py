@@ -9,8 +9,7 @@ from marshmallow import ValidationError as Invalid
 
 from calyapp import clock, phone
 from calyapp.access.principal import Role
-from calyapp.exotel import simulator
-from calyapp.setting_kinds import DATABASE_URL, Kind
+from calyapp.setting_kinds import WEB_URL, Kind
 from calyapp.web.schemas import account
 
 
@@ -83,16 +82,7 @@ class LikeSetting(click.ParamType[Any]):
             self.fail(f"must be {self._kind.what}.", param, ctx)
 
 
-DATABASE = LikeSetting("url", DATABASE_URL)
-
-
-class WebAddress(click.ParamType[str]):
-    """Where a server answers, without user, query and fragment."""
-
-    name = "url"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return value if simulator.is_address(value) else self.fail("must be https://HOST or http://HOST.", param, ctx)
+WEB_ADDRESS = LikeSetting("url", WEB_URL)
 
 
 class Moment(click.ParamType[str]):

@@ -1,18 +1,15 @@
 """`flask caly partitions`: the months of the audit trail, ahead of time. For a timer, or after a month was missing."""
 
 import click
-from flask.cli import with_appcontext
 
 from calyapp import clock
-from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record
 from calyapp.db import partitions as months
 
 
 @click.command()
-@with_appcontext
 @as_json
-@explains_errors
 def partitions(as_json: bool) -> None:
     """Make the months of the audit trail that are missing: this one and the next three."""
     with services().database.records.transaction() as connection:

@@ -18,6 +18,7 @@ from calyapp.audit.trail import Entry
 from calyapp.cli.command import Command, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import Moment, PhoneNumber
+from calyapp.cli.references import CLIENT, USER
 from calyapp.db import tenancy
 from calyapp.db.keyset import Row
 from calyapp.db.tenancy import Tenant
@@ -29,6 +30,8 @@ _MAX_WORDS_SHOWN = 10
 _OPTIONS = {"client_id": "--client", "user_id": "--user"}
 """By field, where the option is not named after it."""
 _TYPES: dict[str, click.ParamType[Any]] = {
+    "client_id": CLIENT,
+    "user_id": USER,
     "since": Moment(),
     "until": Moment(),
     "phone_from": PhoneNumber(),

@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask.cli import with_appcontext
 
 from calyapp.audit import trail
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
-from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows
-from calyapp.cli.parameters import WebAddress
+from calyapp.cli.parameters import WEB_ADDRESS
 from calyapp.errors import AppError
 from calyapp.vulnscan import archive
 from calyapp.vulnscan import scan as vulnerabilities
@@ -23,7 +22,6 @@ _COLOURS = {Status.PASSED: "green", Status.WARNING: "yellow", Status.INCOMPLETE:
 
 
 @click.command()
-@with_appcontext
 @click.option(
     "--requirements",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -33,13 +31,12 @@ _COLOURS = {Status.PASSED: "green", Status.WARNING: "yellow", Status.INCOMPLETE:
 )
 @click.option(
     "--osv-url",
-    type=WebAddress(),
+    type=WEB_ADDRESS,
     default="https://api.osv.dev",
     show_default=True,
     help="The advisory service: OSV, or one that speaks as it does.",
 )
 @as_json
-@explains_errors
 def scan(requirements: Path, osv_url: str, as_json: bool) -> None:
     """Look for known weaknesses in what Caly is built on, and keep the report. Exit code 1 unless PASSED."""
     if not as_json:

@@ -8,7 +8,7 @@ import click
 from flask.cli import AppGroup
 
 from calyapp import clock
-from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record
 from calyapp.cli.standard_input import read_line
 from calyapp.errors import ValidationError
@@ -19,7 +19,6 @@ secrets = AppGroup("secrets", help="What is kept encrypted in the database, and 
 
 @secrets.command("status")
 @as_json
-@explains_errors
 def census(as_json: bool) -> None:
     """Show how many secrets there are under which key. Exit code 1 if some are under none that is set."""
     found = services().exotel_accounts.census()
@@ -31,7 +30,6 @@ def census(as_json: bool) -> None:
 
 @secrets.command()
 @as_json
-@explains_errors
 def reencrypt(as_json: bool) -> None:
     """Encrypt all secrets anew under ENCRYPTION_KEY. Exit code 1 if some could not be read; they stay as they are."""
     store = services().exotel_accounts
@@ -47,7 +45,6 @@ def reencrypt(as_json: bool) -> None:
 
 @secrets.command("check-token")
 @as_json
-@explains_errors
 def check_token(as_json: bool) -> None:
     """Say which key signed the token of a stream URL, and whether it is still good.
 

@@ -11,13 +11,13 @@ from random import Random
 
 import click
 import orjson
-from flask.cli import with_appcontext
 
 from calyapp import clock
 from calyapp.calls import store as call_store
-from calyapp.cli.command import as_json, base_url, explains_errors, services
+from calyapp.cli.command import as_json, base_url, public_url, services
 from calyapp.cli.output import print_record, print_rows
-from calyapp.cli.parameters import DATABASE, PhoneNumber, Share
+from calyapp.cli.parameters import PhoneNumber, Share
+from calyapp.cli.standard_input import SecretValue
 from calyapp.clients.store import Client, ClientStore
 from calyapp.db import engine
 from calyapp.db.engine import Database
@@ -25,13 +25,17 @@ from calyapp.exotel import comparison, simulator
 from calyapp.exotel.comparison import Difference
 from calyapp.exotel.flows import Call, Delivery
 from calyapp.exotel.simulator import Attempt, Exotel
-from calyapp.setting_kinds import Secret
+from calyapp.setting_kinds import DATABASE_URL, WEBHOOK_KEY, Secret
 
 
 @click.command()
-@with_appcontext
 @base_url
-@click.option("--key", required=True, help="The client's webhook key. It is a secret.")
+@click.option(
+    "--key",
+    type=SecretValue("key", WEBHOOK_KEY),
+    required=True,
+    help="The client's webhook key, a secret: - reads it from standard input, @FILE from a file.",
+)
 @click.option("--number", type=PhoneNumber(), required=True, help="The client's number.")
 @click.option("--calls", "count", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @click.option("--shuffle", is_flag=True, help="Send the deliveries in any order, across calls.")
@@ -55,13 +59,12 @@ from calyapp.setting_kinds import Secret
 )
 @click.option(
     "--database-url",
-    type=DATABASE,
-    help="The server's database; that of the settings if not given.",
+    type=SecretValue("url", DATABASE_URL),
+    help="The server's database, if it is not that of the settings; - reads it from standard input, @FILE from a file.",
 )
 @as_json
-@explains_errors
 def simulate(
-    base_url: str,
+    base_url: str | None,
     key: str,
     number: str,
     count: int,
@@ -76,16 +79,15 @@ def simulate(
     as_json: bool,
 ) -> None:
     """Play Exotel against a server, then compare its calls with what it acknowledged. Exit code 1 on a difference."""
-    if not simulator.is_address(base_url):
-        raise click.UsageError("--base-url must be http://HOST or https://HOST, without user and query.")
+    address = public_url(base_url)
     seed = int.from_bytes(os.urandom(4)) if seed is None else seed
     chance = Random(seed)  # noqa: S311 # nosec B311 # to be played again, not to be secret
-    passthru_url = f"{base_url.rstrip('/')}/webhooks/exotel/passthru?key={key}"
+    passthru_url = f"{address}/webhooks/exotel/passthru?key={key}"
     with _database(database_url) as database:
         client = _owner(database, number)
         played = simulator.calls(count, number, passthru_url, clock.now(), chance)
         scheduled = simulator.schedule(played, chance, shuffle=shuffle, duplicate=duplicate, drop=drop)
-        attempts = _play(Exotel(base_url, key, concurrency, compress), scheduled)
+        attempts = _play(Exotel(address, key, concurrency, compress), scheduled)
         found = _differences(database, client, played, attempts, settle)
     _print_simulation(count, attempts, found, seed, as_json)
     if found or _unheard(attempts):

@@ -13,7 +13,7 @@ from calyapp.audit.trail import Entry
 from calyapp.calls import frame
 from calyapp.calls.frame import UnreadableFrameError
 from calyapp.calls.replay import AlreadyReplayingError
-from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.spool.journal import Quarantined
 
@@ -25,7 +25,6 @@ frame_id = click.argument("frame_id", type=int, metavar="ID")
 
 @spool.command()
 @as_json
-@explains_errors
 def status(as_json: bool) -> None:
     """Show how many deliveries wait, and for how long the oldest of them has. Exit code 1 if any is in quarantine."""
     found = services().journal.status()
@@ -42,7 +41,6 @@ def status(as_json: bool) -> None:
 
 @spool.command()
 @as_json
-@explains_errors
 def replay(as_json: bool) -> None:
     """Record what waits now, instead of leaving it to the service. Exit code 1 if something still waits afterwards."""
     journal = services().journal
@@ -64,7 +62,6 @@ def replay(as_json: bool) -> None:
 
 @quarantine.command("list")
 @as_json
-@explains_errors
 def list_quarantined(as_json: bool) -> None:
     """List the deliveries in quarantine, with the reason of each."""
     print_rows([_summary(one) for one in services().journal.quarantined()], as_json)
@@ -73,7 +70,6 @@ def list_quarantined(as_json: bool) -> None:
 @quarantine.command("show")
 @frame_id
 @as_json
-@explains_errors
 def show_quarantined(frame_id: int, as_json: bool) -> None:
     """Show one delivery in quarantine with all its parameters: telephone numbers are among them."""
     one = _find(frame_id)
@@ -96,7 +92,6 @@ def show_quarantined(frame_id: int, as_json: bool) -> None:
 @click.argument("frame_ids", type=int, nargs=-1, metavar="[ID]…")
 @click.option("--all", "everything", is_flag=True, help="All that are in quarantine.")
 @as_json
-@explains_errors
 def retry(frame_ids: tuple[int, ...], everything: bool, as_json: bool) -> None:
     """Let deliveries in quarantine be replayed once more, after their reason was mended."""
     if bool(frame_ids) == everything:
@@ -113,7 +108,6 @@ def retry(frame_ids: tuple[int, ...], everything: bool, as_json: bool) -> None:
 @frame_id
 @click.confirmation_option(prompt="The delivery was acknowledged to Exotel. Drop it for good?")
 @as_json
-@explains_errors
 def drop(frame_id: int, as_json: bool) -> None:
     """Drop a delivery in quarantine for good. The trail keeps that it was, and why it was there."""
     one = _find(frame_id)

@@ -1,14 +1,94 @@
-"""Secrets come by standard input: what stands in a command line is seen by everybody on the host."""
+"""What a person types or a script pipes in: secrets, which must not stand in a command line, and consent.
+
+Every user of a machine can read the command lines of all programs.
+"""
 
 import sys
-from typing import BinaryIO
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
 
+import click
+
+from calyapp.cli.parameters import LikeSetting
 from calyapp.errors import ValidationError
+
+yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+def is_terminal() -> bool:
+    """Whether a person can answer a question."""
+    return sys.stdin.isatty()
 
 
 def read_line(what: str) -> str:
-    """The next line, without its end, in UTF-8 whatever the locale. Raises `ValidationError` for what is none."""
-    line = sys.stdin.buffer.readline()
+    """The next line without its end, in UTF-8 whatever the locale. Raises `ValidationError` for other encodings."""
+    return _decoded(sys.stdin.buffer.readline(), what)
+
+
+def read_secret(name: str, option: str, is_given: bool, check: Callable[[str], object]) -> str:
+    """A secret: asked for, hidden and twice, on a terminal; else the next line of standard input if `option` is given.
+
+    `check` raises `ValidationError` for a secret that is not acceptable; on a terminal the person may try again.
+    """
+    if is_terminal():
+        return _ask(name, check, twice=True)
+    if not is_given:
+        raise click.UsageError(f"Standard input is not a terminal: pipe the {name} into the command and add {option}.")
+    secret = read_line(name)
+    check(secret)
+    return secret
+
+
+def confirm(question: str, consequences: Sequence[str], is_given: bool) -> None:
+    """On a terminal tell the consequences and ask; a script, which has none, has decided. Raises `click.Abort`."""
+    if is_given or not is_terminal():
+        return
+    for consequence in consequences:
+        click.echo(f"  {consequence}", err=True)
+    click.confirm(question, abort=True, err=True)
+
+
+class SecretValue(LikeSetting):
+    """A value that need not stand in the command line: `-` reads it from standard input, `@FILE` from a file.
+
+    On a terminal `-` asks for it, hidden.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "-":
+            name = param.name.replace("_", " ") if param and param.name else self.name
+            text = _ask(name, lambda _text: None, twice=False) if is_terminal() else read_line(name)
+        elif isinstance(value, str) and value.startswith("@"):
+            text = self._line_of(Path(value[1:]), param, ctx)
+        else:
+            return super().convert(value, param, ctx)
+        return super().convert(text, param, ctx)
+
+    def _line_of(self, path: Path, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            with path.open("rb") as file:
+                return _decoded(file.readline(), self.name)
+        except OSError as error:
+            self.fail(f"{path}: {error.strerror}.", param, ctx)
+
+
+def _ask(name: str, check: Callable[[str], object], *, twice: bool) -> str:
+    def checked(text: str) -> str:
+        try:
+            check(text)
+        except ValidationError as error:
+            raise click.BadParameter(error.message) from None
+        return text
+
+    confirmation = f"Repeat the {name}" if twice else False
+    answer: str = click.prompt(
+        name[0].upper() + name[1:], hide_input=True, confirmation_prompt=confirmation, value_proc=checked, err=True
+    )
+    return answer
+
+
+def _decoded(line: bytes, what: str) -> str:
     try:
         return line.decode("utf-8-sig").rstrip("\r\n")  # Windows puts a mark before it
     except UnicodeDecodeError:

@@ -8,13 +8,13 @@ from uuid import UUID
 
 import click
 import orjson
-from flask.cli import with_appcontext
 
 from calyapp import clock
 from calyapp.calls.feed_store import Feed, News, Result
-from calyapp.cli.command import explains_errors, services
+from calyapp.cli.command import services
 from calyapp.cli.output import printable
 from calyapp.cli.records import client_names
+from calyapp.cli.references import CLIENT
 from calyapp.db import tenancy
 from calyapp.errors import DatabaseError
 
@@ -32,10 +32,8 @@ _COLOURS = {
 
 
 @click.command()
-@click.option("--client", "client_id", type=click.UUID, help="Of this client only.")
+@click.option("--client", "client_id", type=CLIENT, help="Of this client only.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
-@with_appcontext
-@explains_errors
 def tail(client_id: UUID | None, as_json: bool) -> None:
     """Follow deliveries and refusals as they are recorded. Ctrl-C ends it.
 
@@ -43,11 +41,8 @@ def tail(client_id: UUID | None, as_json: bool) -> None:
     Refusals are recorded once a second for each source, with their number (×31). Telephone numbers are not shown.
     """
     show = _json_line if as_json else _Lines().line
-    try:
-        for news in _follow(Feed(services().database.records, client_id or tenancy.ALL)):
-            click.echo(show(news))
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    for news in _follow(Feed(services().database.records, client_id or tenancy.ALL)):
+        click.echo(show(news))
 
 
 def _follow(feed: Feed) -> Iterator[News]:

@@ -10,18 +10,23 @@ from calyapp import clock
 from calyapp.access import passwords
 from calyapp.access.principal import Role, check_scope
 from calyapp.access.user_store import User
-from calyapp.cli.command import as_json, explains_errors, services
+from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import EmailAddress, RoleWord
-from calyapp.cli.standard_input import read_line
+from calyapp.cli.references import CLIENT, user_argument
+from calyapp.cli.standard_input import confirm, read_secret, yes
 from calyapp.errors import ValidationError
 from calyapp.web.sanitizers import CONTROL_CHARACTERS
 
 users = AppGroup("users", help="Who may sign in: users, their roles and their passwords.")
 role = click.option("--role", type=RoleWord(), required=True, help="What they may.")
-client = click.option("--client", "client_id", type=click.UUID, help="The one client that it is for.")
+client = click.option(
+    "--client", "client_id", type=CLIENT, help="The one client that it is for: its id, name or number."
+)
 password_stdin = click.option(
-    "--password-stdin", is_flag=True, required=True, help="Read the password from the first line of standard input."
+    "--password-stdin",
+    is_flag=True,
+    help="Read the password from the first line of standard input; on a terminal it is asked for.",
 )
 
 
@@ -31,36 +36,42 @@ password_stdin = click.option(
 @client
 @password_stdin
 @as_json
-@explains_errors
 def add(email: str, role: Role, client_id: UUID | None, password_stdin: bool, as_json: bool) -> None:
     """Add a user."""
     require_scope(role, client_id)
-    print_record(_brief(services().users.add(email, _hash_from_stdin(), role, client_id)), as_json)
+    print_record(_brief(services().users.add(email, _password_hash(password_stdin), role, client_id)), as_json)
 
 
 @users.command("list")
 @as_json
-@explains_errors
 def list_users(as_json: bool) -> None:
     """List all users."""
     print_rows([_summary(user) for user in services().users.all()], as_json)
 
 
 @users.command()
-@click.argument("user_id", type=click.UUID)
+@user_argument
+@yes
 @as_json
-@explains_errors
-def suspend(user_id: UUID, as_json: bool) -> None:
-    """Let a user in no more, and end their sessions."""
+def suspend(user_id: UUID, yes: bool, as_json: bool) -> None:
+    """Let a user in no more, and end their sessions. Asks on a terminal."""
+    confirm("Suspend this user?", ["They cannot sign in any more, and their sessions end."], yes)
     print_record(_summary(services().users.suspend(user_id)), as_json)
 
 
+@users.command()
+@user_argument
+@as_json
+def unsuspend(user_id: UUID, as_json: bool) -> None:
+    """Let a suspended user sign in again."""
+    print_record(_summary(services().users.unsuspend(user_id)), as_json)
+
+
 @users.command("set-role")
-@click.argument("user_id", type=click.UUID)
+@user_argument
 @click.argument("role", type=RoleWord())
 @client
 @as_json
-@explains_errors
 def set_role(user_id: UUID, role: Role, client_id: UUID | None, as_json: bool) -> None:
     """Give a user another role, at once."""
     require_scope(role, client_id)
@@ -68,30 +79,29 @@ def set_role(user_id: UUID, role: Role, client_id: UUID | None, as_json: bool) -
 
 
 @users.command()
-@click.argument("user_id", type=click.UUID)
+@user_argument
+@yes
 @as_json
-@explains_errors
-def delete(user_id: UUID, as_json: bool) -> None:
-    """Forget a user and their sessions; the audit trail keeps who they were."""
+def delete(user_id: UUID, yes: bool, as_json: bool) -> None:
+    """Forget a user and their sessions; the audit trail keeps who they were. Asks on a terminal."""
+    confirm("Delete this user?", ["They cannot sign in any more. A deleted user cannot be restored."], yes)
     services().users.delete(user_id)
     print_record({"id": str(user_id), "deleted": True}, as_json)
 
 
 @users.command("set-password")
-@click.argument("user_id", type=click.UUID)
+@user_argument
 @password_stdin
 @as_json
-@explains_errors
 def set_password(user_id: UUID, password_stdin: bool, as_json: bool) -> None:
     """Give a user another password, and end their sessions."""
-    services().users.set_password(user_id, _hash_from_stdin())
+    services().users.set_password(user_id, _password_hash(password_stdin))
     print_record({"id": str(user_id), "changed": True}, as_json)
 
 
 @users.command("revoke-sessions")
-@click.argument("user_id", type=click.UUID)
+@user_argument
 @as_json
-@explains_errors
 def revoke_sessions(user_id: UUID, as_json: bool) -> None:
     """End all of a user's sessions, at once."""
     print_record({"id": str(user_id), "sessionsRevoked": services().users.revoke_sessions(user_id)}, as_json)
@@ -107,12 +117,14 @@ def require_scope(role: Role, client_id: UUID | None) -> None:
         services().clients.get(client_id)
 
 
-def _hash_from_stdin() -> str:
-    password = read_line("password")
-    if CONTROL_CHARACTERS.search(password):  # the API would refuse it whenever they sign in
+def _password_hash(from_stdin: bool) -> str:
+    return services().passwords.hash(read_secret("password", "--password-stdin", from_stdin, _check_password))
+
+
+def _check_password(password: str) -> None:
+    if CONTROL_CHARACTERS.search(password):  # the API would refuse it at every sign-in
         raise ValidationError("The password must not contain control characters.")
     passwords.check(password)
-    return services().passwords.hash(password)
 
 
 def _brief(user: User) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from calyapp.clients.keys import Claim
 from calyapp.clients.store import Client, ClientStore
 from calyapp.errors import DatabaseAway, DatabaseError, NotFoundError
 
+DISABLED = "The client is disabled: `flask caly clients enable CLIENT` accepts its deliveries again."
+"""What a delivery for such a client is refused with."""
 REFRESH_SECONDS = 2.0
 _STALE_SECONDS = 4.0
 _MISS_SECONDS = 1.0
@@ -69,13 +71,24 @@ class Directory:
 
     def client(self, client_id: UUID) -> Client | None:
         """The enabled client with this id."""
-        known = self._current().by_id.get(client_id)
-        return _enabled(known or self._look_up(client_id, lambda: self._find(client_id)))
+        return _enabled(self._by_id(client_id))
 
     def owner(self, number: str) -> Client | None:
         """The enabled client whose number (E.164) this is."""
+        return _enabled(self._by_number(number))
+
+    def is_disabled(self, client: UUID | str) -> bool:
+        """Whether the client with this id, or with this number (E.164), exists and is disabled."""
+        known = self._by_id(client) if isinstance(client, UUID) else self._by_number(client)
+        return known is not None and known.disabled_at is not None
+
+    def _by_id(self, client_id: UUID) -> Client | None:
+        known = self._current().by_id.get(client_id)
+        return known or self._look_up(client_id, lambda: self._find(client_id))
+
+    def _by_number(self, number: str) -> Client | None:
         known = self._current().by_number.get(number)
-        return _enabled(known or self._look_up(number, lambda: self._store.owner(number)))
+        return known or self._look_up(number, lambda: self._store.owner(number))
 
     def _current(self) -> _Snapshot:
         if self._snapshot is None:

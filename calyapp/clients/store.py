@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
@@ -32,6 +32,14 @@ class Client:
     disabled_at: datetime | None
 
 
+class Usage(NamedTuple):
+    """How many of each belong to a client: users and API keys that are in force, and calls."""
+
+    users: int
+    api_keys: int
+    calls: int
+
+
 class ClientStore:
     """Reads and changes clients."""
 
@@ -47,6 +55,17 @@ class ClientStore:
         """Raises `NotFoundError`."""
         with self._pool.connection() as connection:
             return _get(connection, client_id)
+
+    def find(self, name: str, number: str | None) -> Client:
+        """The client with this name, or with this number (E.164). Raises `NotFoundError`."""
+        given = {"name": " ".join(name.split()), "number": number}
+        with self._pool.connection() as connection:
+            row = connection.execute(_FIND, given).first()
+        if row is None:
+            raise NotFoundError(
+                f"There is no client with the id, name or number {name!r}; see `flask caly clients list`."
+            )
+        return _client(row)
 
     def owner(self, number: str) -> Client | None:
         """The client whose number (E.164) this is."""
@@ -93,7 +112,21 @@ class ClientStore:
             if before.disabled_at:
                 raise ConflictError(f"{before.name!r} is disabled already")
             connection.execute(_DISABLE, {"id": client_id, "now": clock.now()})
-            return _updated(connection, before, "Client disabled")
+            return _updated(connection, before, "Client disabled", EventType.CLIENT_DISABLED)
+
+    def enable(self, client_id: UUID) -> Client:
+        """Its keys, numbers and users are accepted again. Raises `NotFoundError`, `ConflictError`."""
+        with self._pool.transaction() as connection:
+            before = _get(connection, client_id, lock=True)
+            if not before.disabled_at:
+                raise ConflictError(f"{before.name!r} is not disabled")
+            connection.execute(_ENABLE, {"id": client_id, "now": clock.now()})
+            return _updated(connection, before, "Client enabled", EventType.CLIENT_ENABLED)
+
+    def usage(self, client_id: UUID, since: datetime) -> Usage:
+        """What a client uses, as far as it ends when the client is disabled; calls are those since this moment."""
+        with self._pool.connection() as connection:
+            return Usage(**connection.execute(_USAGE, {"id": client_id, "since": since}).one()._mapping)
 
     def set_greeting(
         self, client_id: UUID, *, text: str | None = None, voice: str | None = None, language: str | None = None
@@ -208,6 +241,22 @@ _GIVE = named(
     "ON CONFLICT (number) DO NOTHING",
 )
 _TAKE = named("remove_number", "DELETE FROM client_numbers WHERE number = :number AND client_id = :client_id")
+_FIND = named(
+    "find_client",
+    f"{_SELECT} WHERE name = :name OR id = (SELECT client_id FROM client_numbers WHERE number = :number) "  # noqa: S608
+    "ORDER BY name = :name DESC",
+)
+_USAGE = named(
+    "count_client_usage",
+    """
+SELECT
+  (SELECT count(*) FROM users WHERE client_id = :id AND suspended_at IS NULL) AS users,
+  (SELECT count(*) FROM api_keys WHERE client_id = :id AND revoked_at IS NULL
+     AND (expires_at IS NULL OR expires_at > now())) AS api_keys,
+  (SELECT count(*) FROM calls WHERE client_id = :id AND created_at >= :since) AS calls
+""",
+)
+_ENABLE = named("enable_client", "UPDATE clients SET disabled_at = NULL, updated_at = :now WHERE id = :id")
 _DISABLE = named("disable_client", "UPDATE clients SET disabled_at = :now, updated_at = :now WHERE id = :id")
 _SET_GREETING = named(
     "set_greeting",

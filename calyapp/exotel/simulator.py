@@ -64,17 +64,6 @@ def schedule(
     return alone
 
 
-def is_address(url: str) -> bool:
-    """Whether deliveries can be sent there: a web address without user, query and fragment."""
-    try:
-        parts = urlsplit(url)
-        return (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not set("@?#") & set(url)
-        )
-    except ValueError:
-        return False
-
-
 def percentile(milliseconds: Iterable[float], share: float) -> float | None:
     """The time within which this share of answers came, by nearest rank; None without answers."""
     ordered = sorted(milliseconds)

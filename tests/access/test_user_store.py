@@ -85,6 +85,30 @@ class TestSuspend:
         assert stored() == before
 
 
+class TestUnsuspend:
+    def test_lets_the_user_sign_in_again_and_is_audited(self, store, asha, audited):
+        store.suspend(asha.id)
+
+        restored = store.unsuspend(asha.id)
+
+        type_, _, changes, _ = audited(asha)[-1]
+        assert (type_, changes["after"]) == ("USER_UNSUSPENDED", shown(asha))
+        assert restored == asha
+
+    def test_refuses_a_user_who_is_not_suspended(self, store, asha):
+        with pytest.raises(ConflictError, match="is not suspended"):
+            store.unsuspend(asha.id)
+
+
+class TestFind:
+    def test_knows_a_user_by_the_address(self, store, asha):
+        assert store.find(f" {EMAIL.upper()} ") == asha
+
+    def test_says_where_the_users_are_listed(self, store):
+        with pytest.raises(NotFoundError, match="see `flask caly users list`"):
+            store.find("nobody@caly.example")
+
+
 class TestSetRole:
     def test_is_effective_in_open_sessions(self, services, store, asha, signed_in, tenant_id):
         token = signed_in(asha)

@@ -8,7 +8,7 @@ from calyapp.db import backup as backups
 from calyapp.db import migrations
 
 ENTRIES = (
-    "SELECT event_type, severity, status, metadata FROM audit_logs "
+    "SELECT event_type, severity, status, metadata - 'actor' FROM audit_logs "
     "WHERE event_type ~ 'BACKUP|RESTORED' ORDER BY created_at"
 )
 

@@ -56,7 +56,7 @@ class TestAdd:
 
         added = told("clients", "add", "--name", "A")
 
-        assert added["webhookUrl"].startswith("http://0.0.0.0:8080/webhooks/exotel/call-start?key=cwk_")
+        assert added["webhookUrl"].startswith("http://127.0.0.1:8080/webhooks/exotel/call-start?key=cwk_")
 
     def test_prints_a_table(self, caly, keys):
         result = caly("clients", "add", "--name", "नमस्ते Clinics", "--number", NUMBER, "--base-url", "http://here")

@@ -16,6 +16,7 @@ COMMANDS = {
     "clients list": "List all clients.",
     "clients show": "Show one client.",
     "clients disable": "Refuse a client's deliveries from now on",
+    "clients enable": "Accept a disabled client's deliveries",
     "clients set-greeting": "Choose what a client's callers hear first",
     "clients connect-exotel": "Keep the credentials",
     "clients disconnect-exotel": "Forget a client's account",
@@ -27,6 +28,7 @@ COMMANDS = {
     "users add": "Add a user.",
     "users list": "List all users.",
     "users suspend": "Let a user in no more",
+    "users unsuspend": "Let a suspended user sign in again.",
     "users set-role": "Give a user another role, at once.",
     "users delete": "Forget a user and their sessions",
     "users set-password": "Give a user another password",
@@ -109,13 +111,6 @@ class TestWithoutDatabase:
 
         assert set(names(app.cli.commands["caly"])) == set(COMMANDS)
 
-    @pytest.mark.parametrize("command", ["show", "disable", "rotate-key"])
-    def test_an_id_that_is_none_ends_with_2(self, caly, command):
-        result = caly("clients", command, "seventeen")
-
-        assert result.exit_code == 2
-        assert "'seventeen' is not a valid UUID." in result.stderr
-
     @pytest.mark.parametrize(
         "command", ["add --name A --number", f"numbers add {CLIENT_ID}", f"numbers remove {CLIENT_ID}"]
     )
@@ -144,3 +139,86 @@ class TestWithoutDatabase:
             "Error: PostgreSQL refuses the connection: nothing listens there. "
             "Start PostgreSQL, or correct the host and port in DATABASE_URL.\n"
         )
+
+
+class TestActor:
+    """The audit trail names the person."""
+
+    def test_is_on_every_entry_of_a_command(self, caly, asha, query, monkeypatch, tmp_path):
+        monkeypatch.setattr("calyapp.cli.person.LOGIN_UID", tmp_path / "none")
+        monkeypatch.setenv("CALY_ACTOR", "ravi")
+        commands = [
+            ["clients", "rotate-key", asha["id"]],
+            ["clients", "set-greeting", asha["id"], "--voice", "man"],
+            ["clients", "disable", asha["id"]],
+            ["clients", "enable", asha["id"]],
+            ["keys", "create", "--name", "A", "--role", "admin"],
+            ["calls", "list", "--client", asha["id"]],
+            ["backup", tmp_path / "backups"],
+        ]
+        for command in commands:
+            assert caly(*command).exit_code == 0
+
+        types = query("SELECT event_type FROM audit_logs WHERE metadata ->> 'actor' = 'ravi' ORDER BY created_at")
+        assert [type_ for (type_,) in types] == [
+            "WEBHOOK_KEY_ROTATED",
+            "SETTINGS_CHANGED",
+            "CLIENT_DISABLED",
+            "CLIENT_ENABLED",
+            "API_KEY_GENERATED",
+            "DATA_ACCESSED",
+            "BACKUP_STARTED",
+            "BACKUP_COMPLETED",
+        ]
+        assert query("SELECT DISTINCT event_type FROM audit_logs WHERE metadata ->> 'actor' IS NULL") == []
+
+
+PRODUCTION = {
+    "APP_ENV": "production",
+    "SECRET_KEY": "s" * 31 + "1",
+    "WEBHOOK_ROOT_KEY": "w" * 31 + "2",
+    "STREAM_TOKEN_KEY": "t" * 31 + "3",
+    "ENCRYPTION_KEY": "ab" * 32,
+    "STREAM_BASE_URL": "wss://media.example",
+}
+
+
+class TestPublicUrl:
+    """The base of the URLs that are printed."""
+
+    @pytest.fixture
+    def add(self, database_url):
+        """`add(*options, **environment)`: what adding a client in production prints."""
+        opened = []
+
+        def run(*options, **environment):
+            given = {**PRODUCTION, "DATABASE_URL": database_url, **environment}
+            app = create_app(Settings.from_env(given))
+            opened.append(app)
+            return app.test_cli_runner().invoke(args=["caly", "clients", "add", "--name", "A", *options])
+
+        yield run
+        for app in opened:
+            app.extensions["caly"].close()
+
+    def test_is_that_of_the_setting(self, add):
+        assert "https://caly.example/webhooks/exotel" in add(PUBLIC_URL="https://caly.example/").stdout
+
+    def test_gives_way_to_the_option(self, add):
+        result = add("--base-url", "https://other.example", PUBLIC_URL="https://caly.example")
+
+        assert "https://other.example/webhooks/exotel" in result.stdout
+
+    def test_is_asked_for_before_anything_is_stored(self, add, query):
+        result = add()
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("Error: PUBLIC_URL is not set. Set it to the address under which Exotel")
+        assert query("SELECT count(*) FROM clients") == [(0,)]
+
+    @pytest.mark.parametrize("address", ["ftp://x", "caly.example", "https://u:p@caly.example", "https://h?key=k"])
+    def test_is_checked(self, add, address):
+        result = add("--base-url", address)
+
+        assert result.exit_code == 2
+        assert "must be a URL such as https://caly.example" in result.stderr

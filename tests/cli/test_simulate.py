@@ -22,7 +22,7 @@ class TestSimulate:
         result = self.simulate(caly, "--base-url", url)
 
         assert result.exit_code == 2
-        assert "--base-url must be" in result.stderr
+        assert "Invalid value for '--base-url': must be a URL such as https://caly.example" in result.stderr
 
     def test_ends_with_2_for_a_database_that_is_none_and_does_not_repeat_it(self, caly):
         result = self.simulate(caly, "--database-url", "mysql://u:canary@h/d")

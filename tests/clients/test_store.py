@@ -3,6 +3,8 @@ from uuid import uuid4
 
 import pytest
 
+from calyapp import clock
+from calyapp.access.principal import Role
 from calyapp.errors import ConflictError, NotFoundError
 
 ONE, TWO, THREE = "+918047112345", "+918047112346", "+918047112347"
@@ -181,6 +183,58 @@ class TestRemoveNumber:
         assert stored() == before
 
 
+class TestFind:
+    def test_knows_a_client_by_its_name_or_a_number(self, store):
+        client = store.add("Asha Clinics", [ONE])
+
+        assert store.find(" Asha  Clinics ", None) == store.find(ONE, ONE) == client
+
+    def test_prefers_the_name_to_the_number(self, store):
+        named, numbered = store.add(ONE, []), store.add("B", [ONE])
+
+        assert store.find(ONE, ONE) == named
+        assert store.owner(ONE) == numbered
+
+    def test_says_where_the_clients_are_listed(self, store):
+        with pytest.raises(NotFoundError, match="'Nobody'; see `flask caly clients list`"):
+            store.find("Nobody", None)
+
+
+class TestEnable:
+    def test_is_audited(self, store, audited):
+        client = store.add("A", [ONE])
+        store.disable(client.id)
+
+        enabled = store.enable(client.id)
+
+        type_, description, changes = audited()[-1]
+        assert (type_, description) == ("CLIENT_ENABLED", "Client enabled")
+        assert changes["after"] == shown("A", ONE)
+        assert enabled == client
+
+    def test_refuses_a_client_that_is_not_disabled(self, store, stored):
+        client = store.add("A", [])
+        before = stored()
+
+        with pytest.raises(ConflictError, match="'A' is not disabled"):
+            store.enable(client.id)
+
+        assert stored() == before
+
+
+class TestUsage:
+    def test_counts_what_is_in_force(self, store, services):
+        client = store.add("A", [ONE])
+        services.users.add("a@caly.example", "hash", Role.CLIENT, client.id)
+        suspended = services.users.add("b@caly.example", "hash", Role.CLIENT, client.id)
+        services.users.suspend(suspended.id)
+        services.api_keys.create("A", Role.CLIENT, client.id)
+        revoked, _ = services.api_keys.create("B", Role.CLIENT, client.id)
+        services.api_keys.revoke(revoked.id)
+
+        assert store.usage(client.id, clock.now()) == (1, 1, 0)
+
+
 class TestDisable:
     def test_is_dated_and_audited_and_keeps_the_numbers(self, store, audited):
         client = store.add("A", [ONE])
@@ -190,7 +244,7 @@ class TestDisable:
         assert disabled.disabled_at is not None
         assert disabled.numbers == (ONE,)
         ((type_, description, changes),) = audited()[1:]
-        assert (type_, description) == ("DATA_UPDATED", "Client disabled")
+        assert (type_, description) == ("CLIENT_DISABLED", "Client disabled")
         assert changes["before"] == shown("A", ONE)
         assert changes["after"] == shown("A", ONE, disabled_at=changes["after"]["disabledAt"])
         assert changes["after"]["disabledAt"].startswith(f"{disabled.disabled_at:%Y-%m-%dT%H:%M:%S}")

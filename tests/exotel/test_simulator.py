@@ -11,7 +11,7 @@ import pytest
 from calyapp.calls.event import Route
 from calyapp.exotel import simulator
 from calyapp.exotel.flows import Delivery, Flow
-from calyapp.exotel.simulator import Exotel, is_address, percentile
+from calyapp.exotel.simulator import Exotel, percentile
 
 NOW = datetime(2026, 7, 31, 12, 0, tzinfo=UTC)
 
@@ -181,15 +181,3 @@ def test_began_within_the_last_hour():
 )
 def test_a_percentile_is_by_nearest_rank(milliseconds, share, time):
     assert percentile(milliseconds, share) == time
-
-
-@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "https://caly.example/below/", "http://[::1]:80"])
-def test_a_web_address_is_an_address(url):
-    assert is_address(url)
-
-
-@pytest.mark.parametrize(
-    "url", ["", "caly", "ftp://a", "http://", "http://u:p@a", "http://a?b", "http://a:x", "http://["]
-)
-def test_anything_else_is_none(url):
-    assert not is_address(url)

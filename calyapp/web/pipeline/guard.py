@@ -8,6 +8,7 @@ from calyapp import redact
 from calyapp.access.principal import Principal, Role
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
+from calyapp.clients.directory import DISABLED
 from calyapp.clients.keys import Claim
 from calyapp.config import WebhookAuth
 from calyapp.errors import AppError, AuthenticationError, AuthorizationError, DatabaseError
@@ -19,7 +20,8 @@ from calyapp.web.pipeline.unknown_tokens import UnknownTokens
 from calyapp.web.routing import Access, GuardedRule
 
 _BEARER = "the header must be: Authorization: Bearer, a space, and a session token or an API key."
-_ADVICE = "register with Exotel the webhook URL that `flask caly clients show ID --with-key` prints."
+_ADVICE = "register with Exotel the webhook URL that `flask caly clients show CLIENT --with-key` prints."
+_WRONG_KEY = f"The webhook key is wrong or was retired: {_ADVICE}"
 
 
 def install(app: Flask, services: Services, counter: HitCounter) -> None:
@@ -69,8 +71,9 @@ def _identify_client(services: Services) -> None:
     key = _presented_key()
     if key is not None:
         claim = services.webhook_keys.verify(key)
-        if claim is None or not _is_valid(services, claim):
-            raise AuthenticationError(f"The webhook key is wrong or was retired: {_ADVICE}")
+        if claim is None:
+            raise AuthenticationError(_WRONG_KEY)
+        _require_valid(services, claim)
         g.client_id = claim.client_id
     elif services.settings.webhook_auth is WebhookAuth.REQUIRED:
         raise AuthenticationError(f"The webhook key is missing: {_ADVICE}")
@@ -95,13 +98,16 @@ def _password() -> tuple[str, ...]:
     return ((login.password if login else None) or "",)
 
 
-def _is_valid(services: Services, claim: Claim) -> bool:
+def _require_valid(services: Services, claim: Claim) -> None:
     try:
-        return services.directory.accepts(claim) is not None
+        if services.directory.accepts(claim):
+            return
+        is_disabled = services.directory.is_disabled(claim.client_id)
     except DatabaseError:
-        # Minted here, and nobody can say whether it was retired: the delivery is taken, and judged at its replay.
+        # Minted here, and retired or not, which cannot be known now: the delivery is taken, and judged at its replay.
         g.unconfirmed_key_version = claim.version
-        return True
+        return
+    raise AuthenticationError(DISABLED if is_disabled else _WRONG_KEY)
 
 
 def _require_trusted_network(services: Services, unknown_tokens: UnknownTokens) -> None:

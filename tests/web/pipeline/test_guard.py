@@ -80,6 +80,19 @@ class TestWebhookKey:
 
         assert ask(f"key={tenant.key}") == 401
 
+    def test_of_a_disabled_client_is_refused_with_a_sentence_that_says_so(self, client, app, tenant):
+        parts = app.extensions["caly"]
+        parts.clients.disable(tenant.id)
+
+        answer = client.post(f"{URL}?key={tenant.key}", data={"CallSid": "s1"})
+        parts.clients.enable(tenant.id)
+        parts.directory.refresh()
+        enabled = client.post(f"{URL}?key={tenant.key}", data={"CallSid": "s1"})
+
+        assert answer.status_code == 401
+        assert answer.get_json()["error"]["message"].startswith("The client is disabled: `flask caly clients enable")
+        assert enabled.status_code == 200
+
     @pytest.mark.parametrize("broken", ["Basic ####", "Basic", "basic dTr/", "Basic dTp4, Basic dTp5"])
     def test_that_cannot_be_read_is_a_wrong_one_even_where_none_is_demanded(self, settings, query, broken):
         application = create_app(replace(settings, webhook_auth=WebhookAuth.OPTIONAL))

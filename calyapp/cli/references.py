@@ -1,0 +1,48 @@
+"""How operators name a client or a user: not only by id."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import click
+
+from calyapp import phone
+from calyapp.cli.command import Command, services
+
+
+class Reference(click.ParamType[UUID]):
+    """An id, or something that `find` knows one by."""
+
+    def __init__(self, name: str, find: Callable[[str], UUID]) -> None:
+        self.name = name
+        self._find = find
+
+    def convert(self, value: str | UUID, param: click.Parameter | None, ctx: click.Context | None) -> UUID:
+        """Raises `NotFoundError` if it is not found; an id is left to the command, which looks it up."""
+        try:
+            return UUID(str(value))
+        except ValueError:
+            return self._find(str(value))
+
+
+def _client_id(reference: str) -> UUID:
+    return services().clients.find(reference, phone.e164(reference)).id
+
+
+def _user_id(email: str) -> UUID:
+    return services().users.find(email).id
+
+
+CLIENT = Reference("client", _client_id)
+"""A client by its id, its name or one of its numbers."""
+USER = Reference("user", _user_id)
+"""A user by their id or e-mail address."""
+
+
+def client_argument(command: Command) -> Command:
+    """The client that a command is about."""
+    return click.argument("client_id", metavar="CLIENT", type=CLIENT)(command)
+
+
+def user_argument(command: Command) -> Command:
+    """The user whom a command is about."""
+    return click.argument("user_id", metavar="USER", type=USER)(command)
