@@ -7,7 +7,7 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from calyapp import cli, logs, services
-from calyapp.config import AppEnv, Settings
+from calyapp.config import AppEnv, ConfigurationError, Settings
 from calyapp.web import audit, auth, calls, health, openapi, webhooks
 from calyapp.web.pipeline import (
     access_log,

@@ -64,7 +64,7 @@ class Commands(AppGroup):
 def _end_interrupted() -> NoReturn:
     # A second Ctrl-C, while the interpreter ends, ends it at once and prints no traceback either.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    click.echo("\nInterrupted.", err=True)
+    click.echo(err=True)  # so that the prompt of the shell begins a line
     raise SystemExit(_INTERRUPTED)
 
 

@@ -61,6 +61,7 @@ COMMANDS = {
     "backup": "Write all of the database into a new file",
     "restore": "Fill an empty database from a backup",
     "scan": "Look for known weaknesses",
+    "tail": "Follow deliveries and refusals",
     "simulate": "Play Exotel against a server",
     "doctor": "Examine this host's deployment",
     "demo": "Make sure that a demo client exists",

@@ -113,7 +113,7 @@ class TestTail:
         result = application.test_cli_runner().invoke(args=["caly", "tail"])
         services.close()
 
-        away, back = result.stderr.splitlines()
+        away, back, _ = result.stderr.splitlines()
         assert away.endswith("This command goes on once it is back.")
         assert back == "The database is back."
         assert result.exit_code == 130
