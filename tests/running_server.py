@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[1]
 
 
 class Server:
-    """A Gunicorn with Caly in it; `pid` is the master's, `port` that of the nginx in front of it, if there is one."""
+    """A Gunicorn with Caly in it; `pid` is the master's, `port` that of the nginx in front of it, if there is one.
+
+    `inside` begins every command: the words by which it enters the namespace in which Gunicorn runs.
+    """
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class Server:
         environment: dict[str, str],
         log: Path,
         nginx: "Nginx | None" = None,
+        inside: Sequence[str] = (),
     ) -> None:
         self.pid = process.pid
         self.process = process
@@ -36,6 +40,7 @@ class Server:
         self.nginx = nginx
         self.environment = environment
         self.log = log
+        self._inside = inside
 
     def connect(self) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -54,7 +59,7 @@ class Server:
 
     def command(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess:
         """`flask caly …`, and all that it says."""
-        command = [sys.executable, "-m", "flask", "caly", *arguments]
+        command = [*self._inside, sys.executable, "-m", "flask", "caly", *arguments]
         options = {"cwd": ROOT, "env": self.environment, "input": stdin}
         return subprocess.run(command, **options, capture_output=True, text=True, check=True)
 

@@ -1,16 +1,14 @@
 """Many threads, forks and deaths at once, files set aside under one's feet, and a disk that really is full."""
 
-import resource
+import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import pytest
-from spooling import LEAST, append, contents, drain, fill
+from small_disk import small_disk
+from spooling import LEAST, append, contents
 
 from calyapp.spool.journal import Journal
 
@@ -35,46 +33,33 @@ def start(script: str, folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 class TestFullDisk:
-    @pytest.fixture
-    def small_disk(self, tmp_path: Path) -> Iterator[Path | None]:
-        """A disk of 8 MB, None where the machine does not let us mount one."""
-        disk = tmp_path / "disk"
-        disk.mkdir()
-        mount = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk], capture_output=True, check=False
-        )
-        yield disk if mount.returncode == 0 else None
-        if mount.returncode == 0:
-            subprocess.run(["umount", "--lazy", disk], check=True)
+    def test_refuses_keeps_what_was_taken_and_drains(self, tmp_path: Path) -> None:
+        filling = """
+from contextlib import suppress
+from spooling import append, drain, fill
 
-    def test_refuses_keeps_what_was_taken_and_drains(self, small_disk: Path | None, tmp_path: Path) -> None:
-        folder = (small_disk or tmp_path) / "spool"
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        journal = Journal(folder, 64 << 20)
-        append(journal, b"first")
-        if small_disk is None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, limits[1]))
-        try:
-            taken = fill(journal, size=10_000)
-            journal.close()  # gives the -wal back, so that even to open the file takes room that is not there
-            if small_disk:
-                with (small_disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
-                    while True:  # somebody else takes the rest
-                        ballast.write(b"x" * 4096)
+disk = Path(sys.argv[1])
+journal = Journal(disk / "spool", 64 << 20)
+append(journal, b"first")
+taken = fill(journal, size=10_000)
+journal.close()  # gives the -wal back, so that even to open the file takes room that is not there
+with (disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+    while True:  # somebody else takes the rest
+        ballast.write(b"x" * 4096)
 
-            assert not journal.has_room()
-            assert journal.status().depth == taken + 1
-            if small_disk is None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-            assert drain(journal) == taken + 1
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-            journal.close()
+assert not journal.has_room()
+assert journal.status().depth == taken + 1
+assert drain(journal) == taken + 1
+journal.close()
+(disk / "ballast").unlink()
+assert journal.has_room()
+"""
+        with small_disk(tmp_path, "8m") as inside:
+            command = [*inside, sys.executable, "-c", PRELUDE + filling, tmp_path]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+            ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-        if small_disk:
-            (small_disk / "ballast").unlink()
-        assert journal.has_room()
-        journal.close()
+        assert (ended.returncode, ended.stderr) == (0, "")
 
 
 class TestProcesses:

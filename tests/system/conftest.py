@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,10 @@ from running_server import ROOT, Server
 
 @pytest.fixture
 def serve(database_url, tmp_path, front) -> Iterator:
-    """`serve(*gunicorn_options, **environment)`: a server that listens; stopped and cleaned up after the test."""
+    """`serve(*gunicorn_options, **environment)`: a server that listens; stopped and cleaned up after the test.
+
+    `inside` is what its command and those of `Server.command` begin with.
+    """
     yield from _serving(database_url, tmp_path, front)
 
 
@@ -38,7 +41,7 @@ def nginx() -> Iterator[Nginx]:
 def _serving(database_url: str, folder: Path, front: str) -> Iterator:
     with ExitStack() as running:
 
-        def start(*options: str, **overrides: str) -> Server:
+        def start(*options: str, inside: Sequence[str] = (), **overrides: str) -> Server:
             nginx = running.enter_context(_nginx()) if front == "nginx" else None
             port = nginx.port if nginx else free_port()
             environment = {
@@ -52,10 +55,10 @@ def _serving(database_url: str, folder: Path, front: str) -> Iterator:
                 "SPOOL_DIR": str(folder / "spool"),
                 **overrides,
             }
-            command = [sys.executable, "-m", "gunicorn", *options, "wsgi:app"]
+            command = [*inside, sys.executable, "-m", "gunicorn", *options, "wsgi:app"]
             with (folder / "server.log").open("ab") as log:
                 process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-            server = Server(process, port, environment, folder / "server.log", nginx)
+            server = Server(process, port, environment, folder / "server.log", nginx, inside)
             running.callback(_stop, server)
             _wait(server, folder / "server.log")
             return server

@@ -2,17 +2,16 @@
 
 import os
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from reckoning import Reckoning
 from rehearsal import STREAM_BASE_URL, Rehearsal, statuses
 from running_server import eventually
+from small_disk import small_disk
 from traffic import Delivery, whole_call
 
 DEGRADED = (200, "degraded")
@@ -24,7 +23,7 @@ FRAMES_OF_A_PAGE = 12  # at most: none is shorter than a third of a kilobyte
 def rehearse(serve, tenant, postgres):
     """`rehearse(*gunicorn_options, **environment)`: on a server and a PostgreSQL of its own."""
 
-    def start(*options: str, **environment: str) -> Rehearsal:
+    def start(*options: str, **environment: Any) -> Rehearsal:
         server = serve(*options, DATABASE_URL=postgres.url, **environment)
         return Rehearsal(server, tenant(server), postgres.query)
 
@@ -80,8 +79,10 @@ def test_client_over_its_limit(serve, tenant, query):
 
 
 def test_disk_full(rehearse, postgres, tmp_path):
-    with small_disk(tmp_path / "disk") as environment:
-        rehearsal = rehearse(**environment)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with small_disk(disk, "16m") as inside:
+        rehearsal = rehearse(inside=inside, SPOOL_DIR=str(disk / "spool"))
         postgres.stop()
         fill(rehearsal)
 
@@ -190,20 +191,6 @@ def test_clock_jump(rehearse, serve, postgres, tmp_path):
 
 
 # ---- How it is done ----
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[dict[str, str]]:
-    """Settings under which the spool has next to no room: a disk of its own where we may mount one, else its limit."""
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], check=False)
-    if mounted.returncode:
-        yield {"SPOOL_MAX_MB": "16"}
-        return
-    try:
-        yield {"SPOOL_DIR": str(folder / "spool")}
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(rehearsal: Rehearsal) -> None:

@@ -1,7 +1,6 @@
 """Whatever comes in over a socket: one clean answer each, nothing recorded that should not be, nobody hurt."""
 
 import json
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +32,7 @@ def test_malformed_requests_are_answered_once_and_cleanly(serve, front, tenant, 
     cases = CASES_THROUGH_NGINX if front == "nginx" else CASES
     server = serve("--workers", "2", WEBHOOK_AUTH="required")
     asha = tenant(server)
-    workers = _workers(server)
+    workers = server.workers()
 
     with ThreadPoolExecutor(8) as senders:
         playing = senders.map(partial(_play, server, asha), cases.items(), count())
@@ -48,7 +47,7 @@ def test_malformed_requests_are_answered_once_and_cleanly(serve, front, tenant, 
     with subtests.test("nothing else is recorded"):
         assert set(recorded) == (SECOND_REQUESTS if front == "nginx" else set())
     with subtests.test("no worker is lost"):
-        assert _workers(server) == workers
+        assert server.workers() == workers
     with subtests.test("a call is answered as ever"):
         start = {"CallSid": "after", "From": "09876543210", "To": "08047112345"}
         assert server.ask("POST", webhook(asha, "call-start"), start)[0] == 200
@@ -56,11 +55,6 @@ def test_malformed_requests_are_answered_once_and_cleanly(serve, front, tenant, 
         words = (*INTERNALS, '"level":"error"', '"level":"critical"', "[ERROR]", asha["webhookKey"])
         log = (tmp_path / "server.log").read_text(errors="replace") + (server.nginx.said() if server.nginx else "")
         assert [line for line in log.splitlines() if any(word in line for word in words)] == []
-
-
-def _workers(server: Server) -> list[str]:
-    listed = subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True, check=True)
-    return sorted(listed.stdout.split())
 
 
 def _play(server: Server, tenant: dict, named: tuple[str, Case], number: int) -> Played:

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -187,7 +186,7 @@ class TestHandingOn:
             + FORM
             + b"Connection: close\r\nContent-Length: 12\r\n\r\n"
         )
-        (worker,) = _workers(server)
+        (worker,) = server.workers()
         module_query("BEGIN")
         module_query("LOCK TABLE deliveries")
 
@@ -416,11 +415,6 @@ def upstream(nginx: Nginx, serve: Callable[[socket.socket], None]) -> Iterator[N
         pool.submit(accept)
         yield
         listener.shutdown(socket.SHUT_RDWR)
-
-
-def _workers(server: Server) -> list[int]:
-    listed = subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True, check=True)
-    return [int(pid) for pid in listed.stdout.split()]
 
 
 def _until(holds: Callable[[], bool]) -> None:

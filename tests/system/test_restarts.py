@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from child_processes import children
 from reckoning import Reckoning
 from running_server import ROOT, Server, eventually, webhook
 from traffic import Traffic
@@ -91,9 +92,9 @@ def test_ten_under_a_hundred_a_second_refuse_and_break_nothing(unit, nginx, tena
 
     traffic.start()
     for _ in range(TIMES):
-        before = set(_workers(unit))
+        before = set(children(unit.process.pid))
         disturb(unit)
-        eventually(lambda before=before: len(set(_workers(unit)) - before) == 2)
+        eventually(lambda before=before: len(set(children(unit.process.pid)) - before) == 2)
         answered = len(traffic.attempts)
         eventually(lambda answered=answered: len(traffic.attempts) > answered + RATE)
     traffic.stop()
@@ -151,8 +152,3 @@ class Arrivals:
             return int(status_line.split()[1])
         except (OSError, IndexError) as failure:
             return type(failure).__name__
-
-
-def _workers(unit: Unit) -> list[str]:
-    listed = subprocess.run(["pgrep", "-P", str(unit.process.pid)], capture_output=True, text=True, check=False)
-    return listed.stdout.split()
