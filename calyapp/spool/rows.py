@@ -91,13 +91,17 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open an existing journal; what is committed on this connection is on disk."""
     db = sqlite3.connect(path.as_uri() + "?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
     db.text_factory = lambda raw: raw.decode(errors="replace")
-    for pragma in (
-        "synchronous = FULL",
-        "secure_delete = FAST",  # what a caller said is wiped where that costs no write
-        f"wal_autocheckpoint = {WRITE_BACK_AFTER}",
-        f"journal_size_limit = {WRITE_BACK_AFTER * PAGE}",
-    ):
-        db.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in (
+            "synchronous = FULL",
+            "secure_delete = FAST",  # what a caller said is wiped where that costs no write
+            f"wal_autocheckpoint = {WRITE_BACK_AFTER}",
+            f"journal_size_limit = {WRITE_BACK_AFTER * PAGE}",
+        ):
+            db.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -28,12 +29,8 @@ def rebuild(old: Path, new: Path, start: int) -> int:
     rows.create(new, start)
     copy = new.with_name("old.db")
     _copy(old, copy, empty=new.read_bytes())
-    source, target = rows.connect(copy), rows.connect(new)
-    try:
+    with closing(rows.connect(copy)) as source, closing(rows.connect(new)) as target:
         return _transfer(source, target)
-    finally:
-        source.close()
-        target.close()
 
 
 def _copy(old: Path, copy: Path, empty: bytes) -> None:
