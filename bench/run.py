@@ -44,7 +44,7 @@ BENCHMARKS = {
     "backup": _script("backup", 90),
     "export": _script("export", 300),
     "nothing_lost": _chaos("nothing_lost", "CHAOS", 60, 120),
-    "flood": _chaos("flood", "FLOOD", 30, 90),
+    "flood": _chaos("flood", "FLOOD", 30, 180),
 }
 
 
