@@ -64,7 +64,13 @@ def _complete(command: list[str], environment: dict[str, str], content: Iterable
             stdout=output,
             stderr=errors,
         ) as process:
-            _feed(process, content)
+            try:
+                _feed(process, content)
+                process.wait()
+            except BaseException:
+                process.kill()  # before its input ends: it might take half of it for the whole
+                _end_input(process)
+                raise
         if process.returncode != 0:
             raise MaintenanceError(_ending(Path(command[0]).name, process.returncode), _complaint(_text(errors)))
         return _text(output)
@@ -74,14 +80,16 @@ def _feed(process: "subprocess.Popen[bytes]", content: Iterable[bytes]) -> None:
     """Give the program its input. If it does not take all of it, its exit code says whether that is well."""
     if process.stdin is None:
         return
-    try:
-        with suppress(BrokenPipeError), process.stdin:
-            for chunk in content:
-                process.stdin.write(chunk)
-    except BaseException:
-        # Without the end of its input a program might take half of it for the whole.
-        process.kill()
-        raise
+    with suppress(BrokenPipeError):
+        for chunk in content:
+            process.stdin.write(chunk)
+    _end_input(process)
+
+
+def _end_input(process: "subprocess.Popen[bytes]") -> None:
+    if process.stdin:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
 
 
 def _text(file: IO[bytes]) -> str:
