@@ -151,7 +151,7 @@ def look_at_directory(path: Path) -> Iterator[Finding]:
 
 def look_at_nginx(path: Path) -> Iterator[Finding]:
     """It has connections and open files enough for what waits while Caly restarts."""
-    remedy = "Edit /etc/nginx/nginx.conf as step 10 of deploy/INSTALL.md does, then `systemctl restart nginx`."
+    remedy = "Edit /etc/nginx/nginx.conf as step 11 of deploy/INSTALL.md does, then `systemctl restart nginx`."
     try:
         text = path.read_text()
     except OSError as error:

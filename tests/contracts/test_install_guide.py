@@ -17,8 +17,10 @@ GUIDE = (DEPLOY / "INSTALL.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 UNITS = {path.name for path in (DEPLOY / "systemd").iterdir() if path.is_file()}
 ENVIRONMENT_FILE = re.search(r"> /etc/caly/caly\.env\) <<EOF\n(.*?)^EOF", GUIDE, re.MULTILINE | re.DOTALL)
+PLACEHOLDERS = re.search(r"cat > /root/caly-install\.env <<'EOF'\n(.*?)^EOF", GUIDE, re.MULTILINE | re.DOTALL)[1]
+READS_PLACEHOLDERS = re.compile(r"(?:\{\n)?\. /root/caly-install\.env\n")
 # Up to the end of the command: in a block a pipe, in the text a backquote.
-COMMANDS = sorted(set(re.findall(r"(?:^|[`(]|RELEASE )caly ([a-z][^|`\n]*)", GUIDE, re.MULTILINE)))
+COMMANDS = sorted(set(re.findall(r"(?:^|[`(]|RELEASE |\| )caly ([a-z][^|`\n]*)", GUIDE, re.MULTILINE)))
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,50 @@ def test_every_block_can_be_pasted(block):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def assigned(text: str) -> set[str]:
+    """The variables that this shell script sets."""
+    return set(re.findall(r"^(?:for )?([A-Za-z_]+)(?:=| in )", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_block_can_be_pasted_into_a_new_shell(block):
+    known = assigned(block) | (assigned(PLACEHOLDERS) if READS_PLACEHOLDERS.match(block) else set())
+
+    # What a heredoc in quotes, jq or awk holds is not the shell's.
+    of_the_shell = re.sub(r"<<'EOF'.*?^EOF|'[^']*'", "", block, flags=re.MULTILINE | re.DOTALL)
+
+    assert set(re.findall(r"\$\{?([A-Za-z_]+)", of_the_shell)) <= known
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_no_command_takes_the_rest_of_its_block_for_its_input(block):
+    *before_last, _ = block.splitlines()
+
+    assert block.startswith("{\n") or not any(
+        re.search(r"(?:^|[|(] ?|RELEASE )caly [a-z]", line) for line in before_last
+    )
+
+
+def test_placeholders_stand_in_one_place():
+    values = [value for value in re.findall(r"^[A-Z_]+=(\S+)", PLACEHOLDERS, re.MULTILINE) if ".example" in value]
+    blocks = [block for block in BLOCKS if PLACEHOLDERS not in block]
+
+    assert len(values) == 4
+    assert [block for block in blocks if re.search(r"\.example\b", block.replace("caly\\.example", ""))] == []
+
+
+def test_removal_takes_away_what_the_guide_put_there():
+    (removal,) = [block for block in BLOCKS if "rm -rf /opt/caly " in block]
+    places = set(re.findall(r"^\| `(/[\w./-]+)", GUIDE, re.MULTILINE)) - {"/run/caly/caly.sock"}
+
+    assert len(places) == 8
+    removed = [Path(word) for word in removal.split() if word.startswith("/") and word != "/"]
+    kept = [place for place in places if not any(Path(place).is_relative_to(path) for path in removed)]
+    assert kept == ["/var/backups/caly"]
+    assert "`rm -r /var/backups/caly`" in GUIDE
+    assert "for role in caly caly_reader" in removal
+
+
 @pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("alembic")])
 def test_every_command_is_one_of_ours(caly, command):
     found, options = caly, []
@@ -50,7 +96,7 @@ def test_every_command_is_one_of_ours(caly, command):
 
 
 def test_the_environment_file_starts_a_production_service():
-    text = ENVIRONMENT_FILE[1].replace("$MEDIA_SERVER", "wss://media.caly.example")
+    text = ENVIRONMENT_FILE[1].replace("$MEDIA_SERVER", "wss://media.caly.example").replace("$DOMAIN", "caly.example")
     for number in range(text.count("$(key)")):
         text = text.replace("$(key)", f"{number:064x}", 1)
 
