@@ -30,7 +30,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 @click.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.argument("folder", type=click.Path(file_okay=False, readable=False, path_type=Path), metavar="DIR")
 @click.option("--keep", type=click.IntRange(min=1), default=14, show_default=True, help="How many to keep.")
 @as_json
 def backup(folder: Path, keep: int, as_json: bool) -> None:

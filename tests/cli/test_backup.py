@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import ledger
@@ -62,6 +63,16 @@ class TestBackup:
         caly("backup", tmp_path / "backups")
 
         assert entries()[-1] == ("BACKUP_FAILED", "HIGH", "failure", {"reason": "RuntimeError"})
+
+    def test_audits_a_folder_that_it_may_not_read(self, caly, entries, tmp_path, monkeypatch):
+        monkeypatch.setattr(os, "access", lambda *_arguments, **_options: False)  # root may read every folder
+        folder = tmp_path / "backups"
+        folder.mkdir()
+        (folder / "backup.lock").mkdir()
+
+        result = caly("backup", folder)
+
+        assert (result.exit_code, entries()[-1][0]) == (1, "BACKUP_FAILED")
 
     @pytest.mark.parametrize("wrong", [["backup"], ["backup", "here", "--keep", "0"]])
     def test_ends_with_2_for_a_wrong_call(self, caly, wrong):

@@ -9,7 +9,9 @@ from calyapp.config import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "secrets.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
-KEYS = sorted({setting.variable.removesuffix("_PREVIOUS") for setting in Settings.declared().values() if setting.is_key})
+KEYS = sorted(
+    {setting.variable.removesuffix("_PREVIOUS") for setting in Settings.declared().values() if setting.is_key}
+)
 LISTED = re.findall(r"^\| \[`?(.+?)`?\]\(#(.+?)\)", PAGE, re.MULTILINE)
 
 
