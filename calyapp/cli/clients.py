@@ -103,10 +103,13 @@ def set_greeting(
 @clients.command("rotate-key")
 @client_argument
 @click.option("--retire", is_flag=True, help="End the older keys instead of making a new one.")
+@yes
 @base_url
 @as_json
-def rotate_key(client_id: UUID, retire: bool, base_url: str | None, as_json: bool) -> None:
-    """Make a new webhook key beside the old one; once Exotel uses it, --retire the old one."""
+def rotate_key(client_id: UUID, retire: bool, yes: bool, base_url: str | None, as_json: bool) -> None:
+    """Make a new webhook key beside the old one; once Exotel uses it, --retire the old one. That asks on a terminal."""
+    if retire:
+        confirm("Retire the older keys?", ["Deliveries to webhook URLs with an older key are refused."], yes)
     store, address = services().clients, public_url(base_url)
     client = store.retire_keys(client_id) if retire else store.rotate_key(client_id)
     print_record(with_webhook_key(client, address), as_json)
@@ -145,9 +148,11 @@ def connect_exotel(client_id: UUID, account_sid: str, host: str, credentials_std
 
 @clients.command("disconnect-exotel")
 @client_argument
+@yes
 @as_json
-def disconnect_exotel(client_id: UUID, as_json: bool) -> None:
-    """Forget a client's account at Exotel."""
+def disconnect_exotel(client_id: UUID, yes: bool, as_json: bool) -> None:
+    """Forget a client's account at Exotel. Asks on a terminal."""
+    confirm("Forget the account?", ["Its API key and token are deleted, and must be given again to connect it."], yes)
     services().exotel_accounts.disconnect(client_id)
     print_record({"id": str(client_id), "exotelAccount": None}, as_json)
 
@@ -164,9 +169,13 @@ def add_number(client_id: UUID, number: str, as_json: bool) -> None:
 @numbers.command("remove")
 @client_argument
 @click.argument("number", type=PhoneNumber())
+@yes
 @as_json
-def remove_number(client_id: UUID, number: str, as_json: bool) -> None:
-    """Take a number from a client."""
+def remove_number(client_id: UUID, number: str, yes: bool, as_json: bool) -> None:
+    """Take a number from a client. Asks on a terminal."""
+    confirm(
+        "Remove the number?", [f"Without a webhook key, calls to {number} are no longer taken for this client's."], yes
+    )
     print_record(_summary(services().clients.remove_number(client_id, number)), as_json)
 
 

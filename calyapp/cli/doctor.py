@@ -22,13 +22,14 @@ _INDENT = " " * (len("warn  ") + _NAME_WIDTH)
 
 
 @click.command()
-@click.option("--url", type=WEB_ADDRESS, help="Where Exotel reaches the service: https://caly.example.")
+@click.option("--url", type=WEB_ADDRESS, help="Where Exotel reaches the service; PUBLIC_URL if not given.")
 @click.option("--http-url", type=WEB_ADDRESS, help="The same host in clear; its port 80 if not given.")
 @as_json
 def doctor(url: str | None, http_url: str | None, as_json: bool) -> None:
     """Examine this host's deployment, and say what to mend. Exit code 1 if something failed."""
+    url = url or services().settings.public_url
     if http_url and not url:
-        raise click.UsageError("--http-url is of use only beside --url.")
+        raise click.UsageError("--http-url is of use only beside --url or PUBLIC_URL.")
     found = []
     with _silence():
         for diagnosis in examine(all_checks(services(), url, http_url)):

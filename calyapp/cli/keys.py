@@ -13,6 +13,7 @@ from calyapp.access.principal import Role
 from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import ClientName
+from calyapp.cli.standard_input import confirm, yes
 from calyapp.cli.users import client, require_scope, role
 
 keys = AppGroup("keys", help="API keys, for programs that use the records API.")
@@ -42,9 +43,11 @@ def list_keys(as_json: bool) -> None:
 
 @keys.command()
 @click.argument("key_id", type=click.UUID)
+@yes
 @as_json
-def revoke(key_id: UUID, as_json: bool) -> None:
-    """Refuse an API key from now on."""
+def revoke(key_id: UUID, yes: bool, as_json: bool) -> None:
+    """Refuse an API key from now on. Asks on a terminal."""
+    confirm("Revoke this API key?", ["Programs that use it are refused. A revoked key cannot be restored."], yes)
     print_record(_summary(services().api_keys.revoke(key_id)), as_json)
 
 

@@ -11,7 +11,8 @@ from calyapp.audit.trail import Entry
 from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import WEB_ADDRESS
-from calyapp.errors import AppError
+from calyapp.db import connection_errors
+from calyapp.errors import DatabaseError
 from calyapp.vulnscan import archive
 from calyapp.vulnscan import scan as vulnerabilities
 from calyapp.vulnscan.advisories import AdvisoryService
@@ -55,8 +56,9 @@ def scan(requirements: Path, osv_url: str, as_json: bool) -> None:
 def _print(report: Report) -> None:
     found = ", ".join(f"{count} {severity}" for severity, count in report.counts().items() if count)
     outdated = "not known" if report.outdated is None else len(report.outdated)
+    none = "none" if report.packages else "not known, because nothing was looked at"
     click.echo(
-        f"{click.style(report.status, fg=_COLOURS[report.status])}: known weaknesses: {found or 'none'}; "
+        f"{click.style(report.status, fg=_COLOURS[report.status])}: known weaknesses: {found or none}; "
         f"packages looked at: {report.packages}, skipped: {len(report.skipped)}, outdated: {outdated}"
     )
     if not report.complete:
@@ -103,5 +105,5 @@ def _note(report: Report) -> None:
     )
     try:
         trail.write(services().database.records, entry)
-    except AppError as error:
-        click.echo(f"The scan is not on the audit trail: {error.message}.", err=True)
+    except DatabaseError as error:
+        click.echo(f"The scan is not on the audit trail. {connection_errors.explain(error)}", err=True)

@@ -72,7 +72,10 @@ def checks(url: str | None, http_url: str | None, *, in_production: bool, worker
 
 
 def _not_examined() -> Iterator[Finding]:
-    yield warn("not examined: no address was given", "Give --url https://…, where Exotel reaches the service.")
+    yield warn(
+        "not examined: no address was given",
+        "Set PUBLIC_URL to the address under which Exotel reaches the service, or give --url.",
+    )
 
 
 def asking(url: str) -> Ask:

@@ -1,3 +1,9 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -5,6 +11,7 @@ import pytest
 from calyapp.app import create_app
 from calyapp.config import Settings
 
+ROOT = Path(__file__).parents[2]
 NUMBER = "+918047112345"
 CLIENT_ID = "5a0c9f1e-8f43-4c5d-9d6f-0d1f3e1c2b4a"
 
@@ -223,3 +230,58 @@ class TestPublicUrl:
 
         assert result.exit_code == 2
         assert "must be a URL such as https://caly.example" in result.stderr
+
+
+def run(*arguments, **environment):
+    """`flask caly …` in a process of its own, with nothing in its environment but this."""
+    known = {"PATH": os.environ["PATH"], "FLASK_APP": "wsgi", **environment}
+    command = [sys.executable, "-m", "flask", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env=known, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+class TestWithoutSettings:
+    @pytest.mark.parametrize("environment", [{}, {"APP_ENV": "nonsense", "DB_POOL_MAX": "many", "SPOOL_DIR": " "}])
+    @pytest.mark.parametrize("command", ["", "clients add", "simulate", "users set-password"])
+    def test_a_command_explains_itself(self, command, environment):
+        process = run("caly", *command.split(), "--help", **environment)
+        stdout, stderr = process.communicate()
+
+        assert (process.returncode, stderr) == (0, "")
+        assert COMMANDS[command] in stdout
+
+    @pytest.mark.parametrize("command", ["clients list", "users suspend asha@caly.example", "doctor", "demo"])
+    def test_a_command_says_which_are_missing(self, command):
+        process = run("caly", *command.split())
+        stdout, stderr = process.communicate()
+
+        assert (process.returncode, stdout) == (1, "")
+        assert stderr.startswith("Error: DATABASE_URL must be set in production: ")
+        assert "deploy/caly.env.example explains each." in stderr
+
+    def test_a_server_does_not_start(self):
+        process = run("run", "--port", "1")
+        _, stderr = process.communicate()
+
+        assert process.returncode == 1
+        assert stderr.startswith("DATABASE_URL must be set in production: ")
+
+
+class TestInterrupted:
+    """By Ctrl-C, while the command waits for a database that says nothing."""
+
+    @pytest.mark.parametrize(
+        "command", ["clients list", "clients disable A", "doctor", "backup x", "audit list", "tail", "partitions"]
+    )
+    def test_ends_with_130_and_no_traceback(self, command, tmp_path):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            silent.settimeout(60)
+            url = f"postgresql://caly@127.0.0.1:{silent.getsockname()[1]}/caly"
+            settings = {"APP_ENV": "testing", "DATABASE_URL": url, "SPOOL_DIR": str(tmp_path / "spool")}
+            process = run("caly", *command.split(), **settings)
+            connection, _ = silent.accept()
+            with connection:
+                process.send_signal(signal.SIGINT)
+                _, stderr = process.communicate()
+
+        assert process.returncode == 130
+        assert "Traceback" not in stderr
