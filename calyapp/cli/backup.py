@@ -13,7 +13,7 @@ import click
 from calyapp.audit import trail
 from calyapp.audit.events import EventType
 from calyapp.audit.trail import Entry
-from calyapp.cli.command import as_json, services
+from calyapp.cli.command import INTERRUPTED, as_json, services
 from calyapp.cli.output import print_record
 from calyapp.cli.standard_input import SecretValue, read_file
 from calyapp.db import backup as backups
@@ -54,7 +54,8 @@ def _signals_raised() -> Iterator[None]:
     def stop(number: int, _frame: object) -> None:
         for one in _STOPPING:
             signal.signal(one, signal.SIG_IGN)
-        raise MaintenanceError(f"The backup was stopped ({signal.Signals(number).name})")
+        exit_code = INTERRUPTED if number == signal.SIGINT else 1
+        raise MaintenanceError(f"The backup was stopped ({signal.Signals(number).name})", exit_code=exit_code)
 
     before = {one: signal.signal(one, stop) for one in _STOPPING}
     try:

@@ -28,7 +28,8 @@ base_url = click.option(
     show_default="PUBLIC_URL; in development http://HOST:PORT",
     help="The address under which Exotel reaches this service.",
 )
-_INTERRUPTED = 128 + signal.SIGINT
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit code after Ctrl-C."""
 
 
 class Commands(AppGroup):
@@ -52,7 +53,10 @@ class Commands(AppGroup):
             raise click.ClickException(str(connection_errors.explain(error))) from None
         except AppError as error:
             raise click.ClickException(error.message) from None
-        except (ConfigurationError, SpoolError, MaintenanceError) as error:
+        except MaintenanceError as error:
+            click.echo(f"Error: {error}", err=True)
+            raise SystemExit(error.exit_code) from None
+        except (ConfigurationError, SpoolError) as error:
             raise click.ClickException(str(error)) from None
         except BrokenPipeError:
             raise
@@ -65,7 +69,7 @@ def _end_interrupted() -> NoReturn:
     # A second Ctrl-C, while the interpreter ends, ends it at once and prints no traceback either.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     click.echo(err=True)  # so that the prompt of the shell begins a line
-    raise SystemExit(_INTERRUPTED)
+    raise SystemExit(INTERRUPTED)
 
 
 def services() -> Services:

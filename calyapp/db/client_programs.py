@@ -25,11 +25,13 @@ class MaintenanceError(Exception):
     """Work on the whole database failed. The message is for the person at the terminal.
 
     `reason` is its first part, which holds nothing that a stranger to the machine must not know: for the trail.
+    `exit_code` is that of the command.
     """
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, exit_code: int = 1) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
+        self.exit_code = exit_code
 
 
 def server_version(connection: Connection) -> int:

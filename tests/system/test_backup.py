@@ -121,14 +121,14 @@ class TestInterruption:
         assert dumps(folder) == []
         assert query(ENDS) == [("failure", "pg_dump was ended by signal 9")]
 
-    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-    def test_by_a_signal_that_asks_for_it_is_on_the_trail(self, dumping, folder, query, sent):
+    @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 1), (signal.SIGHUP, 1), (signal.SIGINT, 130)])
+    def test_by_a_signal_that_asks_for_it_is_on_the_trail(self, dumping, folder, query, sent, code):
         process, pg_dump = dumping()
 
         process.send_signal(sent)
         _, errors = process.communicate(timeout=100)
 
-        assert (process.returncode, errors) == (1, f"Error: The backup was stopped ({sent.name})\n")
+        assert (process.returncode, errors) == (code, f"Error: The backup was stopped ({sent.name})\n")
         eventually(lambda: not Path(f"/proc/{pg_dump}").exists())  # once its new parent has taken note of its end
         assert dumps(folder) == []
         assert query(ENDS) == [("failure", f"The backup was stopped ({sent.name})")]
