@@ -54,7 +54,8 @@ class ThrottledTrail:
         """
         with self._lock:
             if kind not in self._windows and len(self._windows) >= _MOST_KINDS:
-                kind = (kind[0], "many sources")
+                # Still apart for each client: whoever asks for one client's entries is to find its occurrences alone.
+                kind = (kind[0], "many sources", str(entry.client_id))
             is_first = kind not in self._windows
             window = self._windows.setdefault(kind, _Window(self._clock()))
             waits = later or not is_first

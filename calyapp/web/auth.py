@@ -44,7 +44,7 @@ class Auth:
         """
         sent = validation.load(LoginSchema(), parameters.json_value(request))
         email, origin = sent["email"], _origin()
-        self._failed_logins.refuse_if_too_many(email)
+        self._failed_logins.refuse_if_too_many(email, origin)
         sign_in = self._authentication.sign_in(email, sent["password"], origin)
         if sign_in.user is None or sign_in.session is None:
             whose = (sign_in.user.id, sign_in.user.client_id) if sign_in.user else (None, None)
@@ -83,8 +83,8 @@ class Auth:
         sent = validation.load(PasswordChangeSchema(), parameters.json_value(request))
         if wrong := passwords.weakness(sent["new_password"]):
             raise ValidationError(f"newPassword {wrong}", {"newPassword": [wrong]})
-        self._failed_logins.refuse_if_too_many(principal.name)
         current, new, origin = sent["current_password"], sent["new_password"], _origin()
+        self._failed_logins.refuse_if_too_many(principal.name, origin, principal.id, principal.client_id)
         if not self._authentication.change_password(principal, current, new, origin):
             self._failed_logins.note(principal.name, origin, principal.id, principal.client_id)
             wrong = "is wrong."

@@ -30,10 +30,15 @@ class FailedLogins:
         self._counter = counter
         self._throttled_trail = throttled_trail
 
-    def refuse_if_too_many(self, email: str) -> None:
-        """Raises `RateLimitError`."""
+    def refuse_if_too_many(
+        self, email: str, origin: Origin, user_id: UUID | None = None, client_id: UUID | None = None
+    ) -> None:
+        """Raises `RateLimitError`. The refused attempt is on the trail as a failed login, but is not counted as one."""
         hits = self._counter.peek(LIMIT, *_key(email))
         if hits.count >= LIMIT.amount:
+            shown = {"email": _masked(email), "failuresInWindow": hits.count}
+            entry = _entry(EventType.LOGIN_FAILURE, "Too many failed logins", origin, user_id, client_id, shown)
+            self._throttled_trail.note(("login refused", origin.ip_address or "", email), entry)
             raise refusal(LIMIT, hits)
 
     def note(self, email: str, origin: Origin, user_id: UUID | None, client_id: UUID | None) -> None:

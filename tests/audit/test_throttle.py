@@ -1,4 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from clocks import Clock
@@ -69,6 +71,15 @@ class TestNote:
             throttled.note(KIND, entry("again"))
 
         assert written() == [("again", 1), ("again", 2)]
+
+    def test_keeps_clients_apart_in_a_crowd_of_sources(self, throttled, query, monkeypatch):
+        monkeypatch.setattr(throttle, "_MOST_KINDS", 0)
+        for number, client_id in enumerate((UUID(int=1), UUID(int=2), UUID(int=1), None)):
+            throttled.note(("rejected", str(number)), replace(entry("crowd"), client_id=client_id))
+        throttled.close()
+
+        counts = "SELECT client_id::text, sum((metadata->>'count')::int)::int FROM audit_logs GROUP BY 1 ORDER BY 1"
+        assert query(counts) == [(str(UUID(int=1)), 2), (str(UUID(int=2)), 1), (None, 1)]
 
     def test_tells_kinds_apart(self, throttled, clock, written):
         for kind, description in ((KIND, "one"), (OTHER_KIND, "two"), (OTHER_KIND, "two again")):

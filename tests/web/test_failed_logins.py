@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 
 from calyapp.access.principal import Origin
@@ -41,17 +43,27 @@ class TestFailedLogins:
 
     def test_are_refused_from_the_thirty_first_on(self, failed):
         for _ in range(30):
-            failed.refuse_if_too_many(EMAIL)
+            failed.refuse_if_too_many(EMAIL, ORIGIN)
             failed.note(EMAIL, ORIGIN, None, None)
 
         with pytest.raises(RateLimitError):
-            failed.refuse_if_too_many(EMAIL)
-        failed.refuse_if_too_many("ravi@example.com")
+            failed.refuse_if_too_many(EMAIL, ORIGIN)
+        failed.refuse_if_too_many("ravi@example.com", ORIGIN)
 
     def test_are_not_counted_by_asking(self, failed, counter):
-        failed.refuse_if_too_many(EMAIL)
+        failed.refuse_if_too_many(EMAIL, ORIGIN)
 
         assert counter.hits == {}
+
+    def test_are_on_the_trail_when_they_are_refused_too(self, failed, counter, query):
+        counter.hits["failed-login", hashlib.sha256(EMAIL.encode()).hexdigest()] = 30
+
+        with pytest.raises(RateLimitError):
+            failed.refuse_if_too_many(EMAIL, ORIGIN)
+
+        assert query("SELECT event_type, status, description FROM audit_logs") == [
+            ("LOGIN_FAILURE", "failure", "Too many failed logins")
+        ]
 
     def test_name_nobody_to_the_storage(self, failed, counter):
         failed.note(EMAIL, ORIGIN, None, None)

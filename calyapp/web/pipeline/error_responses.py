@@ -15,6 +15,7 @@ from calyapp.config import AppEnv
 from calyapp.errors import AppError, DatabaseAway, Severity
 from calyapp.services import Services
 from calyapp.web.error_shape import error_shape
+from calyapp.web.pipeline.guard import concerned_client
 from calyapp.web.pipeline.proxy import client_address
 from calyapp.web.refusals import REFUSALS
 
@@ -87,10 +88,12 @@ class _ErrorResponses:
             reason = type(cause).__name__
             entry = self._entry(EventType.ERROR_OCCURRED, "A request failed", shown, reason)
             is_away = isinstance(cause, DatabaseAway)
-            self._throttled.note(("error", reason, request.endpoint or ""), entry, later=is_away)
+            self._throttled.note(("error", reason, request.endpoint or "", str(entry.client_id)), entry, later=is_away)
         elif (request.blueprint == "webhooks") and shown.status not in _AUDITED_ELSEWHERE:
             entry = self._entry(EventType.WEBHOOK_REJECTED, "Delivery rejected", shown, shown.message)
-            self._throttled.note(("rejected", client_address() or "", shown.code), entry)
+            # All of Exotel's deliveries come from a few addresses: the client and the reason tell them apart.
+            source = (client_address() or "", str(entry.client_id))
+            self._throttled.note(("rejected", *source, shown.code, shown.message), entry)
             metrics.DELIVERIES.labels(_route(), "rejected").inc()
 
     def _entry(self, event: EventType, description: str, shown: AppError, reason: str) -> Entry:
@@ -98,7 +101,7 @@ class _ErrorResponses:
             event,
             description,
             status="failure",
-            client_id=g.get("client_id"),
+            client_id=concerned_client(),
             resource="route",
             resource_id=request.url_rule.rule if request.url_rule else None,
             ip_address=client_address(),

@@ -1,6 +1,7 @@
 """Who may come in. Every route declares its access in its rule; one that does not keeps the service from starting."""
 
 from http import HTTPStatus
+from uuid import UUID
 
 from flask import Flask, Response, g, request
 
@@ -37,6 +38,7 @@ def install(app: Flask, services: Services, counter: HitCounter) -> None:
 
     def identify() -> None:
         g.client_id, g.unconfirmed_key_version, g.principal, g.refusal = None, None, None, None
+        g.named_client_id = None
         if isinstance(rule := request.url_rule, GuardedRule) and rule.access:
             try:
                 guards[rule.access]()
@@ -45,6 +47,11 @@ def install(app: Flask, services: Services, counter: HitCounter) -> None:
 
     app.before_request(identify)
     app.after_request(_name_scheme)
+
+
+def concerned_client() -> UUID | None:
+    """The client of the request, or the one that a key names which is no longer valid. For the trail alone."""
+    return (g.client_id or g.named_client_id) if "named_client_id" in g else None
 
 
 def enforce(app: Flask, services: Services) -> None:
@@ -73,6 +80,7 @@ def _identify_client(services: Services) -> None:
         claim = services.webhook_keys.verify(key)
         if claim is None:
             raise AuthenticationError(_WRONG_KEY)
+        g.named_client_id = claim.client_id
         _require_valid(services, claim)
         g.client_id = claim.client_id
     elif services.settings.webhook_auth is WebhookAuth.REQUIRED:

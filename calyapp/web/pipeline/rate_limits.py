@@ -70,11 +70,15 @@ class _RateLimits:
         g.limit, g.hits = limit, self._counter.hit(limit, *key)
         metrics.RATE_LIMIT_HITS.labels(rule.limit).inc()
         if g.hits.count == limit.amount + 1:  # the first too many, of all workers: once a window
-            self._throttled_trail.note(("limit", *key), _entry(rule.limit, limit))
+            entry = _entry(EventType.RATE_LIMIT_EXCEEDED, "Rate limit exceeded", rule.limit, limit)
+            self._throttled_trail.note(("limit", *key), entry)
         if g.hits.count > limit.amount:
             metrics.RATE_LIMIT_EXCEEDED.labels(rule.limit).inc()
             g.is_over_limit = True
             if not _can_wait(rule) or g.hits.count > limit.amount * _FLOOD:
+                if rule.limit is Profile.LOGIN:  # each of these is a failed login to who asks the trail for them
+                    entry = _entry(EventType.LOGIN_FAILURE, "Too many logins from this address", rule.limit, limit)
+                    self._throttled_trail.note(("login refused", *key), entry)
                 raise refusal(limit, g.hits)
 
     def show(self, response: Response) -> Response:
@@ -113,10 +117,10 @@ def _whom(rule: GuardedRule) -> tuple[str, ...]:
     return "address", client_neighbourhood()
 
 
-def _entry(profile: Profile, limit: RateLimitItem) -> Entry:
+def _entry(event: EventType, description: str, profile: Profile, limit: RateLimitItem) -> Entry:
     return Entry.now(
-        EventType.RATE_LIMIT_EXCEEDED,
-        "Rate limit exceeded",
+        event,
+        description,
         status="failure",
         client_id=g.client_id,
         resource="route",
