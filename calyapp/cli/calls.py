@@ -14,10 +14,9 @@ from flask.cli import AppGroup
 from calyapp.access.principal import COMMAND_LINE
 from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows, printable
-from calyapp.cli.records import client_names, filtered_by, note_access, print_page, with_client_name
+from calyapp.cli.records import client_names, filtered_by, note_access, print_page, tenant_of, with_client_name
 from calyapp.cli.references import CLIENT
 from calyapp.cli.standard_input import read_file
-from calyapp.db import tenancy
 from calyapp.errors import NotFoundError
 from calyapp.exotel import cdr, rebuild
 from calyapp.exotel.cdr_import import CdrImport, Result
@@ -49,7 +48,7 @@ def list_calls(filters: dict[str, Any], as_json: bool) -> None:
 @as_json
 def show_call(name: str, client_id: UUID | None, as_json: bool) -> None:
     """Show one call, by its id or CallSid, with its timeline of deliveries. Telephone numbers are among them."""
-    found = services().call_reader.find(client_id or tenancy.ALL, name)
+    found = services().call_reader.find(tenant_of(client_id), name)
     if found is None:
         raise NotFoundError(f"There is no call with the id or CallSid {name!r}; see `flask caly calls list`.")
     note_access(found.call["client_id"], "calls.show")

@@ -61,9 +61,9 @@ def filtered_by(schema: type[Schema]) -> Callable[[Command], Command]:
     return decorate
 
 
-def tenant_of(filters: Mapping[str, Any]) -> Tenant:
-    """The client that is asked for, or all."""
-    return filters.get("client_id") or tenancy.ALL
+def tenant_of(client_id: UUID | None) -> Tenant:
+    """The client that is asked for, or all. Raises `NotFoundError` if there is no such client."""
+    return services().clients.get(client_id).id if client_id else tenancy.ALL
 
 
 def print_page(
@@ -75,7 +75,7 @@ def print_page(
     as_json: bool,
 ) -> None:
     """Print a page of the list that the API knows by this name: as the API shows it, or as a table of `row`."""
-    tenant = tenant_of(filters)
+    tenant = tenant_of(filters.get("client_id"))
     page = Cursors(services().settings.secret_key.reveal()).page(name, tenant, filters, read, show)
     note_access(tenant, name)
     if as_json:

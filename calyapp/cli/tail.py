@@ -13,9 +13,8 @@ from calyapp import clock
 from calyapp.calls.feed_store import Feed, News, Result
 from calyapp.cli.command import services
 from calyapp.cli.output import printable
-from calyapp.cli.records import client_names
+from calyapp.cli.records import client_names, tenant_of
 from calyapp.cli.references import CLIENT
-from calyapp.db import tenancy
 from calyapp.errors import DatabaseError
 
 POLL_SECONDS = 1.0
@@ -41,7 +40,7 @@ def tail(client_id: UUID | None, as_json: bool) -> None:
     Refusals are recorded once a second for each source, with their number (×31). Telephone numbers are not shown.
     """
     show = _json_line if as_json else _Lines().line
-    for news in _follow(Feed(services().database.records, client_id or tenancy.ALL)):
+    for news in _follow(Feed(services().database.records, tenant_of(client_id))):
         click.echo(show(news))
 
 

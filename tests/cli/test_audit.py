@@ -63,6 +63,12 @@ class TestList:
         assert "There are more." in first.stderr
         assert (second.exit_code, second.stdout.splitlines()[1:] == first.stdout.splitlines()[1:]) == (0, False)
 
+    def test_of_an_unknown_client_is_an_error_and_not_an_empty_list(self, caly):
+        result = caly("audit", "list", "--client", UNKNOWN)
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "client" in result.stderr
+
     def test_of_one_client_is_on_the_trail(self, caly, asha, query):
         caly("audit", "list", "--client", asha["id"])
         caly("audit", "list")

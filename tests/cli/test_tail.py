@@ -89,6 +89,12 @@ class TestTail:
 
         assert caly("tail", "--client", other).stdout == ""
 
+    def test_of_an_unknown_client_ends_with_a_sentence(self, caly):
+        result = caly("tail", "--client", UUID(int=1))
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "client" in result.stderr
+
     def test_ends_with_a_sentence_where_it_cannot_begin(self):
         nowhere = "postgresql://caly@127.0.0.1:1/caly"
         application = create_app(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": nowhere}))
