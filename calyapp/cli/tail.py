@@ -13,7 +13,7 @@ from calyapp import clock
 from calyapp.calls.feed_store import Feed, News, Result
 from calyapp.cli.command import services
 from calyapp.cli.output import printable
-from calyapp.cli.records import client_names, tenant_of
+from calyapp.cli.records import client_names
 from calyapp.cli.references import CLIENT
 from calyapp.errors import DatabaseError
 
@@ -39,8 +39,10 @@ def tail(client_id: UUID | None, as_json: bool) -> None:
     Prints the last 10 first. A line has the time (UTC), the result, the route, the client, the call and the reason.
     Refusals are recorded once a second for each source, with their number (×31). Telephone numbers are not shown.
     """
+    if client_id:
+        services().clients.get(client_id)
     show = _json_line if as_json else _Lines().line
-    for news in _follow(Feed(services().database.records, tenant_of(client_id))):
+    for news in _follow(Feed(services().database.records, client_id)):
         click.echo(show(news))
 
 

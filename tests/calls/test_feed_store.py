@@ -67,7 +67,7 @@ def note(services, now):
 
 @pytest.fixture
 def feed(services, now, owner):
-    return Feed(services.database.records, tenancy.ALL, now)
+    return Feed(services.database.records, None, now)
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ class TestPoll:
         assert sids() == [delivery.call_sid for delivery in deliveries[1:]]
         assert len(feed._seen) == 3
 
-    def test_shows_a_tenant_nothing_of_another(self, services, owner, arrive, now):
+    def test_of_one_client_tells_nothing_of_another(self, services, owner, arrive, now):
         other = services.clients.add("Theirs", [THEIRS])
         feed = Feed(services.database.records, other.id, now)
         arrive()
@@ -225,6 +225,19 @@ class TestPoll:
         services.intake.record(arrive())
 
         assert [news.call_sid for news in feed.poll()] == [theirs.call_sid]
+
+    def test_of_one_client_tells_what_was_replayed_from_the_spool_too(self, services, owner, arrive, note, now):
+        feed = Feed(services.database.records, owner.id, now)
+        feed.recent(10)
+        arrived = now.now
+        now.now += timedelta(minutes=5)
+        feed.poll()
+        late = arrive(arrived + SECOND)
+        note(EventType.SPOOL_REPLAYED, metadata={"recorded": 1})
+
+        told = [feed.poll(), feed.poll()]
+
+        assert [[news.call_sid for news in some] for some in told] == [[None], [late.call_sid]]
 
 
 class TestStatements:
@@ -240,14 +253,15 @@ SELECT %s, sha256(number::text::bytea), 'heartbeat', now(), '{}' FROM generate_s
 
     @pytest.fixture
     def plan(self, services, owner, query):
-        """`plan(statement, tenant, **given)`: how the server carries it out, among many rows."""
+        """`plan(statement, client_id, **given)`: how the server carries it out, among many rows."""
         query(self.ENTRIES, str(owner.id))
         query(self.LEDGER, str(owner.id))
         query("ANALYZE audit_logs, deliveries")
 
-        def explain(statement, tenant, **given):
-            known = {"types": feed_store._TYPES, "client": None if tenant == tenancy.ALL else str(tenant)}
-            with tenancy.reading(services.database.records, tenant) as connection:
+        def explain(statement, client_id=None, **given):
+            known = {"types": feed_store._TYPES, "service_types": feed_store._SERVICE_TYPES}
+            known["client"] = str(client_id) if client_id else None
+            with tenancy.reading(services.database.records, tenancy.ALL) as connection:
                 sql = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
                 return connection.scalar(sql, {**known, **given})[0]["Plan"]
 
@@ -255,9 +269,9 @@ SELECT %s, sha256(number::text::bytea), 'heartbeat', now(), '{}' FROM generate_s
 
     @pytest.mark.parametrize("of_one", [False, True])
     def test_of_the_trail_read_what_they_tell_and_no_more(self, plan, owner, of_one):
-        tenant = owner.id if of_one else tenancy.ALL
-        overlap = plan(feed_store._NEXT, tenant, at=clock.now() - 10 * OVERLAP, id=str(UUID(int=0)), limit=1000)
-        latest = plan(feed_store._LATEST, tenant, limit=10)
+        client_id = owner.id if of_one else None
+        overlap = plan(feed_store._NEXT, client_id, at=clock.now() - 10 * OVERLAP, id=str(UUID(int=0)), limit=1000)
+        latest = plan(feed_store._LATEST, client_id, limit=10)
 
         assert rows_passed(overlap) <= 100
         assert rows_passed(latest) <= 12
@@ -267,6 +281,6 @@ SELECT %s, sha256(number::text::bytea), 'heartbeat', now(), '{}' FROM generate_s
     def test_of_the_ledger_looks_its_deliveries_up(self, plan, owner, query):
         digests = [bytes(row[0]) for row in query("SELECT digest FROM deliveries LIMIT 50")]
 
-        found = plan(feed_store._REPEATS, tenancy.ALL, clients=[str(owner.id)] * len(digests), digests=digests)
+        found = plan(feed_store._REPEATS, clients=[str(owner.id)] * len(digests), digests=digests)
 
         assert rows_passed(found) <= 50
