@@ -39,7 +39,7 @@ hypothesis.settings.load_profile("caly")
 
 def pytest_configure(config):
     """Before a run of all tests, which takes minutes, say what it would miss at its end."""
-    if config.args_source is config.ArgsSource.TESTPATHS:
+    if config.args_source is config.ArgsSource.TESTPATHS and not config.option.markexpr:
         try:
             redis_program()
         except RedisUnavailable as missing:
@@ -50,6 +50,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if {"server_url", "migrated_data"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.postgres)
+        if "redis_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.redis)
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def counts(counter: HitCounter, times: int, *key: str) -> list[int]:
 
 
 class TestPeek:
-    @pytest.mark.parametrize("storage", ["memory", "redis"])
+    @pytest.mark.parametrize("storage", ["memory", pytest.param("redis", marks=pytest.mark.redis)])
     def test_sees_the_hits_and_adds_none(self, counter, request, clock, storage):
         clock.seconds = time.time()
         uri = "memory://" if storage == "memory" else request.getfixturevalue("redis_server").url
