@@ -9,6 +9,11 @@ def children(pid: int) -> list[int]:
     return sorted(int(process.name) for process in _processes() if _parent(process) == pid)
 
 
+def is_alive(pid: int) -> bool:
+    """Whether the process still runs. In a container whose first process adopts nobody, it stays listed afterwards."""
+    return _parent(Path(f"/proc/{pid}")) is not None
+
+
 def command_lines() -> list[str]:
     """What every process was started with, as others can read it."""
     lines = []

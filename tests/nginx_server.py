@@ -41,8 +41,8 @@ http {{
 
 
 def guided_edit() -> list[str]:
-    """The command with which the guide edits /etc/nginx/nginx.conf, without the file."""
-    (command,) = re.findall(r"^(sed -i .*) /etc/nginx/nginx\.conf$", GUIDE.read_text(), re.MULTILINE)
+    """The command with which the guide edits /etc/nginx/nginx.conf, without the file. The removal undoes it later on."""
+    command, _ = re.findall(r"^(sed -i .*) /etc/nginx/nginx\.conf$", GUIDE.read_text(), re.MULTILINE)
     return shlex.split(command)
 
 

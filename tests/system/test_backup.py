@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ledger
 import pytest
-from child_processes import children, command_lines
+from child_processes import children, command_lines, is_alive
 from running_server import ROOT, eventually
 from small_disk import small_disk
 
@@ -129,7 +129,7 @@ class TestInterruption:
         _, errors = process.communicate(timeout=100)
 
         assert (process.returncode, errors) == (code, f"Error: The backup was stopped ({sent.name})\n")
-        eventually(lambda: not Path(f"/proc/{pg_dump}").exists())  # once its new parent has taken note of its end
+        eventually(lambda: not is_alive(pg_dump))
         assert dumps(folder) == []
         assert query(ENDS) == [("failure", f"The backup was stopped ({sent.name})")]
 
@@ -139,7 +139,7 @@ class TestInterruption:
         process.kill()
         process.communicate(timeout=100)
 
-        eventually(lambda: not Path(f"/proc/{pg_dump}").exists())
+        eventually(lambda: not is_alive(pg_dump))
         assert [path.suffix for path in dumps(folder)] == [".partial"]
 
     def test_is_no_matter_for_the_next_one(self, dumping, done, folder, query):
