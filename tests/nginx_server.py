@@ -41,7 +41,7 @@ http {{
 
 
 def guided_edit() -> list[str]:
-    """The command with which the guide edits /etc/nginx/nginx.conf, without the file. The removal undoes it later on."""
+    """The command with which the guide edits /etc/nginx/nginx.conf, without the file; the removal undoes it."""
     command, _ = re.findall(r"^(sed -i .*) /etc/nginx/nginx\.conf$", GUIDE.read_text(), re.MULTILINE)
     return shlex.split(command)
 
