@@ -57,6 +57,20 @@ def slowed(postgres: PostgresServer, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
+def broken(postgres: PostgresServer) -> Iterator[None]:
+    """A trigger that somebody added cannot load its library."""
+    postgres.query(
+        "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql "
+        "AS $$ BEGIN RAISE 'could not access file' USING ERRCODE = 'undefined_file'; END $$"
+    )
+    postgres.query("CREATE TRIGGER broken BEFORE INSERT ON audit_logs FOR EACH ROW EXECUTE FUNCTION broken()")
+    try:
+        yield
+    finally:
+        postgres.query("DROP FUNCTION broken CASCADE")
+
+
+@contextmanager
 def locked(postgres: PostgresServer) -> Iterator[None]:
     """Somebody alters a table, and takes his time."""
     with closing(connect(postgres)) as connection, connection.cursor() as cursor:
@@ -199,6 +213,10 @@ def test_statements_over_their_budget(rehearsal, module_postgres):
 
 def test_tables_locked_by_somebody_else(rehearsal, module_postgres):
     assert_spooled_and_recovered(rehearsal, locked(module_postgres))
+
+
+def test_trigger_fails(rehearsal, module_postgres):
+    assert_spooled_and_recovered(rehearsal, broken(module_postgres))
 
 
 def test_pool_exhausted(rehearsal, module_postgres):

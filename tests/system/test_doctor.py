@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +20,10 @@ from postgres_server import PostgresServer
 from redis_server import RedisServer
 from running_server import ROOT, Server, eventually
 
+BACKED_UP = """
+INSERT INTO audit_logs (id, created_at, event_type, severity, status, description, resource, metadata)
+VALUES (gen_random_uuid(), now(), 'BACKUP_COMPLETED', 'LOW', 'success', 'Backup completed', 'database', '{}')
+"""
 KEYS = ("SECRET_KEY", "WEBHOOK_ROOT_KEY", "STREAM_TOKEN_KEY", "ENCRYPTION_KEY")
 FORGET_REQUEST_ID = ("    proxy_set_header X-Request-ID $caly_request_id;\n", "")
 FORGET_ADDRESS = ("    proxy_set_header X-Forwarded-For $remote_addr;\n", "")
@@ -81,7 +86,7 @@ def spool() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def server(module_serve, database, redis, spool) -> Server:
+def server(module_serve, database, redis, spool, folder) -> Server:
     """As in production, and all of it as it should be."""
     server = module_serve(
         **{key: secrets.token_hex(32) for key in KEYS},
@@ -91,7 +96,12 @@ def server(module_serve, database, redis, spool) -> Server:
         STREAM_BASE_URL="wss://media.example",
         WEB_CONCURRENCY="2",
         SPOOL_DIR=str(spool),
+        SCAN_DIR=str(folder / "scan"),
     )
+    in_service(database, BACKED_UP)
+    (folder / "scan").mkdir()
+    report = {"status": "PASSED", "summary": {"scannedAt": datetime.now(UTC).isoformat(), "findings": {}}}
+    (folder / "scan" / "latest.json").write_text(json.dumps(report))
     server.environment["SSL_CERT_FILE"] = str(CERTIFICATE)
     server.environment["STREAM_BASE_URL"] = f"wss://localhost:{server.nginx.tls_port}"
     eventually((spool / "directory").exists)
@@ -144,7 +154,8 @@ class TestGoodDeployment:
 
         assert in_service(database, "SELECT count(*) FROM deliveries") == [(0,)]
         # Refusals are in the trail at once, or, counted, a second later.
-        assert set(in_service(database, "SELECT DISTINCT event_type FROM audit_logs")) <= {("WEBHOOK_REJECTED",)}
+        kinds = in_service(database, "SELECT DISTINCT event_type FROM audit_logs")
+        assert set(kinds) <= {("WEBHOOK_REJECTED",), ("BACKUP_COMPLETED",)}
 
 
 def in_service(database: PostgresServer, sql: str) -> list[tuple]:
