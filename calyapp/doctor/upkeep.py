@@ -26,9 +26,7 @@ def look_at_backup(latest_backups: Callable[[], LatestBackups], settings: Settin
     """It fails if the last backup failed, never ended or is old; without any, it warns: the first is yet to come."""
     finding = probe_backup(latest_backups, is_required=settings.app_env is AppEnv.PRODUCTION)
     is_first = not any(finding.facts.values())
-    yield of_health(
-        finding, f"the last one was completed at {finding.facts.get('completedAt')}", warn if is_first else fail
-    )
+    yield of_health(finding, f"completed at {finding.facts.get('completedAt')}", warn if is_first else fail)
 
 
 def look_at_scan(last_scan: Callable[[], LastScan | None]) -> Iterator[Finding]:
