@@ -107,7 +107,7 @@ def test_no_canary_is_in_any_answer_log_line_or_audit_entry(told):
         if value in told[place].replace(" ", "") or value in told[place]
     }
 
-    # What an agent calls itself is kept in the trail: a sender is known by it. A path that no route takes is in the log,
+    # What an agent calls itself is kept in the trail: a sender is known by it. A path without a route is in the log,
     # with keys and numbers masked: a mistyped URL is found by it.
     assert hits - {("trail", "agent"), ("log", "path"), ("log", "attack")} == set()
 
