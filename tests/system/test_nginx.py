@@ -26,6 +26,7 @@ FORGED_ID = "1795330293874-forgedforged"
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 HEAD = b" HTTP/1.1\r\nHost: caly\r\n"
 PRODUCTION = {
+    "PUBLIC_URL": "https://caly.example",
     "APP_ENV": "production",
     "STREAM_BASE_URL": "wss://media.example",
     "SECRET_KEY": "1a" * 32,
