@@ -114,20 +114,25 @@ def test_the_terminal_reaches_the_command(terminal):
 
     os.write(screen, b"a password\n")
 
+    read_until(screen, b"read: a password")
     assert process.wait(20) == 0
-    assert b"read: a password" in os.read(screen, 4096)
 
 
 def test_ctrl_c_on_a_terminal_stops_the_unit(terminal):
     process, screen = terminal(systemd_run="echo $$ > pid; echo begun; exec sleep 60", systemctl=STOP)
-    seen = b""
-    while b"begun" not in seen:
-        seen += os.read(screen, 4096)
+    read_until(screen, b"begun")
 
     os.write(screen, b"\x03")
 
+    read_until(screen, b"stop caly-command-")
     assert process.wait(20) == 128 + signal.SIGINT
-    assert b"stop caly-command-" in os.read(screen, 4096)
+
+
+def read_until(screen: int, words: bytes) -> None:
+    """A terminal hands out what is written on it in pieces."""
+    seen = b""
+    while words not in seen:
+        seen += os.read(screen, 4096)
 
 
 def test_what_is_broken_off_is_stopped(stand_in, tmp_path):
