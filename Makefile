@@ -18,7 +18,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" pip-compile --quiet --gene
 	--no-strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate
 # Runs a command with DATABASE_URL; where that is unset, on the database DATABASE of an embedded PostgreSQL under
 # var/postgres. To join is to use the server of a `make run` that is running.
-EMBEDDED = python -m calyapp.db.embedded --database '$(or $(DATABASE),caly)'
+EMBEDDED = python -m calyapp.embedded.server --database '$(or $(DATABASE),caly)'
 WITH_DATABASE = $(EMBEDDED) var/postgres
 JOINING_DATABASE = $(EMBEDDED) --join var/postgres
 

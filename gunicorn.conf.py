@@ -49,11 +49,11 @@ def on_starting(server: Any) -> None:
 
     Without the database the service starts all the same: calls are answered, and deliveries wait on the spool.
     """
-    from calyapp.db import allowance, connection_errors  # not before the folder for metrics is made
+    from calyapp.db import connection_budget, connection_errors  # not before the folder for metrics is made
     from calyapp.errors import DatabaseError
 
     try:
-        shortage = allowance.shortage_at_start(settings, server.cfg.workers)
+        shortage = connection_budget.shortage_at_start(settings, server.cfg.workers)
     except DatabaseError as error:
         reason = {"reason": str(connection_errors.explain(error))}
         logging.getLogger("calyapp").warning("started without the database", extra={"fields": reason})

@@ -18,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import plans  # noqa: E402 — found only once the path is set
 import processor  # noqa: E402 — the same
@@ -26,11 +26,12 @@ import processor  # noqa: E402 — the same
 from calyapp import clock, services  # noqa: E402 — the same
 from calyapp.audit.count_store import EventCounts  # noqa: E402 — the same
 from calyapp.config import Settings  # noqa: E402 — the same
-from calyapp.db import embedded, partitions, tenancy  # noqa: E402 — the same
+from calyapp.db import partitions, tenancy  # noqa: E402 — the same
 from calyapp.db.engine import Pool  # noqa: E402 — the same
 from calyapp.db.keyset import Place  # noqa: E402 — the same
 from calyapp.db.tables import audit_logs  # noqa: E402 — the same
 from calyapp.db.tenancy import Tenant  # noqa: E402 — the same
+from calyapp.embedded import server  # noqa: E402 — the same
 
 ENTRIES = 2_000_000
 LIMIT, RUNS = 100, 15
@@ -55,7 +56,7 @@ FROM (SELECT n, n % 100 = 99 AS refused, CASE WHEN n % 10 < 6 THEN 1 ELSE n / 10
 
 def main(entries: int) -> None:
     """Measure, and print the table."""
-    with tempfile.TemporaryDirectory() as folder, embedded.running(Path(folder) / "data", durable=False) as url:
+    with tempfile.TemporaryDirectory() as folder, server.running(Path(folder) / "data", durable=False) as url:
         table = "\n".join(_measure(entries, url, folder))
     print(table)  # noqa: T201 — the table is what was asked for
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import psycopg2
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import ledger  # noqa: E402 — found only once the path is set
 
-from calyapp.db import embedded  # noqa: E402 — the same
+from calyapp.embedded import server  # noqa: E402 — the same
 
 CALLS = 100_000
 AFTERWARDS = "event_type ~ 'BACKUP|RESTORED'"
@@ -27,7 +27,7 @@ AFTERWARDS = "event_type ~ 'BACKUP|RESTORED'"
 
 def main(calls: int) -> None:
     """Measure, and print the table."""
-    with tempfile.TemporaryDirectory() as folder, embedded.running(Path(folder) / "data") as url:
+    with tempfile.TemporaryDirectory() as folder, server.running(Path(folder) / "data") as url:
         table = _measure(calls, url, Path(folder))
     print(table)  # noqa: T201 — the table is what was asked for
 

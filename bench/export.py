@@ -14,13 +14,13 @@ from pathlib import Path
 import psycopg2
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import ledger  # noqa: E402 — found only once the path is set
 from raw_http import free_port  # noqa: E402 — the same
 from running_server import Server, eventually  # noqa: E402 — the same
 
-from calyapp.db import embedded  # noqa: E402 — the same
+from calyapp.embedded import server  # noqa: E402 — the same
 
 ENTRIES = 1_000_000
 _PIECE = 1 << 20
@@ -38,7 +38,7 @@ _WAYS = (("ndjson", "identity"), ("ndjson", "gzip"), ("csv", "identity"), ("csv"
 
 def main(entries: int) -> None:
     """Measure, and print the table."""
-    with tempfile.TemporaryDirectory() as folder, embedded.running(Path(folder) / "data") as url:
+    with tempfile.TemporaryDirectory() as folder, server.running(Path(folder) / "data") as url:
         environment = {**os.environ, "APP_ENV": "testing", "FLASK_APP": "wsgi", "DATABASE_URL": url, "TMPDIR": folder}
         environment |= {"SPOOL_DIR": f"{folder}/spool", "BIND": f"127.0.0.1:{free_port()}", "WEB_CONCURRENCY": "1"}
         _fill(url, entries, environment)

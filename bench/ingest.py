@@ -27,9 +27,10 @@ import processor  # noqa: E402 — found only once the path is set
 from calyapp import clock, services  # noqa: E402 — the same
 from calyapp.calls.event import CallEvent  # noqa: E402 — the same
 from calyapp.config import Settings  # noqa: E402 — the same
-from calyapp.db import embedded  # noqa: E402 — the same
-from calyapp.exotel import flows, payload  # noqa: E402 — the same
-from calyapp.exotel.flows import Flow  # noqa: E402 — the same
+from calyapp.embedded import server  # noqa: E402 — the same
+from calyapp.exotel import payload  # noqa: E402 — the same
+from calyapp.simulation import flows  # noqa: E402 — the same
+from calyapp.simulation.flows import Flow  # noqa: E402 — the same
 from calyapp.web.pipeline import request_id  # noqa: E402 — the same
 
 REVISIONS = ("0002", "0004", "0005", "0006")
@@ -47,7 +48,7 @@ class Taken:
 
 def main(revisions: Sequence[str]) -> None:
     """Measure, and print the table."""
-    with tempfile.TemporaryDirectory() as folder, embedded.running(Path(folder) / "data", durable=False) as url:
+    with tempfile.TemporaryDirectory() as folder, server.running(Path(folder) / "data", durable=False) as url:
         table = _table(_measure({revision: _parts(url, revision, Path(folder)) for revision in revisions}))
     print(table)  # noqa: T201 — the table is what was asked for
 
@@ -84,7 +85,7 @@ def _measure(databases: dict[str, services.Services]) -> dict[str, list[Taken]]:
 def _deliver(parts: services.Services, events: Sequence[CallEvent]) -> Taken:
     busy, began = processor.busy(parts.database.ingest), time.perf_counter()
     for event in events:
-        parts.intake.record(event)
+        parts.recorder.record(event)
     each = len(events) / 1e6
     return Taken((time.perf_counter() - began) / each, (processor.busy(parts.database.ingest) - busy) / each)
 

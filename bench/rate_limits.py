@@ -15,11 +15,11 @@ from flask_limiter import Limiter
 from limits import parse
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from redis_server import RedisServer  # noqa: E402 — found only once the path is set
 
-from calyapp.web.pipeline.hit_counter import REDIS_OPTIONS, HitCounter  # noqa: E402 — the same
+from calyapp.web.pipeline.rate_limit_window import REDIS_OPTIONS, RateLimitWindows  # noqa: E402 — the same
 
 RUNS, CALLS = 7, 3_000
 LIMIT = "1000000/minute"
@@ -54,7 +54,7 @@ def _ways(uri: str, options: dict) -> dict[str, Callable[[], object]]:
     def decorated() -> str:
         return ""
 
-    client, counter, limit = app.test_client(), HitCounter(limiter), parse(LIMIT)
+    client, counter, limit = app.test_client(), RateLimitWindows(limiter), parse(LIMIT)
     return {
         f"{storage} direct": lambda: counter.hit(limit, "client", "1", "call-start"),
         f"{storage} view, decorated": lambda: client.get("/decorated"),

@@ -8,7 +8,8 @@ from flask.json.provider import DefaultJSONProvider
 
 from calyapp import cli, logs, services
 from calyapp.config import AppEnv, ConfigurationError, Settings
-from calyapp.web import audit, auth, calls, health, openapi, webhooks
+from calyapp.web import health, openapi, webhooks
+from calyapp.web.api import audit, auth, calls
 from calyapp.web.pipeline import (
     access_log,
     anomalies,

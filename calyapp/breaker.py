@@ -17,14 +17,14 @@ class Breaker:
         *,
         failures: int,
         pause: float,
-        longest_pause: float,
+        max_pause: float,
         on_change: Callable[[bool], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """The pauses in seconds; `on_change` hears whether it is open now, on the thread that saw it."""
-        self._most_failures = failures
+        self._max_failures = failures
         self._first_pause = pause
-        self._longest_pause = longest_pause
+        self._max_pause = max_pause
         self._on_change = on_change
         self._clock = clock
         self._lock = threading.Lock()
@@ -55,10 +55,10 @@ class Breaker:
             if attempt != self._openings:
                 return
             self._in_a_row += 1
-            if self._in_a_row < self._most_failures:
+            if self._in_a_row < self._max_failures:
                 return
             opens = not self._is_open
-            self._pause = self._first_pause if opens else min(self._pause * 2, self._longest_pause)
+            self._pause = self._first_pause if opens else min(self._pause * 2, self._max_pause)
             self._is_open = True
             self._openings += 1
             self._until = self._clock() + self._pause

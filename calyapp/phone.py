@@ -10,7 +10,7 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, ValidationResult
 
 HOME = "IN"
-LONGEST = 64  # characters; also bounds what the cache can hold
+MAX_LENGTH = 64  # characters; also bounds what the cache can hold
 
 _WRITTEN = re.compile(r"(?:tel:)?([\d\s()./+-]+)(?:;.*)?", re.IGNORECASE)
 _INDIAN = re.compile(r"(?:(?:\+|00)?91)?0?([1-9]\d{9})")
@@ -22,7 +22,7 @@ def e164(raw: str) -> str | None:
     Never raises. Numbers without a country are Indian, with or without the trunk zero. They need only be
     possible, not assigned: numbering plans grow faster than libraries, and callers would pay for that.
     """
-    return _e164(raw) if len(raw) <= LONGEST else None
+    return _e164(raw) if len(raw) <= MAX_LENGTH else None
 
 
 def withheld(raw: str) -> bool:

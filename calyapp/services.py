@@ -13,12 +13,12 @@ from calyapp.access.session_store import SessionStore
 from calyapp.access.user_store import UserStore
 from calyapp.audit import backups
 from calyapp.audit.count_store import EventCounts
-from calyapp.audit.store import EventReader
-from calyapp.audit.throttle import INTERVAL_SECONDS, ThrottledTrail
+from calyapp.audit.reader import EventReader
+from calyapp.audit.throttle import INTERVAL_SECONDS, ThrottledAuditLog
 from calyapp.calls.degraded_mode import DegradedMode
-from calyapp.calls.intake import Intake
-from calyapp.calls.read_store import CallReader
-from calyapp.calls.reception import Reception
+from calyapp.calls.reader import CallReader
+from calyapp.calls.receiver import Receiver
+from calyapp.calls.recorder import Recorder
 from calyapp.calls.replay import Replay
 from calyapp.clients.account_store import ExotelAccountStore
 from calyapp.clients.directory import REFRESH_SECONDS, Directory
@@ -29,7 +29,7 @@ from calyapp.config import AppEnv, Settings, WebhookAuth
 from calyapp.db import engine, partitions
 from calyapp.db.engine import Database
 from calyapp.encryption import Encryption
-from calyapp.exotel.answers import Answers
+from calyapp.exotel.responses import ExotelResponses
 from calyapp.health.checks import Check
 from calyapp.health.probes import all_probes
 from calyapp.periodic import Periodic
@@ -62,34 +62,34 @@ class Services:
     api_keys: ApiKeyStore
     passwords: Passwords
     authentication: Authentication
-    reception: Reception
+    receiver: Receiver
     journal: Journal
     replay: Replay
-    intake: Intake
-    answers: Answers
-    throttled_trail: ThrottledTrail
-    access_trail: ThrottledTrail
+    recorder: Recorder
+    answers: ExotelResponses
+    throttled_audit_log: ThrottledAuditLog
+    access_audit_log: ThrottledAuditLog
     call_reader: CallReader
     event_reader: EventReader
     event_counts: EventCounts
     probes: Mapping[str, Check]
-    chores: tuple[Periodic, ...]
+    background_tasks: tuple[Periodic, ...]
 
     def start(self) -> None:
         """Begin the chores that run beside the requests. In the worker, after the fork: threads do not survive it."""
         if self.settings.app_env is AppEnv.PRODUCTION and self.settings.webhook_auth is WebhookAuth.OPTIONAL:
             _log.warning("WEBHOOK_AUTH=optional: deliveries without a webhook key are taken in production")
         self.database.announce()
-        for chore in self.chores:
-            chore.start()
+        for background_task in self.background_tasks:
+            background_task.start()
 
     def close(self) -> None:
         """Stop the chores, write what still waits, and give the connections back."""
         self.replay.stop()
-        for chore in self.chores:
-            chore.stop()
-        self.throttled_trail.close()
-        self.access_trail.close()
+        for background_task in self.background_tasks:
+            background_task.stop()
+        self.throttled_audit_log.close()
+        self.access_audit_log.close()
         self.database.close()
         self.journal.close()
 
@@ -104,14 +104,14 @@ def build(settings: Settings) -> Services:
     directory = Directory(ClientStore(database.ingest), DirectoryCopy(settings.spool_dir / "directory"))
     users, sessions, passwords = UserStore(database.identity), SessionStore(database.identity), Passwords()
     api_keys = ApiKeyStore(database.identity)
-    throttled_trail = ThrottledTrail(database.ingest)
-    access_trail = ThrottledTrail(database.records, interval=ACCESS_SECONDS)
+    throttled_audit_log = ThrottledAuditLog(database.ingest)
+    access_audit_log = ThrottledAuditLog(database.records, interval=ACCESS_SECONDS)
     exotel_accounts = ExotelAccountStore(database.records, _encryption(settings))
-    intake = Intake(database.ingest, directory)
+    recorder = Recorder(database.ingest, directory)
     event_reader = EventReader(database.records)
     event_counts = EventCounts(database.records)
     last_scan, latest_backups = partial(archive.latest, settings.scan_dir), partial(backups.latest, event_reader)
-    replay = Replay(journal, intake, directory, database.ingest, degraded_mode, settings.spool_dir / "replay.lock")
+    replay = Replay(journal, recorder, directory, database.ingest, degraded_mode, settings.spool_dir / "replay.lock")
     return Services(
         settings=settings,
         database=database,
@@ -124,22 +124,22 @@ def build(settings: Settings) -> Services:
         api_keys=api_keys,
         passwords=passwords,
         authentication=Authentication(users, sessions, api_keys, passwords),
-        reception=Reception(intake, journal),
+        receiver=Receiver(recorder, journal),
         journal=journal,
         replay=replay,
-        intake=intake,
-        answers=Answers(settings),
-        throttled_trail=throttled_trail,
-        access_trail=access_trail,
+        recorder=recorder,
+        answers=ExotelResponses(settings),
+        throttled_audit_log=throttled_audit_log,
+        access_audit_log=access_audit_log,
         call_reader=CallReader(database.records),
         event_reader=event_reader,
         event_counts=event_counts,
         probes=all_probes(settings, database, journal, exotel_accounts.census, last_scan, latest_backups),
-        chores=(
+        background_tasks=(
             Periodic("refresh directory", REFRESH_SECONDS, directory.refresh),
-            Periodic("write counted audit entries", INTERVAL_SECONDS, throttled_trail.flush),
-            Periodic("write counted accesses", ACCESS_SECONDS, access_trail.flush),
-            Periodic("try the database again", TRY_AGAIN_SECONDS, intake.try_again),
+            Periodic("write counted audit entries", INTERVAL_SECONDS, throttled_audit_log.flush),
+            Periodic("write counted accesses", ACCESS_SECONDS, access_audit_log.flush),
+            Periodic("try the database again", TRY_AGAIN_SECONDS, recorder.try_again),
             Periodic("replay the spool", REPLAY_SECONDS, replay.turn),
             Periodic("measure the spool", gauges.EVERY_SECONDS, lambda: gauges.measure(journal)),
             Periodic("read the last scan", scan_gauges.EVERY_SECONDS, partial(scan_gauges.measure, settings.scan_dir)),

@@ -15,8 +15,8 @@ from calyapp.errors import ValidationError
 WHOLE = "The request"
 """What a sentence calls the input as a whole; in the details its name is empty."""
 
-_LONGEST_NAME = 64
-_MOST_NAMES = 50
+_MAX_NAME_LENGTH = 64
+_MAX_NAMES = 50
 
 
 def load(schema: Schema, data: object) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def _refusal(found: Mapping[Any, Any]) -> ValidationError:
     for name, wrong in _each("", found):
         named.setdefault(name, []).append(wrong)
     # Strangers choose the names of unknown fields, and how many: they must not choose how much we log and answer.
-    details = {name: named[name] for name in sorted(named)[:_MOST_NAMES]}
+    details = {name: named[name] for name in sorted(named)[:_MAX_NAMES]}
     sentences = [f"{name or WHOLE} {wrong}" for name, wrongs in details.items() for wrong in wrongs]
     return ValidationError(" ".join(sentences), details)
 
@@ -62,5 +62,5 @@ def _dotted(outer: str, key: object) -> str:
 
 def _shown(name: str) -> str:
     """Short and printable: half a surrogate pair, which JSON can carry, could not even be sent back."""
-    short = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+    short = name if len(name) <= _MAX_NAME_LENGTH else name[: _MAX_NAME_LENGTH - 1] + "…"
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in short)

@@ -23,7 +23,7 @@ from sqlalchemy import make_url
 from calyapp import services as wiring
 from calyapp.app import create_app
 from calyapp.config import Settings
-from calyapp.db import embedded
+from calyapp.embedded import server
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,7 +60,7 @@ def server_url() -> Iterator[str]:
     memory = Path("/dev/shm")  # noqa: S108 — in a folder of its own there
     with (
         TemporaryDirectory(prefix="caly-", dir=memory if memory.is_dir() else None) as folder,
-        embedded.running(Path(folder) / "data", durable=False, max_connections=200) as url,
+        server.running(Path(folder) / "data", durable=False, max_connections=200) as url,
     ):
         yield url
 
@@ -91,7 +91,7 @@ def template(server_url, run_alembic) -> str:
 def migrated_data(tmp_path_factory, run_alembic) -> Path:
     """A data folder with all tables, in which no server runs: to copy, for a server that one test ill-treats."""
     data = tmp_path_factory.mktemp("migrated") / "data"
-    with embedded.running(data, durable=False) as url:
+    with server.running(data, durable=False) as url:
         run_alembic(url, "upgrade", "head")
     return data
 

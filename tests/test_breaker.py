@@ -18,9 +18,7 @@ def changes():
 @pytest.fixture
 def breaker(clock, changes):
     """`breaker(failures)`: one that opens after so many."""
-    return lambda failures=1: Breaker(
-        failures=failures, pause=1, longest_pause=32, on_change=changes.append, clock=clock
-    )
+    return lambda failures=1: Breaker(failures=failures, pause=1, max_pause=32, on_change=changes.append, clock=clock)
 
 
 def fail(breaker: Breaker, times: int = 1) -> None:

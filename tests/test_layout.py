@@ -23,7 +23,10 @@ def test_the_folder_alembic_does_not_hide_the_library():
 
 def test_the_system_tests_know_nothing_of_the_inside():
     helpers = ("child_processes", "ledger", "reckoning", "rehearsal", "running_server", "traffic")
-    files = [*(ROOT / "tests" / "system").rglob("*.py"), *(ROOT / "tests" / f"{name}.py" for name in helpers)]
+    files = [
+        *(ROOT / "tests" / "system").rglob("*.py"),
+        *(ROOT / "tests" / "support" / f"{name}.py" for name in helpers),
+    ]
 
     assert not [file for file in files if "import calyapp" in file.read_text() or "from calyapp" in file.read_text()]
 

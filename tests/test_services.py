@@ -4,8 +4,8 @@ from uuid import uuid4
 from sqlalchemy import event
 
 from calyapp import clock
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.clients.keys import Claim, WebhookKeys
 from calyapp.config import Settings
 from calyapp.db import partitions
@@ -18,7 +18,7 @@ CHORES = {
 PATIENCE = 10.0
 
 
-def chores():
+def background_tasks():
     """The threads on which chores run."""
     return [thread for thread in threading.enumerate() if thread.name in CHORES]
 
@@ -61,7 +61,7 @@ class TestStart:
         services.start()
         services.start()
 
-        assert sorted(thread.name for thread in chores()) == sorted(CHORES)
+        assert sorted(thread.name for thread in background_tasks()) == sorted(CHORES)
 
     def test_makes_the_audit_partitions_that_are_missing(self, services, query):
         *_, last = partitions.months(clock.now())
@@ -72,7 +72,7 @@ class TestStart:
         services.start()
 
         assert committed.wait(PATIENCE)
-        running = chores()
+        running = background_tasks()
         services.close()
         for thread in running:
             thread.join(PATIENCE)
@@ -94,18 +94,18 @@ class TestStart:
 class TestClose:
     def test_ends_the_chores(self, services):
         services.start()
-        running = chores()
+        running = background_tasks()
 
         services.close()
 
         for thread in running:
             thread.join(PATIENCE)
         assert len(running) == len(CHORES)
-        assert chores() == []
+        assert background_tasks() == []
 
     def test_writes_what_still_waits_in_the_throttled_trail(self, services, query):
         for _ in range(4):
-            services.throttled_trail.note(("kind",), Entry.now(EventType.WEBHOOK_REJECTED, "Delivery rejected"))
+            services.throttled_audit_log.note(("kind",), Entry.now(EventType.WEBHOOK_REJECTED, "Delivery rejected"))
 
         services.close()
 

@@ -13,14 +13,14 @@ from calyapp.access import tokens
 from calyapp.access.principal import COMMAND_LINE, Principal, PrincipalKind, Role, check_scope
 from calyapp.access.tokens import TokenKind
 from calyapp.access.user_store import OF_NO_DISABLED_CLIENT
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
 from calyapp.db.queries import named
 from calyapp.errors import ConflictError, DatabaseAway, NotFoundError
 
-NOTED_EVERY = timedelta(minutes=1)
+USE_RECORDED_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +85,14 @@ class ApiKeyStore:
             row = connection.execute(_FIND, {"key_hash": tokens.digest(token), "now": now}).one_or_none()
         if row is None:
             return None
-        if row.last_used_at is None or now - row.last_used_at >= NOTED_EVERY:
+        if row.last_used_at is None or now - row.last_used_at >= USE_RECORDED_EVERY:
             self._note_use(row.id, now)
         return _principal(_key(row))
 
     def _note_use(self, key_id: UUID, now: datetime) -> None:
         # A standby only reads: who may come in still does, though their use goes unnoted.
         with suppress(DatabaseAway), self._pool.transaction() as connection:
-            connection.execute(_NOTE_USE, {"id": key_id, "now": now, "before": now - NOTED_EVERY})
+            connection.execute(_NOTE_USE, {"id": key_id, "now": now, "before": now - USE_RECORDED_EVERY})
 
 
 def _get(connection: Connection, key_id: UUID, *, lock: bool = False) -> ApiKey:
@@ -112,7 +112,7 @@ def _audit(connection: Connection, event: EventType, description: str, key: ApiK
         changes=changes,
         metadata={"via": COMMAND_LINE.via},
     )
-    trail.append(connection, entry)
+    audit_log.append(connection, entry)
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:

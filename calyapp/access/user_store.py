@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 
 from calyapp import clock
 from calyapp.access.principal import COMMAND_LINE, Origin, Role, check_scope
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
 from calyapp.db.queries import named
 from calyapp.errors import ConflictError, NotFoundError
@@ -189,7 +189,7 @@ def _audit(
         request_id=origin.request_id,
         metadata={"via": origin.via} | ({} if sessions is None else {"sessionsRevoked": sessions}),
     )
-    trail.append(connection, entry)
+    audit_log.append(connection, entry)
 
 
 def _shown(user: User) -> dict[str, Any]:

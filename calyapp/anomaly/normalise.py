@@ -7,11 +7,11 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 
-LONGEST = 2_048
+MAX_TEXT_LENGTH = 2_048
 """Characters of one window; a longer value is looked at through several."""
 
 _OVERLAP = 256
-_MOST_WINDOWS = 3  # its start, its end, and one around the first word of an attack between them
+_MAX_WINDOWS = 3  # its start, its end, and one around the first word of an attack between them
 _ROUNDS = 3
 
 _PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
@@ -39,16 +39,16 @@ def windows(value: str) -> tuple[str, ...]:
 
     Padding is collapsed first, so that a run of one character pushes nothing out of sight.
     """
-    if len(value) > LONGEST:
+    if len(value) > MAX_TEXT_LENGTH:
         value = _RUN.sub(r"\1\1\1\1", value)
-    if len(value) <= LONGEST:
+    if len(value) <= MAX_TEXT_LENGTH:
         return (value,)
-    start, end = value[:LONGEST], value[-LONGEST:]
-    between = _WORD_OF_AN_ATTACK.search(value, LONGEST - _OVERLAP, len(value) - LONGEST + _OVERLAP)
+    start, end = value[:MAX_TEXT_LENGTH], value[-MAX_TEXT_LENGTH:]
+    between = _WORD_OF_AN_ATTACK.search(value, MAX_TEXT_LENGTH - _OVERLAP, len(value) - MAX_TEXT_LENGTH + _OVERLAP)
     if between is None:
         return start, end
-    first = between.start() - LONGEST // 2
-    return start, value[first : first + LONGEST], end
+    first = between.start() - MAX_TEXT_LENGTH // 2
+    return start, value[first : first + MAX_TEXT_LENGTH], end
 
 
 def readings(text: str) -> tuple[str, ...]:

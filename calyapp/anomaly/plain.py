@@ -6,8 +6,8 @@ Most values are that, so to see it must cost next to nothing.
 import re
 from functools import lru_cache
 
-_LONGEST = 8_192
-_LONGEST_KEPT = 256
+_MAX_LENGTH = 8_192
+_MAX_CACHED_LENGTH = 256
 
 # Without any of these a value has no syntax, in whatever language it is.
 _SYNTAX = re.compile(
@@ -27,7 +27,7 @@ _MAYBE_BASE64 = re.compile(r"(?=[a-z0-9+/]*[A-Z])(?=[A-Za-z+/]*[0-9=])(?=[A-Z0-9
 
 def is_plain(value: str) -> bool:
     """Whether nothing in the value could be the syntax of an attack. A very long one is not looked through for it."""
-    if len(value) > _LONGEST:
+    if len(value) > _MAX_LENGTH:
         return False
     if _SYNTAX.search(value) is None and _PHRASE.search(value.lower()) is None:
         return len(value) < 16 or _MAYBE_BASE64.fullmatch(value) is None
@@ -36,7 +36,7 @@ def is_plain(value: str) -> bool:
 
 def is_plain_again(value: str) -> bool:
     """The same, for values that come with every request: names, and what a sender says of itself."""
-    return _remembered(value) if len(value) <= _LONGEST_KEPT else is_plain(value)
+    return _cached(value) if len(value) <= _MAX_CACHED_LENGTH else is_plain(value)
 
 
-_remembered = lru_cache(4_096)(is_plain)
+_cached = lru_cache(4_096)(is_plain)

@@ -5,8 +5,8 @@ Somebody who puts an attack around one does so at an edge, so its edges are stil
 
 import re
 
-_LOOKED_AT = 8_192
-_FEWEST_LINES = 4
+_MAX_INSPECTED = 8_192
+_MIN_LINES = 4
 
 _LINE = re.compile(r"^[^\S\n]{0,200}(?=\S)", re.MULTILINE)
 _LAID_OUT = re.compile(
@@ -20,9 +20,9 @@ def is_program(text: str) -> bool:
     """Whether the text has several lines, and most are laid out as in a program: set in, or ended by a mark."""
     if "\n" not in text:
         return False
-    text = text[:_LOOKED_AT]
+    text = text[:_MAX_INSPECTED]
     lines = sum(1 for _ in _LINE.finditer(text))
-    return lines >= _FEWEST_LINES and sum(bool(_LAID_OUT.search(line)) for line in text.split("\n")) * 2 >= lines
+    return lines >= _MIN_LINES and sum(bool(_LAID_OUT.search(line)) for line in text.split("\n")) * 2 >= lines
 
 
 def edges(text: str) -> tuple[str, str]:

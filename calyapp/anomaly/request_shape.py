@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-LOOKED_AT = 65_536
+MAX_INSPECTED_BYTES = 65_536
 """Octets of a request that are looked at; one that has more is oversized."""
 
 _REWRITING = (
@@ -14,7 +14,7 @@ _NAMING_A_HOST = ("x-forwarded-host", "x-host", "x-forwarded-server", "x-http-ho
 
 def is_oversized(octets: int) -> bool:
     """Whether it has more than is looked at."""
-    return octets > LOOKED_AT
+    return octets > MAX_INSPECTED_BYTES
 
 
 def suspicious_headers(headers: Mapping[str, str]) -> Iterator[str]:

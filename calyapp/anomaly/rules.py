@@ -8,7 +8,7 @@ from calyapp.anomaly import command, request_shape, sql, xss
 from calyapp.anomaly.normalise import readings, windows
 from calyapp.anomaly.plain import is_plain
 from calyapp.anomaly.program import edges, is_program
-from calyapp.anomaly.request_shape import LOOKED_AT
+from calyapp.anomaly.request_shape import MAX_INSPECTED_BYTES
 from calyapp.anomaly.values import Inspected, notable
 
 
@@ -24,7 +24,7 @@ class Pattern(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Anomaly:
     """A pattern, and the place that shows it."""
 
     pattern: Pattern
@@ -37,10 +37,11 @@ _TESTS: tuple[tuple[Pattern, Callable[[str], bool]], ...] = (
     (Pattern.COMMAND_INJECTION, command.is_injection),
 )
 _TEST = dict(_TESTS)
-_LEAST = 48  # characters that a shorter value counts for: thousands of them take longer than one as long as all
+# A shorter value counts as so many characters: thousands of short values take longer than one long value.
+_MIN_VALUE_COST = 48
 
 
-def inspect(request: Inspected) -> tuple[Finding, ...]:
+def inspect(request: Inspected) -> tuple[Anomaly, ...]:
     """All findings, each pattern once a place. Never raises, and takes time in proportion to what it looks at."""
     return tuple(dict.fromkeys((*_by_shape(request), *_by_value(request))))
 
@@ -66,23 +67,23 @@ def _is_hostile_page(pattern: Pattern, texts: list[str]) -> bool:
     return pattern is Pattern.XSS and any(map(xss.is_hostile_markup, texts))
 
 
-def _by_shape(request: Inspected) -> Iterator[Finding]:
+def _by_shape(request: Inspected) -> Iterator[Anomaly]:
     if request_shape.is_oversized(request.octets):
-        yield Finding(Pattern.OVERSIZED_REQUEST, "request")
+        yield Anomaly(Pattern.OVERSIZED_REQUEST, "request")
     if request.needs_user_agent and not request.headers.get("user-agent", "").strip():
-        yield Finding(Pattern.MISSING_USER_AGENT, "header.user-agent")
+        yield Anomaly(Pattern.MISSING_USER_AGENT, "header.user-agent")
     if not request.is_trusted:
         for name in request_shape.suspicious_headers(request.headers):
-            yield Finding(Pattern.SUSPICIOUS_HEADERS, f"header.{name}")
+            yield Anomaly(Pattern.SUSPICIOUS_HEADERS, f"header.{name}")
 
 
-def _by_value(request: Inspected) -> Iterator[Finding]:
-    left = LOOKED_AT
+def _by_value(request: Inspected) -> Iterator[Anomaly]:
+    left = MAX_INSPECTED_BYTES
     for place, value in notable(request):
         if len(value) > left:
             value = value[: left // 2] + value[len(value) - left // 2 :]
         for pattern in patterns(value):
-            yield Finding(pattern, place)
-        left -= max(len(value), _LEAST)
+            yield Anomaly(pattern, place)
+        left -= max(len(value), _MIN_VALUE_COST)
         if left <= 0:
             return

@@ -21,9 +21,9 @@ _UNREAD_HEADERS = frozenset(
 _BETWEEN_COOKIES = re.compile(r";\s?(?=[\w.-]{1,64}=)")
 _PRODUCTS = re.compile(r"(?:[\w.-]{1,40}/[\w.]{1,40} |\([^()]{0,200}\) ){1,12}")
 _NAME = re.compile(r"[\w.\[\]-]{1,64}")
-_MOST_TAILS = 4
-_MOST_MEMBERS = 256
-_DEEPEST = 16
+_MAX_TAILS = 4
+_MAX_MEMBERS = 256
+_MAX_DEPTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _place(above: str, name: str) -> str:
 def _parts(path: str) -> Iterator[str]:
     """The path, and what stands behind each of its first slashes, with its last word and without: one is a value."""
     yield path
-    for _ in range(_MOST_TAILS):
+    for _ in range(_MAX_TAILS):
         _, slash, path = path[1:].partition("/")
         if not slash:
             return
@@ -113,11 +113,11 @@ def _leaves(place: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]
     if isinstance(value, str):
         if not is_plain(value):
             yield place, value
-    elif depth < _DEEPEST and isinstance(value, tuple):
-        for name, member in value[:_MOST_MEMBERS]:
+    elif depth < _MAX_DEPTH and isinstance(value, tuple):
+        for name, member in value[:_MAX_MEMBERS]:
             if not is_plain_again(name):
                 yield _place(place, name), name
             yield from _leaves(_place(place, name), member, depth + 1)
-    elif depth < _DEEPEST and isinstance(value, list):
-        for index, item in enumerate(value[:_MOST_MEMBERS]):
+    elif depth < _MAX_DEPTH and isinstance(value, list):
+        for index, item in enumerate(value[:_MAX_MEMBERS]):
             yield from _leaves(f"{place}[{index}]", item, depth + 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from calyapp import clock, metrics
 from calyapp.audit.events import EventType
-from calyapp.audit.store import EventReader
+from calyapp.audit.reader import EventReader
 from calyapp.db import tenancy
 from calyapp.errors import DatabaseError
 

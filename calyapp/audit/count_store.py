@@ -20,7 +20,7 @@ from calyapp.db.queries import named
 from calyapp.db.tenancy import Tenant
 
 FRESH_SECONDS = 60
-_MOST_REMEMBERED = 256
+_MAX_CACHED = 256
 _LOCK = 0x63616C79_0002  # advisory: one process at a time folds
 
 
@@ -47,7 +47,7 @@ class EventCounts:
         self._pool = pool
         self._seconds = seconds
         # The minute is part of what is asked for: in the next one nobody asks for it any more, and it makes room.
-        self._remembered = lru_cache(_MOST_REMEMBERED)(self._read)
+        self._remembered = lru_cache(_MAX_CACHED)(self._read)
 
     def read(self, tenant: Tenant, client_id: UUID | None, since: date, until: date) -> Counts:
         """Of what the tenant may see, of one client or all: from the day `since` on and before the day `until`."""

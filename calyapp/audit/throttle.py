@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
 from calyapp.errors import DatabaseError
 
 INTERVAL_SECONDS = 1.0
-_MOST_KINDS = 1_000  # a crowd of sources costs neither memory nor the database more than this
+_MAX_KINDS = 1_000  # a crowd of sources costs neither memory nor the database more than this
 _log = logging.getLogger(__name__)
 
 Kind = tuple[str, ...]
@@ -34,7 +34,7 @@ class _Window:
         self.latest = entry
 
 
-class ThrottledTrail:
+class ThrottledAuditLog:
     """Appends to the trail, at most one entry an interval (in seconds) for each kind."""
 
     def __init__(
@@ -53,7 +53,7 @@ class ThrottledTrail:
         `later` is for those who do not wait for the database: they know that it is away, or have no time.
         """
         with self._lock:
-            if kind not in self._windows and len(self._windows) >= _MOST_KINDS:
+            if kind not in self._windows and len(self._windows) >= _MAX_KINDS:
                 # Still apart for each client: whoever asks for one client's entries is to find its occurrences alone.
                 kind = (kind[0], "many sources", str(entry.client_id))
             is_first = kind not in self._windows
@@ -94,7 +94,7 @@ class ThrottledTrail:
     def _write(self, kind: Kind, entry: Entry, count: int) -> bool:
         """Whether it could be written; if not, it waits again."""
         try:
-            trail.write(self._pool, replace(entry, metadata={**entry.metadata, "count": count}))
+            audit_log.write(self._pool, replace(entry, metadata={**entry.metadata, "count": count}))
         except DatabaseError:
             with self._lock:
                 self._windows.setdefault(kind, _Window(self._clock())).add(entry, count)

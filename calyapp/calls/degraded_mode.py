@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from calyapp import clock, metrics
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
-from calyapp.calls import misdated
+from calyapp.calls import arrival_time
 from calyapp.db.engine import Pool
 from calyapp.spool.journal import Journal, SpoolError
 
@@ -54,7 +54,7 @@ class DegradedMode:
         """Tell the trail of the period that is over, if there was one. Raises `DatabaseAway`."""
         began, ended = self._journal.recall(_BEGAN), self._journal.recall(_ENDED)
         if began and (ended or _is_forgotten(began)):
-            trail.write(pool, *_entries(_read(began) or _now(), _read(ended or "") or _now()))
+            audit_log.write(pool, *_entries(_read(began) or _now(), _read(ended or "") or _now()))
             self._journal.forget(_BEGAN)
             self._journal.forget(_ENDED)
 
@@ -96,6 +96,6 @@ def _read(note: str) -> Stamp | None:
     try:
         fields = json.loads(note)
         identity, moment = UUID(fields["id"]), datetime.fromisoformat(fields["at"])
-        return (identity, moment) if misdated.is_plausible(moment, clock.now()) else None
+        return (identity, moment) if arrival_time.is_plausible(moment, clock.now()) else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -5,7 +5,7 @@ Generated from the enumerations and tables of `state`, so that ranks stand there
 
 from enum import StrEnum
 
-from calyapp.calls.state import ENDINGS, LEAST_WINS, SOURCED, Evidence, Phase, Source
+from calyapp.calls.state import ENDINGS, MIN_WINS, SOURCED, Evidence, Phase, Source
 from calyapp.db.tables import SOURCED as TYPES
 
 _TEXTS = frozenset(name for name in SOURCED if TYPES[name].python_type is str)
@@ -53,7 +53,7 @@ def _theirs_is_better(name: str) -> str:
     my_rank, their_rank = _rank(Source, f"{mine}_source"), _rank(Source, f"{theirs}_source")
     # Texts in code-point order, whatever the database's collation.
     order = ' COLLATE "C"' if name in _TEXTS else ""
-    wins = f"{theirs}{order} {'<' if name in LEAST_WINS else '>'} {mine}{order}"
+    wins = f"{theirs}{order} {'<' if name in MIN_WINS else '>'} {mine}{order}"
     return (
         f"({mine} IS NULL AND {theirs} IS NOT NULL OR {their_rank} > {my_rank} OR {their_rank} = {my_rank} AND {wins})"
     )

@@ -18,26 +18,27 @@ from pathlib import Path
 from uuid import UUID
 
 from calyapp import clock, metrics
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
-from calyapp.calls import frame, misdated
+from calyapp.calls import arrival_time, frame
 from calyapp.calls.degraded_mode import DegradedMode
 from calyapp.calls.event import CallEvent
 from calyapp.calls.frame import UnreadableFrameError
-from calyapp.calls.intake import Intake
+from calyapp.calls.recorder import Recorder
 from calyapp.clients.directory import DISABLED, Directory
 from calyapp.clients.keys import Claim
 from calyapp.db.engine import Pool
 from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected, NotFoundError
 from calyapp.spool.journal import Journal, Lane, SpoolError, Waiting
 
-_BATCH = 32  # of each client: as many are recorded again, as repeats, if the process dies
-_FEW = 4  # of what came over a limit, so that whoever shares the process waits for a few at most
-_HANDS = 4  # that record at the same time: they share the database's waits for its disk
+_BATCH_PER_CLIENT = 32  # of each client: as many are recorded again, as repeats, if the process dies
+_DEFERRED_BATCH = 4  # of what came over a limit, so that whoever shares the process waits for a few at most
+_THREADS = 4  # that record at the same time: they share the database's waits for its disk
 _POSTPONED_SECONDS = 5.0
-_REST = 4.0  # for what came over a limit, times as long as its work took: the machine belongs to the others
-_TELL_SECONDS = 60.0
+# The pause after a batch of deferred deliveries, in times of what the batch took: other traffic comes first.
+_DEFERRED_PAUSE_FACTOR = 4.0
+_REPORT_SECONDS = 60.0
 _REPORT = "replayed"
 _log = logging.getLogger(__name__)
 
@@ -52,14 +53,14 @@ class Replay:
     def __init__(
         self,
         journal: Journal,
-        intake: Intake,
+        recorder: Recorder,
         directory: Directory,
         pool: Pool,
         degraded_mode: DegradedMode,
         lock: Path,
     ) -> None:
         self._journal = journal
-        self._intake = intake
+        self._recorder = recorder
         self._directory = directory
         self._pool = pool
         self._degraded_mode = degraded_mode
@@ -94,20 +95,20 @@ class Replay:
         self._stopping.set()
 
     def _drain(self) -> Iterator[int]:
-        with ThreadPoolExecutor(_HANDS, "replay") as hands:
+        with ThreadPoolExecutor(_THREADS, "replay") as hands:
             while not self._stopping.is_set():
-                if waiting := self._journal.waiting(Lane.AWAY, _BATCH):
+                if waiting := self._journal.waiting(Lane.AWAY, _BATCH_PER_CLIENT):
                     dealt_with = self._replay(waiting, hands)
-                elif waiting := self._journal.waiting(Lane.DEFERRED, _FEW):
+                elif waiting := self._journal.waiting(Lane.DEFERRED, _DEFERRED_BATCH):
                     began = time.monotonic()
                     dealt_with = self._replay(waiting, hands)
-                    self._stopping.wait((time.monotonic() - began) * _REST)
+                    self._stopping.wait((time.monotonic() - began) * _DEFERRED_PAUSE_FACTOR)
                 else:
                     return
                 if dealt_with == 0:
                     return  # none of these can be recorded yet: it is not for them alone
                 yield dealt_with
-                if time.monotonic() - self._told_at >= _TELL_SECONDS:
+                if time.monotonic() - self._told_at >= _REPORT_SECONDS:
                     self._tell()  # what keeps coming over a limit has no end
 
     def _replay(self, waiting: Sequence[Waiting], hands: ThreadPoolExecutor) -> int:
@@ -142,8 +143,8 @@ class Replay:
         if self._stopping.is_set() or self._pool.is_away:
             return _Stopped()
         try:
-            event = misdated.mended(frame.load(one.content), clock.now())
-            self._intake.record(self._confirmed(event))
+            event = arrival_time.fix_arrival_time(frame.load(one.content), clock.now())
+            self._recorder.record(self._confirmed(event))
         except Exception as failure:
             return failure
         return None
@@ -176,7 +177,7 @@ class Replay:
             now = clock.now()
             self._journal.remember(_REPORT, json.dumps([str(clock.uuid7(now)), now.isoformat(), counts]))
             identity, moment, told = json.loads(self._journal.recall(_REPORT) or "null")
-            trail.write(self._pool, _replayed(UUID(identity), datetime.fromisoformat(moment), told))
+            audit_log.write(self._pool, _replayed(UUID(identity), datetime.fromisoformat(moment), told))
             self._journal.settle(told, note=_REPORT)
 
     @contextmanager

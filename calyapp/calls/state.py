@@ -49,7 +49,7 @@ class Direction(StrEnum):
     OUTBOUND = "outbound"
 
 
-class Status(StrEnum):
+class CallStatus(StrEnum):
     """The word by which users know the state of a call."""
 
     INITIATED = "initiated"
@@ -62,7 +62,7 @@ class Status(StrEnum):
     CANCELED = "canceled"
 
 
-class Outcome(StrEnum):
+class CallOutcome(StrEnum):
     """What became of a call that is over."""
 
     ANSWERED = "answered"
@@ -73,19 +73,19 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-ENDINGS: dict[Evidence, tuple[Status, Outcome | None]] = {
-    Evidence.NONE: (Status.COMPLETED, None),
-    Evidence.COMPLETED: (Status.COMPLETED, Outcome.ANSWERED),
-    Evidence.FAILED: (Status.FAILED, Outcome.FAILED),
-    Evidence.CANCELED: (Status.CANCELED, Outcome.ABANDONED),
-    Evidence.NO_ANSWER: (Status.NO_ANSWER, Outcome.MISSED),
-    Evidence.BUSY: (Status.BUSY, Outcome.REJECTED),
-    Evidence.VOICEMAIL: (Status.COMPLETED, Outcome.VOICEMAIL),
-    Evidence.ANSWERED: (Status.COMPLETED, Outcome.ANSWERED),
+ENDINGS: dict[Evidence, tuple[CallStatus, CallOutcome | None]] = {
+    Evidence.NONE: (CallStatus.COMPLETED, None),
+    Evidence.COMPLETED: (CallStatus.COMPLETED, CallOutcome.ANSWERED),
+    Evidence.FAILED: (CallStatus.FAILED, CallOutcome.FAILED),
+    Evidence.CANCELED: (CallStatus.CANCELED, CallOutcome.ABANDONED),
+    Evidence.NO_ANSWER: (CallStatus.NO_ANSWER, CallOutcome.MISSED),
+    Evidence.BUSY: (CallStatus.BUSY, CallOutcome.REJECTED),
+    Evidence.VOICEMAIL: (CallStatus.COMPLETED, CallOutcome.VOICEMAIL),
+    Evidence.ANSWERED: (CallStatus.COMPLETED, CallOutcome.ANSWERED),
 }
 """Once a call is over, its evidence decides status and outcome."""
 
-LEAST_WINS = frozenset({"start_ts"})
+MIN_WINS = frozenset({"start_ts"})
 """Of two values from equally trusted sources the greater wins, but a call starts when it first started."""
 
 
@@ -120,12 +120,12 @@ class CallView:
         )
 
     @property
-    def status(self) -> Status:
+    def status(self) -> CallStatus:
         """The phase while the call is open; then what its evidence says."""
-        return ENDINGS[self.evidence][0] if self.phase is Phase.OVER else Status(self.phase.value)
+        return ENDINGS[self.evidence][0] if self.phase is Phase.OVER else CallStatus(self.phase.value)
 
     @property
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> CallOutcome | None:
         """None while the call is open."""
         return ENDINGS[self.evidence][1] if self.phase is Phase.OVER else None
 
@@ -151,5 +151,5 @@ def _better(name: str, one: Sourced | None, other: Sourced | None) -> Sourced | 
         return one or other
     if one.source is not other.source:
         return max(one, other, key=lambda known: rank(known.source))
-    choose = min if name in LEAST_WINS else max
+    choose = min if name in MIN_WINS else max
     return choose(one, other, key=lambda known: known.value)

@@ -14,8 +14,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
 
-from calyapp.audit import trail
-from calyapp.audit.trail import Entry
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.calls.event import CallEvent, Route, payload
 from calyapp.calls.join_sql import joined_columns
 from calyapp.calls.state import SOURCED, CallView, Evidence, Phase, Source, Sourced
@@ -62,7 +62,7 @@ def owners(connection: Connection, call_sid: str) -> list[UUID]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class LedgerEntry:
     """A delivery as the ledger keeps it."""
 
     route: Route
@@ -97,10 +97,10 @@ def rows(connection: Connection, client_id: UUID, call_sids: Iterable[str]) -> d
     return {row["call_sid"]: dict(row) for row in found.mappings()}
 
 
-def ledger(connection: Connection, client_id: UUID, call_sid: str) -> list[Kept]:
+def ledger(connection: Connection, client_id: UUID, call_sid: str) -> list[LedgerEntry]:
     """The call's deliveries, as they came."""
     rows = connection.execute(_LEDGER, {"client_id": client_id, "call_sid": call_sid})
-    return [Kept(Route(row.route), row.received_at, row.payload) for row in rows]
+    return [LedgerEntry(Route(row.route), row.received_at, row.payload) for row in rows]
 
 
 def replace(connection: Connection, client_id: UUID, call_sid: str, view: CallView) -> None:
@@ -177,7 +177,7 @@ _OF_CALL = (
 )
 
 _ENDED = f"CASE WHEN known.phase = '{Phase.OVER}' THEN coalesce(known.outcome, 'unknown') END"
-_ENTRY = re.sub(r":(\w+)", r":audit_\1", trail.VALUES)
+_ENTRY = re.sub(r":(\w+)", r":audit_\1", audit_log.VALUES)
 _RECORD = f"""
 WITH given AS (
   SELECT {_listed(f"CAST(:{name} AS {type_}) AS {name}" for name, type_ in _TYPES.items())}
@@ -194,8 +194,8 @@ WITH given AS (
   SET {_listed(f"{column} = {joined}" for column, joined in joined_columns().items())}
   RETURNING status, {_ENDED} AS ended
 ), entry AS (
-  {trail.INSERT} SELECT {_ENTRY}
-  FROM delivery WHERE is_new {trail.ONCE}
+  {audit_log.INSERT} SELECT {_ENTRY}
+  FROM delivery WHERE is_new {audit_log.ONCE}
 )
 SELECT is_new, coalesce(
   (SELECT status FROM call),

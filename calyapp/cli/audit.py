@@ -11,8 +11,8 @@ from calyapp.cli.output import print_record
 from calyapp.cli.records import client_names, filtered_by, note_access, print_page, with_client_name
 from calyapp.db import tenancy
 from calyapp.errors import NotFoundError
-from calyapp.web.record_answers import EventSchema
-from calyapp.web.schemas import EventsSchema
+from calyapp.web.schemas.record_responses import EventSchema
+from calyapp.web.schemas.requests import EventsSchema
 
 audit = AppGroup("audit", help="The audit trail: what happened, and who did it.")
 

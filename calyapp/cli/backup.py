@@ -10,16 +10,16 @@ from typing import Any, BinaryIO, Literal
 
 import click
 
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
+from calyapp.backup import backup as backups
+from calyapp.backup import restore as restores
+from calyapp.backup.client_programs import MaintenanceError
 from calyapp.cli.command import INTERRUPTED, as_json, services
 from calyapp.cli.output import print_record
 from calyapp.cli.standard_input import SecretValue, read_file
-from calyapp.db import backup as backups
 from calyapp.db import engine, migrations
-from calyapp.db import restore as restores
-from calyapp.db.client_programs import MaintenanceError
 from calyapp.db.engine import Pool
 from calyapp.errors import AppError
 from calyapp.setting_kinds import DATABASE_URL, Secret
@@ -157,4 +157,4 @@ def _note(
     /,
     **metadata: Any,
 ) -> None:
-    trail.write(pool, Entry.now(event, description, status=status, resource="database", metadata=metadata))
+    audit_log.write(pool, Entry.now(event, description, status=status, resource="database", metadata=metadata))

@@ -19,9 +19,9 @@ from calyapp.cli.references import CLIENT
 from calyapp.cli.standard_input import read_file
 from calyapp.errors import NotFoundError
 from calyapp.exotel import cdr, rebuild
-from calyapp.exotel.cdr_import import CdrImport, Result
-from calyapp.web.record_answers import CallSchema, CallWithTimelineSchema
-from calyapp.web.schemas import CallsSchema
+from calyapp.exotel.cdr_import import CdrImport, RowResult
+from calyapp.web.schemas.record_responses import CallSchema, CallWithTimelineSchema
+from calyapp.web.schemas.requests import CallsSchema
 
 calls = AppGroup("calls", help="The record of calls.")
 
@@ -97,11 +97,11 @@ def import_calls(path: Path, client_id: UUID, as_json: bool) -> None:
     with read_file() if path == Path("-") else path.open("rb") as given, TemporaryFile() as file:
         shutil.copyfileobj(given, file)
         checked = cdr.check(file)
-        imported = CdrImport(services().intake, file, checked, client.id, COMMAND_LINE)
+        imported = CdrImport(services().recorder, file, checked, client.id, COMMAND_LINE)
         imported.announce(services().database.records, None)
         with click.progressbar(imported.rows(), checked.rows, label="rows", file=sys.stderr, show_pos=True) as rows:
             # What went well is of interest to scripts only.
-            shown = [one.shown for one in rows if as_json or one.result is Result.REJECTED]
+            shown = [one.shown for one in rows if as_json or one.result is RowResult.REJECTED]
     if as_json:
         print_record({"rows": shown, "summary": imported.summary}, as_json)
     else:

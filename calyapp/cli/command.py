@@ -10,12 +10,12 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from calyapp import listen_address
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.backup.client_programs import MaintenanceError
 from calyapp.cli import person
 from calyapp.cli.parameters import WEB_ADDRESS
 from calyapp.config import AppEnv, ConfigurationError
 from calyapp.db import connection_errors
-from calyapp.db.client_programs import MaintenanceError
 from calyapp.errors import AppError, DatabaseError
 from calyapp.services import Services
 from calyapp.spool.journal import SpoolError
@@ -41,7 +41,7 @@ class Commands(AppGroup):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Exit code 1 for an error, 130 for Ctrl-C."""
         try:
-            with trail.acted_by(person.login_name(os.environ, person.LOGIN_UID)):
+            with audit_log.acted_by(person.login_name(os.environ, person.LOGIN_UID)):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             _end_interrupted()

@@ -6,7 +6,7 @@ from typing import Any
 import click
 import orjson
 
-from calyapp.web.sanitizers import CONTROL_CHARACTERS
+from calyapp.web.schemas.sanitizers import CONTROL_CHARACTERS
 
 
 def print_record(record: Mapping[str, Any], as_json: bool) -> None:

@@ -10,7 +10,7 @@ from marshmallow import ValidationError as Invalid
 from calyapp import clock, phone
 from calyapp.access.principal import Role
 from calyapp.setting_kinds import WEB_URL, Kind
-from calyapp.web.schemas import account
+from calyapp.web.schemas.requests import account
 
 
 class ClientName(click.ParamType[str]):

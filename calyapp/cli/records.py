@@ -13,8 +13,8 @@ from marshmallow import Schema, fields, missing
 
 from calyapp import validation
 from calyapp.access.principal import COMMAND_LINE
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.cli.command import Command, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import Moment, PhoneNumber
@@ -23,8 +23,8 @@ from calyapp.db import tenancy
 from calyapp.db.keyset import Row
 from calyapp.db.tenancy import Tenant
 from calyapp.errors import ValidationError
-from calyapp.web.paging import Cursors, ReadPage
-from calyapp.web.schemas import PaginationSchema
+from calyapp.web.api.cursors import Cursors, ReadPage
+from calyapp.web.schemas.requests import PaginationSchema
 
 _MAX_WORDS_SHOWN = 10
 _OPTIONS = {"client_id": "--client", "user_id": "--user"}
@@ -97,7 +97,7 @@ def note_access(read: Tenant | None, name: str) -> None:
             resource_id=name.replace(".", " "),
             metadata={"via": COMMAND_LINE.via},
         )
-        services().access_trail.note(("accessed", name, str(read)), entry)
+        services().access_audit_log.note(("accessed", name, str(read)), entry)
 
 
 def client_names() -> dict[str, str]:

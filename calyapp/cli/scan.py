@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import WEB_ADDRESS
@@ -16,10 +16,15 @@ from calyapp.errors import DatabaseError
 from calyapp.vulnscan import archive
 from calyapp.vulnscan import scan as vulnerabilities
 from calyapp.vulnscan.advisories import AdvisoryService
-from calyapp.vulnscan.report import Report, Status
+from calyapp.vulnscan.report import Report, ScanStatus
 
 _REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
-_COLOURS = {Status.PASSED: "green", Status.WARNING: "yellow", Status.INCOMPLETE: "yellow", Status.FAILED: "red"}
+_COLOURS = {
+    ScanStatus.PASSED: "green",
+    ScanStatus.WARNING: "yellow",
+    ScanStatus.INCOMPLETE: "yellow",
+    ScanStatus.FAILED: "red",
+}
 
 
 @click.command()
@@ -49,7 +54,7 @@ def scan(requirements: Path, osv_url: str, as_json: bool) -> None:
         print_record(report.as_json(), as_json)
     else:
         _print(report)
-    if report.status is not Status.PASSED or not kept:
+    if report.status is not ScanStatus.PASSED or not kept:
         raise SystemExit(1)
 
 
@@ -104,6 +109,6 @@ def _note(report: Report) -> None:
         metadata={"status": report.status, **report.as_json()["summary"]},
     )
     try:
-        trail.write(services().database.records, entry)
+        audit_log.write(services().database.records, entry)
     except DatabaseError as error:
         click.echo(f"The scan is not on the audit trail. {connection_errors.explain(error)}", err=True)

@@ -21,11 +21,11 @@ from calyapp.cli.standard_input import SecretValue
 from calyapp.clients.store import Client, ClientStore
 from calyapp.db import engine
 from calyapp.db.engine import Database
-from calyapp.exotel import comparison, simulator
-from calyapp.exotel.comparison import Difference
-from calyapp.exotel.flows import Call, Delivery
-from calyapp.exotel.simulator import Attempt, Exotel
 from calyapp.setting_kinds import DATABASE_URL, WEBHOOK_KEY, Secret
+from calyapp.simulation import comparison, simulator
+from calyapp.simulation.comparison import Difference
+from calyapp.simulation.flows import Call, Delivery
+from calyapp.simulation.simulator import Attempt, Exotel
 
 
 @click.command()

@@ -7,9 +7,9 @@ import click
 from flask.cli import AppGroup
 
 from calyapp import clock
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.calls import frame
 from calyapp.calls.frame import UnreadableFrameError
 from calyapp.calls.replay import AlreadyReplayingError
@@ -119,7 +119,7 @@ def drop(frame_id: int, as_json: bool) -> None:
         resource_id=str(one.id),
         metadata={"reason": one.reason, "arrivedAt": clock.iso(one.arrived_at), "via": "command line"},
     )
-    trail.write(services().database.records, entry)
+    audit_log.write(services().database.records, entry)
     services().journal.drop(frame_id)
     print_record({"dropped": frame_id}, as_json)
 

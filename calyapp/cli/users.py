@@ -16,7 +16,7 @@ from calyapp.cli.parameters import EmailAddress, RoleWord
 from calyapp.cli.references import CLIENT, user_argument
 from calyapp.cli.standard_input import confirm, read_secret, yes
 from calyapp.errors import ValidationError
-from calyapp.web.sanitizers import CONTROL_CHARACTERS
+from calyapp.web.schemas.sanitizers import CONTROL_CHARACTERS
 
 users = AppGroup("users", help="Who may sign in: users, their roles and their passwords.")
 role = click.option("--role", type=RoleWord(), required=True, help="What they may.")

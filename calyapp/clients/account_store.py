@@ -12,9 +12,9 @@ import orjson
 from sqlalchemy import Connection
 
 from calyapp import clock
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
 from calyapp.db.queries import named
 from calyapp.encryption import KEY_ID_BYTES, Census, Encryption, UnreadableSecretError
@@ -132,7 +132,7 @@ def _demand_client(connection: Connection, client_id: UUID) -> None:
 def _audit_batch(connection: Connection, done: int, found: int) -> None:
     metadata = {"via": "command line", "reencrypted": done, "unreadable": found - done}
     entry = Entry.now(EventType.ENCRYPTION_KEY_ROTATED, "Secrets at rest encrypted anew", metadata=metadata)
-    trail.append(connection, entry)
+    audit_log.append(connection, entry)
 
 
 def _audit(connection: Connection, event: EventType, client_id: UUID, account_sid: str, host: str) -> None:
@@ -146,7 +146,7 @@ def _audit(connection: Connection, event: EventType, client_id: UUID, account_si
         changes={"after" if connected else "before": {"accountSid": account_sid, "host": host, "credentials": "***"}},
         metadata={"via": "command line"},
     )
-    trail.append(connection, entry)
+    audit_log.append(connection, entry)
 
 
 _SELECT = "SELECT client_id, account_sid, host, credentials FROM exotel_accounts"

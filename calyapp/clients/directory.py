@@ -22,7 +22,7 @@ DISABLED = "The client is disabled: `flask caly clients enable CLIENT` accepts i
 REFRESH_SECONDS = 2.0
 _STALE_SECONDS = 4.0
 _MISS_SECONDS = 1.0
-_MOST_MISSES = 10_000
+_MAX_MISSES = 10_000
 _log = logging.getLogger(__name__)
 
 
@@ -131,7 +131,7 @@ class Directory:
         now = self._clock()
         if now - self._misses.get(what, -_MISS_SECONDS) < _MISS_SECONDS:
             return None
-        if len(self._misses) >= _MOST_MISSES:
+        if len(self._misses) >= _MAX_MISSES:
             self._misses.clear()
         found = find()
         if found is None:

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 
 from calyapp import clock, redact
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.db.engine import Pool
 from calyapp.db.queries import named
 from calyapp.errors import ConflictError, NotFoundError
@@ -195,7 +195,7 @@ def _audit(
         changes=changes,
         metadata={"via": "command line"},
     )
-    trail.append(connection, entry)
+    audit_log.append(connection, entry)
 
 
 def _shown(client: Client) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from sqlalchemy import Connection, Engine, event
 from calyapp import metrics
 from calyapp.breaker import Breaker
 from calyapp.config import Settings
-from calyapp.db import deadline, embedded, pooling, queries
+from calyapp.db import deadline, pooling, queries
 from calyapp.db.pooling import Limits, Statistics
+from calyapp.embedded import server
 from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected
 
 EMBEDDED_DATA = Path("var/postgres")
@@ -32,7 +33,7 @@ INGEST_STATEMENT_MS = 750
 _GRACE_MS = 250
 _FAILURES = 3
 _PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 2.0
+_MAX_PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +139,7 @@ def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_
 
     `on_change` hears when this process gives the database up for deliveries (True), and when it is back.
     """
-    breaker = Breaker(
-        failures=_FAILURES, pause=_PAUSE_SECONDS, longest_pause=_LONGEST_PAUSE_SECONDS, on_change=on_change
-    )
+    breaker = Breaker(failures=_FAILURES, pause=_PAUSE_SECONDS, max_pause=_MAX_PAUSE_SECONDS, on_change=on_change)
     for_records = max(1, settings.db_pool_max // 4)
     for_ingest = settings.db_pool_max - for_records
     ingest = _pool(
@@ -175,7 +174,7 @@ def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_
 
 def url(settings: Settings) -> str:
     """Where the database is: what DATABASE_URL says, else the embedded server of `make run`."""
-    return settings.database_url.reveal() if settings.database_url else embedded.url(EMBEDDED_DATA)
+    return settings.database_url.reveal() if settings.database_url else server.url(EMBEDDED_DATA)
 
 
 def _pool(

@@ -12,7 +12,7 @@ from calyapp.config import AppEnv, LogLevel, Settings, WebhookAuth, is_public_ke
 from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
 from calyapp.setting_kinds import Networks, Secret
 
-_LEAST_BITS = 96
+_MIN_BITS = 96
 _RENEW = 'Make a new key for each: python3 -c "import secrets; print(secrets.token_hex(32))"'
 _PREVIOUS = "_PREVIOUS"
 
@@ -44,19 +44,19 @@ def look_at_configuration(settings: Settings) -> Iterator[Finding]:
 def look_at_trust(settings: Settings) -> Iterator[Finding]:
     """Whose headers are believed, and who may see the details."""
     yield ok("only named networks are believed")
-    if _everybody(settings.trusted_proxies):
+    if _includes_every_address(settings.trusted_proxies):
         yield fail(
             "TRUSTED_PROXIES believes everybody, so anybody may claim any address and HTTPS",
             "Name in TRUSTED_PROXIES only the proxies in front of Caly; for nginx on this host: unset it.",
         )
-    if _everybody(settings.health_trusted):
+    if _includes_every_address(settings.health_trusted):
         yield fail(
             "HEALTH_TRUSTED shows the details of health and metrics to everybody",
             "Name in HEALTH_TRUSTED only the networks that watch over Caly.",
         )
 
 
-def _everybody(networks: Networks) -> bool:
+def _includes_every_address(networks: Networks) -> bool:
     """Whether they hold every address of a family; one network or several that together do."""
     for family in {network.version for network in networks}:
         of_family = [network for network in networks if network.version == family]
@@ -71,7 +71,7 @@ def look_at_keys(settings: Settings) -> Iterator[Finding]:
     keys = _keys(settings)
     yield ok(f"{len(keys)} keys, none of them weak, each with one purpose")
     public = [variable for variable, key in keys.items() if is_public_key(key.decode())]
-    weak = [variable for variable, key in keys.items() if variable not in public and _bits(key) < _LEAST_BITS]
+    weak = [variable for variable, key in keys.items() if variable not in public and _bits(key) < _MIN_BITS]
     if public:
         yield warn(f"public, so anybody can use them: {', '.join(public)}", _RENEW)
     if weak:

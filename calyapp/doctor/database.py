@@ -5,7 +5,7 @@ from functools import cache
 
 from calyapp import clock
 from calyapp.config import Settings
-from calyapp.db import allowance, connection_errors, inspection, migrations, partitions
+from calyapp.db import connection_budget, connection_errors, inspection, migrations, partitions
 from calyapp.db.engine import Pool
 from calyapp.db.inspection import Server
 from calyapp.doctor.diagnosis import Check, Finding, fail, of_health, ok, warn
@@ -111,7 +111,7 @@ def look_at_durability(server: Server) -> Iterator[Finding]:
 
 def look_at_connections(server: Server, settings: Settings) -> Iterator[Finding]:
     """All workers at their most find a connection each."""
-    if shortage := allowance.shortage(server.connections, settings.workers, settings.db_pool_max):
+    if shortage := connection_budget.shortage(server.connections, settings.workers, settings.db_pool_max):
         yield fail(shortage.found, shortage.remedy)
     else:
         most = settings.workers * settings.db_pool_max

@@ -21,7 +21,7 @@ from calyapp.web.pipeline import request_id, security_headers
 
 _SECONDS = 5.0
 _WEBHOOK = "/webhooks/exotel/heartbeat?key=none"
-_NOBODYS = ip_network("198.18.0.0/15")  # RFC 2544: for tests of networks, so no customer comes from there
+_TEST_NETWORK = ip_network("198.18.0.0/15")  # RFC 2544: for tests of networks, so no customer comes from there
 _FORGED_HOST = "forged.invalid"
 _DAYS_LEFT = 14
 _SECONDS_APART = 2.0
@@ -29,7 +29,7 @@ _SITE = "Use deploy/nginx/caly.conf as it is: "
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What came back, and when it was sent and there (Unix time). Names of headers are in small letters."""
 
     status: int
@@ -47,7 +47,7 @@ class Answer:
         return next(iter(self.all(name)), "")
 
 
-Ask = Callable[..., Answer]
+Ask = Callable[..., HttpResponse]
 """`ask(method, path, **headers)`; raises OSError."""
 
 
@@ -83,7 +83,7 @@ def asking(url: str) -> Ask:
     base = urlsplit(url)
     kind = http.client.HTTPSConnection if base.scheme == "https" else http.client.HTTPConnection
 
-    def ask(method: str, path: str, **headers: str) -> Answer:
+    def ask(method: str, path: str, **headers: str) -> HttpResponse:
         with closing(kind(base.netloc, timeout=_SECONDS)) as connection:
             sent_at = time.time()
             try:
@@ -93,7 +93,7 @@ def asking(url: str) -> Ask:
             except http.client.HTTPException as error:
                 raise ConnectionError(type(error).__name__) from None
             known = tuple((name.lower(), value) for name, value in answer.getheaders())
-            return Answer(answer.status, known, body, sent_at, time.time())
+            return HttpResponse(answer.status, known, body, sent_at, time.time())
 
     return ask
 
@@ -115,7 +115,7 @@ def look_at_certificate(url: str, in_production: bool) -> Iterator[Finding]:
         yield warn(f"the certificate ends in {agreed.days_left:.0f} days", "Renew it: `certbot renew`.")
 
 
-def look_at_life(live: Callable[[], Answer]) -> Iterator[Finding]:
+def look_at_life(live: Callable[[], HttpResponse]) -> Iterator[Finding]:
     """Caly answers there, and not somebody else."""
     remedy = "See that the service runs (systemctl status caly) and that nginx leads to its socket."
     try:
@@ -136,7 +136,7 @@ def _is_alive(body: bytes) -> bool:
         return False
 
 
-def look_at_request_id(answer: Answer, forged: str) -> Iterator[Finding]:
+def look_at_request_id(answer: HttpResponse, forged: str) -> Iterator[Finding]:
     """It is ours: a stranger cannot choose under which id he stands in the log and in the trail."""
     if answer.all(request_id.HEADER) == [forged]:
         yield fail(
@@ -154,8 +154,8 @@ def look_at_forwarded_address(ask: Ask, workers: int) -> Iterator[Finding]:
 
     One more than there are workers: each may count for itself.
     """
-    hosts = random.SystemRandom().sample(range(_NOBODYS.num_addresses), workers + 1)
-    answers = [ask("HEAD", _WEBHOOK, **{"X-Forwarded-For": str(_NOBODYS[host])}) for host in hosts]
+    hosts = random.SystemRandom().sample(range(_TEST_NETWORK.num_addresses), workers + 1)
+    answers = [ask("HEAD", _WEBHOOK, **{"X-Forwarded-For": str(_TEST_NETWORK[host])}) for host in hosts]
     left = {answer.first("X-RateLimit-Remaining") for answer in answers}
     if left == {""}:
         yield warn("the webhooks' answers carry no X-RateLimit-Remaining", f"{_SITE}it hides no header of Caly's.")
@@ -165,7 +165,7 @@ def look_at_forwarded_address(ask: Ask, workers: int) -> Iterator[Finding]:
         yield ok("a stranger's X-Forwarded-For is not believed")
 
 
-def look_at_headers(answer: Answer, scheme: str) -> Iterator[Finding]:
+def look_at_headers(answer: HttpResponse, scheme: str) -> Iterator[Finding]:
     """All of them, and each once: of two, browsers take the one or the other."""
     wanted = [*security_headers.WITHOUT_FLASK, *(["Strict-Transport-Security"] if scheme == "https" else [])]
     yield ok(f"all {len(wanted)}, each once")
@@ -175,7 +175,7 @@ def look_at_headers(answer: Answer, scheme: str) -> Iterator[Finding]:
         yield fail(f"twice: {', '.join(doubled)}", _NOT_TWICE)
 
 
-def look_at_versions(answer: Answer) -> Iterator[Finding]:
+def look_at_versions(answer: HttpResponse) -> Iterator[Finding]:
     """It tells nobody which faults to try."""
     telling = [
         f"{name}: {value}"
@@ -189,7 +189,7 @@ def look_at_versions(answer: Answer) -> Iterator[Finding]:
         yield ok("tells no version")
 
 
-def look_at_clock(answer: Answer) -> Iterator[Finding]:
+def look_at_clock(answer: HttpResponse) -> Iterator[Finding]:
     """That of the host where nginx runs and ours tell the same time; the header knows whole seconds only."""
     try:
         moment = parsedate_to_datetime(answer.first("Date")).timestamp()
@@ -232,7 +232,7 @@ def look_at_plain_http(ask: Ask) -> Iterator[Finding]:
         yield fail("a stranger's X-Forwarded-Proto is believed", _OWN_SCHEME)
 
 
-def _judge_page(page: Answer) -> Iterator[Finding]:
+def _judge_page(page: HttpResponse) -> Iterator[Finding]:
     location = urlsplit(page.first("Location"))
     if page.status != 301 or location.scheme != "https":
         yield fail(f"a page in clear is answered {page.status}, not sent to https://", _OWN_SCHEME)

@@ -10,7 +10,7 @@ from calyapp import redis_errors
 from calyapp.config import Settings
 from calyapp.doctor import network
 from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
-from calyapp.web.pipeline.hit_counter import PATIENCE_SECONDS
+from calyapp.web.pipeline.rate_limit_window import PATIENCE_SECONDS
 
 _SECONDS = 2.0
 _TRIES = 5

@@ -17,11 +17,11 @@ from calyapp.calls.event import Pairs
 from calyapp.errors import ValidationError
 
 IDENTITY = "CallSid"
-MOST_COLUMNS = 200
-MOST_LINES = 200_000  # in 10 MiB so many are no calls, but a way to keep a worker busy
-LARGEST_ROW = 256 * 1024  # bytes; no call has so many, and PostgreSQL has three quarters of a second for a row
-LONGEST_NAME = 64  # characters; a row keeps the names of its cells, so a long one would multiply the file
-_MOST_WRONGS = 20
+MAX_COLUMNS = 200
+MAX_LINES = 200_000  # in 10 MiB so many are no calls, but a way to keep a worker busy
+MAX_ROW_BYTES = 256 * 1024  # bytes; no call has so many, and PostgreSQL has three quarters of a second for a row
+MAX_COLUMN_NAME_LENGTH = 64  # characters; a row keeps the names of its cells, so a long one would multiply the file
+_MAX_REPORTED_ERRORS = 20
 _UTF8 = "save it as “CSV UTF-8”."
 # What Python's reader says of a broken record, and what that means to who sent it.
 _BROKEN = {
@@ -31,11 +31,11 @@ _BROKEN = {
     "new-line": "has a line break of an unknown kind; end lines with CR LF or LF.",
 }
 
-Wrongs = dict[str, list[str]]
+FileErrors = dict[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CdrRow:
     """A call: the number of its line in the file, the header's being 1, and its cells with their columns' names."""
 
     line: int
@@ -43,7 +43,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedFile:
     """A file that can be read to its end: how many rows it has, its size in bytes and its SHA-256 in hexadecimal."""
 
     rows: int
@@ -51,41 +51,41 @@ class Checked:
     digest: str
 
 
-def check(file: BinaryIO) -> Checked:
+def check(file: BinaryIO) -> CheckedFile:
     """Read all of it. Raises `ValidationError` naming what is wrong with it, line by line."""
     file.seek(0)
     size, content = 0, hashlib.sha256()
     while piece := file.read(1 << 16):
         size += len(piece)
         content.update(piece)
-    wrong: Wrongs = {}
+    wrong: FileErrors = {}
     count = 0
     for line, cells in _records(file):
         if count == 0:
             columns = [cell.strip() for cell in cells]
-            wrong |= _wrong_header(columns)
+            wrong |= _header_errors(columns)
         elif len(cells) > len(columns):
             wrong[f"line {line}"] = [f"has {len(cells)} cells, and the header {len(columns)}."]
         count += 1
-        if len(wrong) >= _MOST_WRONGS:
+        if len(wrong) >= _MAX_REPORTED_ERRORS:
             break
     if count == 0:
         raise _refusal({"file": ["is empty: its first line must name the columns."]})
     if wrong:
         raise _refusal(wrong)
-    return Checked(count - 1, size, content.hexdigest())
+    return CheckedFile(count - 1, size, content.hexdigest())
 
 
-def rows(file: BinaryIO) -> Iterator[Row]:
+def rows(file: BinaryIO) -> Iterator[CdrRow]:
     """The calls of a file that was checked. Cells that a row lacks at its end are none; a webhook key is masked."""
     records = _records(file)
     columns = [redact.webhook_keys(cell.strip()) for cell in next(records)[1]]
     for line, cells in records:
         # A row may end early: spreadsheets leave empty cells out.
-        yield Row(line, [(name, redact.webhook_keys(cell)) for name, cell in zip(columns, cells, strict=False)])
+        yield CdrRow(line, [(name, redact.webhook_keys(cell)) for name, cell in zip(columns, cells, strict=False)])
 
 
-def _wrong_header(columns: list[str]) -> Wrongs:
+def _header_errors(columns: list[str]) -> FileErrors:
     wrongs = []
     if IDENTITY not in columns:
         wrongs.append(f"lacks the column {IDENTITY}.")
@@ -94,15 +94,17 @@ def _wrong_header(columns: list[str]) -> Wrongs:
     ]
     if "" in columns:
         wrongs.append("has a column without a name.")
-    if any(len(name) > LONGEST_NAME or not name.isprintable() for name in columns):
-        wrongs.append(f"has a column whose name is longer than {LONGEST_NAME} characters, or cannot be printed.")
-    if len(columns) > MOST_COLUMNS:
-        wrongs.append(f"has more than {MOST_COLUMNS} columns.")
-    return {"header": wrongs[:_MOST_WRONGS]} if wrongs else {}
+    if any(len(name) > MAX_COLUMN_NAME_LENGTH or not name.isprintable() for name in columns):
+        wrongs.append(
+            f"has a column name longer than {MAX_COLUMN_NAME_LENGTH} characters, or one that cannot be printed."
+        )
+    if len(columns) > MAX_COLUMNS:
+        wrongs.append(f"has more than {MAX_COLUMNS} columns.")
+    return {"header": wrongs[:_MAX_REPORTED_ERRORS]} if wrongs else {}
 
 
 def _short(name: str) -> str:
-    return repr(name[:LONGEST_NAME])
+    return repr(name[:MAX_COLUMN_NAME_LENGTH])
 
 
 def _records(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
@@ -145,10 +147,10 @@ class _Lines:
             yield self._text(raw)
 
     def _demand_measure(self) -> None:
-        if self._number > MOST_LINES:
+        if self._number > MAX_LINES:
             raise _refusal({f"line {self._number}": ["is one too many: split the file."]})
-        if self._size > LARGEST_ROW:
-            told = f"begins a row of more than {LARGEST_ROW // 1024} KiB; a quotation mark may be left open."
+        if self._size > MAX_ROW_BYTES:
+            told = f"begins a row of more than {MAX_ROW_BYTES // 1024} KiB; a quotation mark may be left open."
             raise _refusal({f"line {self._begin}": [told]})
 
     def _text(self, raw: bytes) -> str:
@@ -162,6 +164,6 @@ class _Lines:
             raise _refusal({f"line {self._number}": [f"is not UTF-8; {_UTF8}"]}) from None
 
 
-def _refusal(wrong: Wrongs) -> ValidationError:
+def _refusal(wrong: FileErrors) -> ValidationError:
     sentences = [f"{where.capitalize()} {what}" for where, whats in wrong.items() for what in whats]
     return ValidationError(f"Nothing was imported. {' '.join(sentences)}", wrong)

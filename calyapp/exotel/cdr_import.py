@@ -13,21 +13,21 @@ from uuid import UUID
 
 from calyapp import clock
 from calyapp.access.principal import Origin, Principal
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.calls.event import Arrival, CallEvent, Route
-from calyapp.calls.intake import Intake
+from calyapp.calls.recorder import Recorder
 from calyapp.db.engine import Pool
 from calyapp.errors import DatabaseError, DatabaseRejected, ValidationError
 from calyapp.exotel import cdr, payload
-from calyapp.exotel.cdr import Checked, Row
+from calyapp.exotel.cdr import CdrRow, CheckedFile
 
-_LONGEST_SHOWN = 64  # characters of a CallSid; a longer one is none
+_MAX_SHOWN_LENGTH = 64  # characters of a CallSid; a longer one is none
 _log = logging.getLogger(__name__)
 
 
-class Result(StrEnum):
+class RowResult(StrEnum):
     """What became of a row."""
 
     NEW = "new"
@@ -36,17 +36,17 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class ImportedRow:
     """A row that was tried; the message says why it was rejected."""
 
-    row: Row
-    result: Result
+    row: CdrRow
+    result: RowResult
     message: str | None = None
 
     @property
     def shown(self) -> dict[str, Any]:
         """As the outside sees it."""
-        call_sid = dict(self.row.parameters).get(cdr.IDENTITY, "")[:_LONGEST_SHOWN]
+        call_sid = dict(self.row.parameters).get(cdr.IDENTITY, "")[:_MAX_SHOWN_LENGTH]
         told = {"line": self.row.line, "callSid": call_sid, "result": self.result.value}
         return told | ({"message": self.message} if self.message else {})
 
@@ -54,19 +54,21 @@ class Reported:
 class CdrImport:
     """An import under way: reports each row as it is tried, and knows at the end how many went how."""
 
-    def __init__(self, intake: Intake, file: BinaryIO, checked: Checked, client_id: UUID, origin: Origin) -> None:
-        self._intake = intake
+    def __init__(
+        self, recorder: Recorder, file: BinaryIO, checked: CheckedFile, client_id: UUID, origin: Origin
+    ) -> None:
+        self._recorder = recorder
         self._file = file
         self._checked = checked
         self._client_id = client_id
         self._origin = origin
-        self._counted: Counter[Result] = Counter()
+        self._counted: Counter[RowResult] = Counter()
 
     def announce(self, pool: Pool, principal: Principal | None) -> None:
         """Put it on the trail, before any row is. Raises `DatabaseError`."""
-        trail.write(pool, self._entry(principal))
+        audit_log.write(pool, self._entry(principal))
 
-    def rows(self) -> Iterator[Reported]:
+    def rows(self) -> Iterator[ImportedRow]:
         """Each row in turn. Ends early where the database fails: the others may be imported later."""
         for row in cdr.rows(self._file):
             try:
@@ -81,19 +83,19 @@ class CdrImport:
     def summary(self) -> dict[str, int | bool]:
         """How many rows there are of each result, as the outside sees it."""
         not_tried = self._checked.rows - self._counted.total()
-        counts = {result.value: self._counted[result] for result in Result}
+        counts = {result.value: self._counted[result] for result in RowResult}
         return {**counts, "notTried": not_tried, "complete": not_tried == 0}
 
-    def _tried(self, row: Row) -> Reported:
+    def _tried(self, row: CdrRow) -> ImportedRow:
         try:
-            recorded = self._intake.record(self._event(row))
+            recorded = self._recorder.record(self._event(row))
         except ValidationError as error:
-            return Reported(row, Result.REJECTED, error.message)
+            return ImportedRow(row, RowResult.REJECTED, error.message)
         except DatabaseRejected as rejected:
-            return Reported(row, Result.REJECTED, f"The database refuses its content: {rejected.reason}.")
-        return Reported(row, Result.NEW if recorded.is_new else Result.REPEAT)
+            return ImportedRow(row, RowResult.REJECTED, f"The database refuses its content: {rejected.reason}.")
+        return ImportedRow(row, RowResult.NEW if recorded.is_new else RowResult.REPEAT)
 
-    def _event(self, row: Row) -> CallEvent:
+    def _event(self, row: CdrRow) -> CallEvent:
         if any("\0" in text for _, text in row.parameters):
             raise ValidationError("The row contains NUL.")
         moment, origin = clock.now(), self._origin

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-_MOST_MEMBERS = 16
+_MAX_MEMBERS = 16
 
 
 class Fields:
@@ -56,7 +56,7 @@ class Fields:
         if not self.has(name):
             return []
         group = self.group(name)
-        return [group.group(str(index)) for index in range(_MOST_MEMBERS)]
+        return [group.group(str(index)) for index in range(_MAX_MEMBERS)]
 
 
 def _written(text: str) -> Iterator[tuple[str, str]]:

@@ -17,8 +17,8 @@ from calyapp.exotel import dialects, times
 from calyapp.exotel.dialects import CALLER, Dialect, Reading
 from calyapp.exotel.fields import Fields
 
-_LONGEST_NUMBER = 64
-_LONGEST_URL = 2_048
+_MAX_NUMBER_LENGTH = 64
+_MAX_URL_LENGTH = 2_048
 
 # Twins, by dialect. The number that was dialled is `CallTo`: on trial accounts `To` can be one that many share.
 _CALLED = ("CallTo", "To", "ToNumber")
@@ -138,7 +138,7 @@ def _view(reading: Reading, given: Fields, arrival: Arrival) -> CallView:
     source, is_cdr = reading.source, reading.dialect is Dialect.CDR
     # A CDR export comes long after its calls: when it came says nothing of them, and they may be old.
     arrived = None if is_cdr else Sourced(Source.ARRIVAL, arrival.at)
-    oldest = times.EARLIEST_IN_CDR if is_cdr else times.EARLIEST
+    oldest = times.MAX_AGE_IN_CDR if is_cdr else times.MAX_AGE
     started, ended = (_first(given, names, arrival.at, oldest) for names in (_STARTED, _ENDED))
     return CallView(
         phase=reading.phase,
@@ -180,13 +180,13 @@ def _number(raw: str) -> str | None:
     text = raw.strip()
     if number or phone.withheld(text):
         return number
-    return text if _is_printable(text, _LONGEST_NUMBER) else None
+    return text if _is_printable(text, _MAX_NUMBER_LENGTH) else None
 
 
 def _link(raw: str) -> str | None:
     text = raw.strip()
     web = text.lower().startswith(("https://", "http://"))
-    return text if web and _is_printable(text, _LONGEST_URL) and " " not in text else None
+    return text if web and _is_printable(text, _MAX_URL_LENGTH) and " " not in text else None
 
 
 def _is_printable(text: str, longest: int) -> bool:

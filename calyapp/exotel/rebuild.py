@@ -8,13 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from calyapp import clock, redact
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.calls import store
 from calyapp.calls.event import Arrival
 from calyapp.calls.state import SOURCED, CallView
-from calyapp.calls.store import Kept
+from calyapp.calls.store import LedgerEntry
 from calyapp.db.engine import Pool
 from calyapp.exotel import payload
 
@@ -56,11 +56,11 @@ def _fold_again(pool: Pool, client_id: UUID, call_sid: str, *, dry_run: bool) ->
         difference = Difference(client_id, call_sid, _changes(stored, folded))
         if not dry_run:
             store.replace(connection, client_id, call_sid, folded)
-            trail.append(connection, _entry(difference))
+            audit_log.append(connection, _entry(difference))
         return difference
 
 
-def _view(kept: Kept) -> CallView:
+def _view(kept: LedgerEntry) -> CallView:
     texts = {name: [text] if isinstance(text, str) else text for name, text in kept.payload.items()}
     pairs = [(name, text) for name, several in texts.items() for text in several]
     arrival = Arrival(at=kept.received_at, audit_id=clock.uuid7(kept.received_at))

@@ -15,7 +15,7 @@ from calyapp.encryption import Census
 from calyapp.errors import DatabaseAway, DatabaseError
 from calyapp.health.checks import Check, Finding, Health
 from calyapp.spool.files import Folder
-from calyapp.spool.journal import Journal, Lane, Status
+from calyapp.spool.journal import Journal, JournalStatus, Lane
 
 MIGRATE = "Run `caly alembic upgrade head`; in development `make migrate`."
 _MIN_MEMORY_SHARE = 0.05
@@ -124,7 +124,7 @@ def probe_spool(journal: Journal) -> Finding:
     return Finding(Health.HEALTHY, facts=facts)
 
 
-def spool_problems(status: Status, now: datetime) -> Iterator[Problem]:
+def spool_problems(status: JournalStatus, now: datetime) -> Iterator[Problem]:
     """What is wrong with what lies on the spool."""
     if status.oldest_seconds(now, Lane.AWAY) > _MAX_WAIT_SECONDS[Lane.AWAY]:
         yield Problem(

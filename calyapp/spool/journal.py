@@ -15,19 +15,19 @@ from uuid import UUID
 
 from calyapp.spool import rows
 from calyapp.spool.files import RESERVE
-from calyapp.spool.rows import PAGE, Row
+from calyapp.spool.rows import PAGE, FrameRow
 from calyapp.spool.transactions import WAL_REFUSED, SpoolError, Transactions
 
-__all__ = ["Journal", "Lane", "Quarantined", "SpoolError", "Status", "Waiting"]
+__all__ = ["Journal", "JournalStatus", "Lane", "Quarantined", "SpoolError", "Waiting"]
 
-LEAST_BYTES = 16 * 1024 * 1024
-LARGEST_FRAME = 1536 * 1024
+MIN_BYTES = 16 * 1024 * 1024
+MAX_FRAME_BYTES = 1536 * 1024
 _ORDINARY_FRAME = 64 * 1024
 # The -wal file is written back at 1 MB; the largest frame and the largest batch of done() may come on top.
 _WAL_BYTES = 4 * 1024 * 1024
 _BATCH = 100
 _OFFERED_BYTES = 4 * 1024 * 1024
-_LONGEST_POSTPONEMENT = 3600.0  # what is put off further was put off by a clock that ran ahead
+_MAX_POSTPONEMENT_SECONDS = 3600.0  # what is put off further was put off by a clock that ran ahead
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _READY = "reason IS NULL AND not_before = 0"
 
@@ -59,7 +59,7 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class JournalStatus:
     """Frames that wait in both lanes and in the deferred one, the oldest arrival in each lane that is not empty, frames
     in quarantine, bytes on disk, and damaged files lying in the folder."""
 
@@ -83,7 +83,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
-        self.max_bytes = max(max_bytes, LEAST_BYTES)
+        self.max_bytes = max(max_bytes, MIN_BYTES)
         self._pages = (self.max_bytes - _WAL_BYTES - RESERVE) // PAGE
         self._clock = clock
         self._transactions = Transactions(folder, self._pages, clock)
@@ -101,10 +101,10 @@ class Journal:
         client, microseconds = str(client_id or ""), (arrived_at - _EPOCH) // timedelta(microseconds=1)
 
         def work(db: sqlite3.Connection) -> None:
-            self._check_room(db, len(content), can_do_without=lane is Lane.DEFERRED or not client or reason is not None)
+            self._check_room(db, len(content), may_be_refused=lane is Lane.DEFERRED or not client or reason is not None)
             frame = rows.last_id(db) + 1
             checksum = rows.checksum(frame, lane, client, microseconds, content)
-            rows.insert(db, [Row(frame, lane, client, microseconds, checksum, 0, reason, content)])
+            rows.insert(db, [FrameRow(frame, lane, client, microseconds, checksum, 0, reason, content)])
             if reason is not None:
                 _count(db, "quarantined", 1)
 
@@ -138,7 +138,7 @@ class Journal:
         for start in range(0, len(ids), _BATCH):  # a bounded transaction each
             self._run(lambda db, batch=ids[start : start + _BATCH]: _replayed(db, batch))  # type: ignore[misc]
         # An emptied file keeps its size: on a disk that it filled there would never be room again.
-        if ids and self._transactions.folder.free_bytes() < LARGEST_FRAME + RESERVE and self._run(_nothing_waits):
+        if ids and self._transactions.folder.free_bytes() < MAX_FRAME_BYTES + RESERVE and self._run(_nothing_waits):
             self._transactions.shrink()
 
     def quarantine(self, id: int, reason: str) -> None:
@@ -153,7 +153,7 @@ class Journal:
     def quarantined(self) -> list[Quarantined]:
         """All frames in quarantine, the oldest first."""
         query = f"SELECT {rows.COLUMNS} FROM frames WHERE reason IS NOT NULL ORDER BY arrived_at, id"  # noqa: S608 — our words
-        return self._run(lambda db: [_as_quarantined(Row(*row)) for row in db.execute(query)])
+        return self._run(lambda db: [_as_quarantined(FrameRow(*row)) for row in db.execute(query)])
 
     def retry(self, id: int) -> bool:
         """Offer it again; False if there is no such frame in quarantine."""
@@ -193,14 +193,14 @@ class Journal:
         """Remove the note of that name."""
         self._run(lambda db: db.execute("DELETE FROM notes WHERE name = ?", (name,)))
 
-    def status(self) -> Status:
+    def status(self) -> JournalStatus:
         """How much waits, and since when."""
         return self._run(self._status)
 
     def has_room(self) -> bool:
         """Whether a frame of the lane AWAY would be taken now."""
         try:
-            self._run(lambda db: self._check_room(db, _ORDINARY_FRAME, can_do_without=False), frees=False)
+            self._run(lambda db: self._check_room(db, _ORDINARY_FRAME, may_be_refused=False), frees=False)
         except SpoolError:
             return False
         return True
@@ -209,30 +209,30 @@ class Journal:
         """Let go of the file; the next use opens it again."""
         self._transactions.close()
 
-    def _check_room(self, db: sqlite3.Connection, size: int, *, can_do_without: bool) -> None:
+    def _check_room(self, db: sqlite3.Connection, size: int, *, may_be_refused: bool) -> None:
         """Raise SpoolError if a frame of that size cannot be taken: before what deleting needs is gone."""
-        if size > LARGEST_FRAME:
+        if size > MAX_FRAME_BYTES:
             raise SpoolError("The frame is larger than the spool takes.")
         try:
             self._transactions.folder.make_reserve()
         except OSError:
             raise SpoolError("The disk of the spool is full.") from None
-        if self._transactions.folder.free_bytes() < LARGEST_FRAME or self._transactions.wal_bytes() > WAL_REFUSED:
+        if self._transactions.folder.free_bytes() < MAX_FRAME_BYTES or self._transactions.wal_bytes() > WAL_REFUSED:
             raise SpoolError("The disk of the spool is full.")
         used = rows.pragma(db, "page_count") - rows.pragma(db, "freelist_count") + size // PAGE
-        share = 2 if can_do_without else 16 / 15  # the last sixteenth is for reasons and for indexes
+        share = 2 if may_be_refused else 16 / 15  # the last sixteenth is for reasons and for indexes
         if used * share > self._pages:
             raise SpoolError("The spool is full.")
 
     def _end_postponements(self, db: sqlite3.Connection) -> None:
         # Two steps: so asking writes nothing while none is due.
         now = self._clock()
-        for due, moment in (("<= ?", now), ("> ?", now + _LONGEST_POSTPONEMENT)):
+        for due, moment in (("<= ?", now), ("> ?", now + _MAX_POSTPONEMENT_SECONDS)):
             which = f"reason IS NULL AND not_before > 0 AND not_before {due}"
             if db.execute(f"SELECT 1 FROM frames WHERE {which} LIMIT 1", (moment,)).fetchone():  # noqa: S608 — our words
                 db.execute(f"UPDATE frames SET not_before = 0 WHERE {which}", (moment,))  # noqa: S608 — our words
 
-    def _status(self, db: sqlite3.Connection) -> Status:
+    def _status(self, db: sqlite3.Connection) -> JournalStatus:
         depth, deferred, oldest = 0, 0, dict[Lane, datetime]()
         for ready in (_READY, "reason IS NULL AND not_before > 0"):
             query = f"SELECT lane, count(*), min(arrived_at) FROM frames WHERE {ready} GROUP BY lane"  # noqa: S608 — our words
@@ -242,7 +242,7 @@ class Journal:
                 deferred += count if lane is Lane.DEFERRED else 0
                 oldest[lane] = min(oldest.get(lane, _moment(first)), _moment(first))
         (quarantined,) = db.execute("SELECT count(*) FROM frames WHERE reason IS NOT NULL").fetchone()
-        return Status(
+        return JournalStatus(
             depth,
             deferred,
             oldest,
@@ -270,7 +270,7 @@ def _oldest(db: sqlite3.Connection, lane: Lane, client: str, most: int) -> list[
     return [id for (id,) in db.execute(query, (lane, client, most))]
 
 
-def _bounded(found: Iterable[Row]) -> Iterator[Row]:
+def _bounded(found: Iterable[FrameRow]) -> Iterator[FrameRow]:
     """These, up to the one that makes them too much to hold at a time."""
     size = 0
     for row in found:
@@ -280,7 +280,7 @@ def _bounded(found: Iterable[Row]) -> Iterator[Row]:
             return
 
 
-def _is_sound(db: sqlite3.Connection, row: Row) -> bool:
+def _is_sound(db: sqlite3.Connection, row: FrameRow) -> bool:
     if not row.intact:
         _quarantine(db, row.id, "damaged on disk: its checksum does not match")
     return row.intact
@@ -301,7 +301,7 @@ def _count(db: sqlite3.Connection, name: str, number: int) -> None:
     db.execute(statement, (name, number))
 
 
-def _as_quarantined(row: Row) -> Quarantined:
+def _as_quarantined(row: FrameRow) -> Quarantined:
     return Quarantined(row.id, _client_id(row.client), _moment(row.arrived_at), row.reason or "", row.content)
 
 

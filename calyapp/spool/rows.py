@@ -41,7 +41,7 @@ COLUMNS = (
 )
 
 
-class Row(NamedTuple):
+class FrameRow(NamedTuple):
     """A frame as it is stored; `client` is empty without one, `arrived_at` counts microseconds since the epoch."""
 
     id: int
@@ -67,7 +67,7 @@ def checksum(frame: int, lane: str, client: str, arrived_at: int, content: bytes
     return hashlib.blake2b(head + content, digest_size=16).digest()
 
 
-def insert(db: sqlite3.Connection, rows: Iterable[Row]) -> int:
+def insert(db: sqlite3.Connection, rows: Iterable[FrameRow]) -> int:
     """Store these; returns how many."""
     statement = (
         "INSERT OR IGNORE INTO frames (id, lane, client, arrived_at, checksum, not_before, reason, content)"
@@ -76,10 +76,10 @@ def insert(db: sqlite3.Connection, rows: Iterable[Row]) -> int:
     return db.executemany(statement, rows).rowcount
 
 
-def of(db: sqlite3.Connection, ids: Iterable[int]) -> Iterator[Row]:
+def of(db: sqlite3.Connection, ids: Iterable[int]) -> Iterator[FrameRow]:
     """The rows of these ids, each read when it is asked for."""
     query = f"SELECT {COLUMNS} FROM frames WHERE id = ?"  # noqa: S608 — our words
-    return (Row(*row) for id in ids for row in db.execute(query, (id,)))
+    return (FrameRow(*row) for id in ids for row in db.execute(query, (id,)))
 
 
 def last_id(db: sqlite3.Connection) -> int:

@@ -12,13 +12,13 @@ from itertools import islice
 from pathlib import Path
 
 from calyapp.spool import rows
-from calyapp.spool.rows import PAGE, Row
+from calyapp.spool.rows import PAGE, FrameRow
 
 # Ids tried in vain before one end is given up and the other one tried. More than one damaged interior page
 # covers, few enough for a second of work: a gap between two ids can be of any size.
-_PATIENCE = 100_000
+_MAX_MISSING_IDS = 100_000
 _BATCH = 1000
-_GREATEST_ID = 2**62
+_MAX_ID = 2**62
 
 
 def rebuild(old: Path, new: Path, start: int) -> int:
@@ -75,12 +75,12 @@ def _last_id(source: sqlite3.Connection) -> int | None:
         return None
 
 
-def _readable(source: sqlite3.Connection, last: int | None) -> Iterator[Row]:
+def _readable(source: sqlite3.Connection, last: int | None) -> Iterator[FrameRow]:
     """Every row that can be read and is intact: from the lowest id upwards, the rest from the greatest downwards.
 
     From both ends, since a damaged page may stand for a wide gap between ids.
     """
-    greatest = _GREATEST_ID if last is None else last
+    greatest = _MAX_ID if last is None else last
     reached = -1
     for row in _walk(source, ">= ? ORDER BY id", range(greatest + 1)):
         reached = row.id
@@ -88,10 +88,10 @@ def _readable(source: sqlite3.Connection, last: int | None) -> Iterator[Row]:
     yield from _walk(source, "<= ? ORDER BY id DESC", range(greatest, reached, -1))
 
 
-def _walk(source: sqlite3.Connection, beyond: str, ids: range) -> Iterator[Row]:
+def _walk(source: sqlite3.Connection, beyond: str, ids: range) -> Iterator[FrameRow]:
     """Rows in one direction. Each is looked up by itself, so that one beyond a damaged page is found as well."""
     at, failures = ids.start, 0
-    while at in ids and failures < _PATIENCE:
+    while at in ids and failures < _MAX_MISSING_IDS:
         row, ended = _look_up(source, beyond, at)
         if ended or (row and row.id not in ids):
             return
@@ -101,7 +101,7 @@ def _walk(source: sqlite3.Connection, beyond: str, ids: range) -> Iterator[Row]:
         at = (row.id if row else at) + ids.step
 
 
-def _look_up(source: sqlite3.Connection, beyond: str, at: int) -> tuple[Row | None, bool]:
+def _look_up(source: sqlite3.Connection, beyond: str, at: int) -> tuple[FrameRow | None, bool]:
     """The row at `at` or next to it, if it is readable and intact; and whether there is none any more."""
     query = f"SELECT {rows.COLUMNS} FROM frames WHERE id {beyond} LIMIT 1"  # noqa: S608 — our words
     try:
@@ -110,7 +110,7 @@ def _look_up(source: sqlite3.Connection, beyond: str, at: int) -> tuple[Row | No
         return None, False
     if found is None:
         return None, True
-    row = Row(*found)
+    row = FrameRow(*found)
     return (row if row.intact else None), False
 
 

@@ -15,7 +15,7 @@ from calyapp.vulnscan.severity import Severity
 
 _SECONDS = 15.0  # of silence
 _SECONDS_IN_ALL = 300.0
-_MOST_BYTES = 16 * 1024 * 1024
+_MAX_BYTES = 16 * 1024 * 1024
 _PIECE = 64 * 1024
 # The example of OSV's own documentation, from 2010 and full of holes.
 _KNOWN_BAD = {"package": {"name": "jinja2", "ecosystem": "PyPI"}, "version": "2.4.1"}
@@ -79,7 +79,7 @@ class AdvisoryService:
 def _body(answer: HTTPResponse, ends_at: float) -> bytes:
     """As far as it may be. Raises TimeoutError for one that drips: a socket's patience begins anew with each octet."""
     body = bytearray()
-    while len(body) < _MOST_BYTES and (piece := answer.read1(_PIECE)):
+    while len(body) < _MAX_BYTES and (piece := answer.read1(_PIECE)):
         body += piece
         if time.monotonic() > ends_at:
             raise TimeoutError

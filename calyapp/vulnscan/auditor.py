@@ -21,7 +21,7 @@ from calyapp.vulnscan.requirements import Pin
 
 _SECONDS = 600.0
 _REQUEST_SECONDS = "15"
-_LONGEST = 300
+_MAX_TEXT_LENGTH = 300
 _NOT_INSTALLED = "pip-audit is not installed: pip install --require-hashes -r requirements-scan.txt"
 
 
@@ -124,7 +124,7 @@ def _why(complaints: str) -> str:
 
 def _short(text: str) -> str:
     line = _printable(" ".join(redact.text(str(text)).split()))
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    return line if len(line) <= _MAX_TEXT_LENGTH else line[: _MAX_TEXT_LENGTH - 1] + "…"
 
 
 def _printable(text: str) -> str:

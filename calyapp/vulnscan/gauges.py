@@ -4,7 +4,7 @@ from pathlib import Path
 
 from calyapp import metrics
 from calyapp.vulnscan import archive
-from calyapp.vulnscan.report import Status
+from calyapp.vulnscan.report import ScanStatus
 
 EVERY_SECONDS = 60.0
 
@@ -18,7 +18,7 @@ def measure(folder: Path) -> None:
     if last is None:
         return
     metrics.SCAN_TIMESTAMP.set(last.scanned_at.timestamp())
-    for verdict in Status:
+    for verdict in ScanStatus:
         metrics.SCAN_VERDICT.labels(verdict.lower()).set(last.status == verdict)
     for severity, count in last.counts.items():
         metrics.SCAN_FINDINGS.labels(severity).set(count)

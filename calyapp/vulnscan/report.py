@@ -17,7 +17,7 @@ class NotLookedAt(Exception):  # noqa: N818 — it is what became of it that is 
     """Something could not be looked at; the message says what and why, and holds no secret."""
 
 
-class Status(StrEnum):
+class ScanStatus(StrEnum):
     """The verdict. The first that applies counts: FAILED, INCOMPLETE, WARNING, PASSED."""
 
     PASSED = "PASSED"
@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Vulnerability:
     """A known weakness of a package in the version that is required; `fixed_in` is the nearest version without it."""
 
     package: str
@@ -72,7 +72,7 @@ class Report:
 
     scanned_at: datetime
     packages: int
-    findings: tuple[Finding, ...]
+    findings: tuple[Vulnerability, ...]
     skipped: tuple[Skipped, ...]
     problems: tuple[str, ...]
     outdated: tuple[Outdated, ...] | None
@@ -84,14 +84,14 @@ class Report:
         return bool(self.packages) and not self.skipped and not self.problems
 
     @property
-    def status(self) -> Status:
+    def status(self) -> ScanStatus:
         """A critical finding stands, whatever else was not looked at; anything less might hide one."""
         severities = {finding.severity for finding in self.findings}
         if Severity.CRITICAL in severities:
-            return Status.FAILED
+            return ScanStatus.FAILED
         if not self.complete:
-            return Status.INCOMPLETE
-        return Status.WARNING if severities & {Severity.HIGH, Severity.UNKNOWN} else Status.PASSED
+            return ScanStatus.INCOMPLETE
+        return ScanStatus.WARNING if severities & {Severity.HIGH, Severity.UNKNOWN} else ScanStatus.PASSED
 
     def counts(self) -> dict[str, int]:
         """Findings by severity, in small letters, the worst first."""
@@ -118,7 +118,7 @@ class Report:
         }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Vulnerability) -> dict[str, Any]:
     return {
         "package": finding.package,
         "version": finding.version,

@@ -8,7 +8,7 @@ from calyapp.vulnscan import auditor
 from calyapp.vulnscan import outdated as index
 from calyapp.vulnscan.advisories import AdvisoryService
 from calyapp.vulnscan.auditor import Audited, Weakness
-from calyapp.vulnscan.report import Finding, NotLookedAt, Outdated, Report
+from calyapp.vulnscan.report import NotLookedAt, Outdated, Report, Vulnerability
 from calyapp.vulnscan.requirements import Pin, pins
 from calyapp.vulnscan.severity import Severity, urgency
 
@@ -46,7 +46,7 @@ def _audit(requirements: Path, wanted: list[Pin], service: AdvisoryService, prob
     return audited
 
 
-def _graded(weaknesses: Iterable[Weakness], service: AdvisoryService, problems: list[str]) -> Iterator[Finding]:
+def _graded(weaknesses: Iterable[Weakness], service: AdvisoryService, problems: list[str]) -> Iterator[Vulnerability]:
     """Once the service is gone, it is not asked again for each of the rest."""
     away = False
     for weakness in weaknesses:
@@ -58,7 +58,7 @@ def _graded(weaknesses: Iterable[Weakness], service: AdvisoryService, problems: 
                 away = True
                 problems.append(f"{problem}, when asked for severities")
         identifier, *aliases = weakness.ids
-        yield Finding(
+        yield Vulnerability(
             package=weakness.package,
             version=weakness.version,
             id=identifier,
@@ -69,7 +69,7 @@ def _graded(weaknesses: Iterable[Weakness], service: AdvisoryService, problems: 
         )
 
 
-def _worst_first(finding: Finding) -> tuple[int, str, str]:
+def _worst_first(finding: Vulnerability) -> tuple[int, str, str]:
     return urgency(finding.severity), finding.package, finding.id
 
 

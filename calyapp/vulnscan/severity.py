@@ -20,7 +20,7 @@ class Severity(StrEnum):
     CRITICAL = "CRITICAL"
 
 
-_FROM_LEAST = list(Severity)
+_ASCENDING = list(Severity)
 _WORDS = {"LOW": Severity.LOW, "MODERATE": Severity.MEDIUM, "MEDIUM": Severity.MEDIUM} | {
     word: Severity(word) for word in ("HIGH", "CRITICAL")
 }
@@ -29,12 +29,12 @@ _WORDS = {"LOW": Severity.LOW, "MODERATE": Severity.MEDIUM, "MEDIUM": Severity.M
 def worst(severities: Iterator[Severity]) -> Severity:
     """The worst of those that are known; UNKNOWN where none is."""
     known = [severity for severity in severities if severity is not Severity.UNKNOWN]
-    return max(known, key=_FROM_LEAST.index, default=Severity.UNKNOWN)
+    return max(known, key=_ASCENDING.index, default=Severity.UNKNOWN)
 
 
 def urgency(severity: Severity) -> int:
     """To sort by: the worst first."""
-    return -_FROM_LEAST.index(severity)
+    return -_ASCENDING.index(severity)
 
 
 def of_record(record: Mapping[str, Any]) -> Severity:

@@ -10,11 +10,11 @@ from calyapp import clock, metrics
 from calyapp.health import figures
 from calyapp.health.checks import Check, Checks, Health, Outcome, overall
 from calyapp.services import Services
-from calyapp.web.operations import Operation, in_json
-from calyapp.web.pipeline.hit_counter import HitCounter
+from calyapp.web.pipeline.rate_limit_window import RateLimitWindows
 from calyapp.web.routing import Access
-from calyapp.web.schemas import MetricsFormatSchema
-from calyapp.web.service_answers import (
+from calyapp.web.schemas.operations import Operation, in_json
+from calyapp.web.schemas.requests import MetricsFormatSchema
+from calyapp.web.schemas.service_responses import (
     PROMETHEUS,
     HealthDetailsSchema,
     LivenessSchema,
@@ -75,7 +75,7 @@ class HealthViews:
         return jsonify(figures.summary())
 
 
-def blueprint(services: Services, counter: HitCounter) -> Blueprint:
+def blueprint(services: Services, counter: RateLimitWindows) -> Blueprint:
     """The routes."""
     routes = Blueprint("health", __name__, url_prefix="/health")
     views = HealthViews({**services.probes, "limits storage": counter.probe})

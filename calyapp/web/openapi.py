@@ -19,10 +19,10 @@ import calyapp
 from calyapp.config import WebhookAuth
 from calyapp.services import Services
 from calyapp.web import parameters
-from calyapp.web.answers import REQUEST_ID_EXAMPLE, ErrorSchema
-from calyapp.web.operations import Content, Operation, in_any_form, in_json
 from calyapp.web.refusals import REFUSALS
 from calyapp.web.routing import Access, GuardedRule
+from calyapp.web.schemas.operations import Content, Operation, in_any_form, in_json
+from calyapp.web.schemas.responses import REQUEST_ID_EXAMPLE, ErrorSchema
 
 _DESCRIPTION = (
     "Answers Exotel's telephone webhooks, and shows the calls and the audit trail that come of them.\n\n"

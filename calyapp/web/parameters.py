@@ -17,8 +17,8 @@ KEY = "key"
 """The query parameter that carries the webhook key: identity, not content."""
 
 _NOT_JSON = "The body is not valid JSON."
-_DEEPEST = 64
-_LARGEST = 4 * 1024 * 1024  # characters of names and texts; four times the largest body
+_MAX_DEPTH = 64
+_MAX_TEXT_SIZE = 4 * 1024 * 1024  # characters of names and texts; four times the largest body
 
 _Object = list[tuple[str, Any]]
 
@@ -71,7 +71,7 @@ def _bounded(pairs: Iterator[tuple[str, str]]) -> list[tuple[str, str]]:
     kept, size = [], 0
     for pair in pairs:
         size += len(pair[0]) + len(pair[1])
-        if size > _LARGEST:
+        if size > _MAX_TEXT_SIZE:
             raise ValidationError("The body's JSON repeats long names too often.")
         kept.append(pair)
     return kept
@@ -99,8 +99,8 @@ def _refuse_constant(word: str) -> NoReturn:
 
 
 def _flattened(prefix: str | None, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
-    if depth > _DEEPEST:
-        raise ValidationError(f"The body's JSON is nested deeper than {_DEEPEST} levels.")
+    if depth > _MAX_DEPTH:
+        raise ValidationError(f"The body's JSON is nested deeper than {_MAX_DEPTH} levels.")
     if isinstance(value, _Members):
         members: _Object = value
     elif isinstance(value, list):

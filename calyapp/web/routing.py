@@ -6,7 +6,7 @@ from typing import Any
 from werkzeug.routing import Rule
 
 from calyapp.access.principal import Role
-from calyapp.web.operations import Operation
+from calyapp.web.schemas.operations import Operation
 
 
 class Access(StrEnum):
@@ -35,7 +35,7 @@ class GuardedRule(Rule):
 
     `add_url_rule(…, access=Access.PUBLIC, limit=Profile.API, operation=Operation(answer=in_json(SomeSchema)))`;
     the first line of the view's docstring is its title at `/openapi.json`. `roles` are those that
-    `Access.SIGNED_IN` lets in; all of them unless told. `most_bytes` is how large a body may be; None for what
+    `Access.SIGNED_IN` lets in; all of them unless told. `max_bytes` is how large a body may be; None for what
     `body_limit` says.
     """
 
@@ -46,7 +46,7 @@ class GuardedRule(Rule):
         roles: frozenset[Role] = ANY_ROLE,
         limit: Profile | None = None,
         operation: Operation | None = None,
-        most_bytes: int | None = None,
+        max_bytes: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
@@ -54,4 +54,4 @@ class GuardedRule(Rule):
         self.roles = roles
         self.limit = limit
         self.operation = operation
-        self.most_bytes = most_bytes
+        self.max_bytes = max_bytes

@@ -8,23 +8,23 @@ from flask import Blueprint, g, request
 
 from calyapp import clock, redact
 from calyapp.calls.event import Arrival, Route
-from calyapp.calls.reception import Received
+from calyapp.calls.receiver import Received
 from calyapp.clients.store import Client
 from calyapp.errors import DatabaseError, NotFoundError
 from calyapp.exotel import payload
 from calyapp.services import Services
 from calyapp.web import parameters
-from calyapp.web.answers import AnswerSchema, DoneSchema
-from calyapp.web.operations import Operation, in_json
 from calyapp.web.pipeline.proxy import client_address
 from calyapp.web.routing import Access, Profile
-from calyapp.web.schemas import HeartbeatSchema, NewsSchema
-from calyapp.web.service_answers import RecordedAnswerSchema, StatusAnswerSchema, StreamAnswerSchema
+from calyapp.web.schemas.operations import Operation, in_json
+from calyapp.web.schemas.requests import HeartbeatSchema, NewsSchema
+from calyapp.web.schemas.responses import BaseResponseSchema, DoneSchema
+from calyapp.web.schemas.service_responses import RecordedAnswerSchema, StatusAnswerSchema, StreamAnswerSchema
 
 WEBHOOKS = tuple(route for route in Route if route is not Route.CDR)
-_LONGEST_USER_AGENT = 512
+_MAX_USER_AGENT_LENGTH = 512
 
-_ANSWERS: dict[Route, type[AnswerSchema]] = {
+_ANSWERS: dict[Route, type[BaseResponseSchema]] = {
     Route.CALL_START: StreamAnswerSchema,
     Route.CALL_STATUS: StatusAnswerSchema,
     Route.CALL_END: RecordedAnswerSchema,
@@ -77,7 +77,7 @@ class Webhooks:
 
     def _receive(self, route: Route) -> Received:
         event = payload.load(route, parameters.read(request), _arrival(), g.client_id)
-        received = self._services.reception.receive(
+        received = self._services.receiver.receive(
             replace(event, key_version=g.unconfirmed_key_version), deferred=g.is_over_limit
         )
         g.client_id, g.call_id = received.client_id, received.call_id
@@ -125,7 +125,7 @@ def _leave_head_unrecorded() -> Answer | None:
 
 def _arrival() -> Arrival:
     moment = clock.now()
-    user_agent = redact.text(request.user_agent.string)[:_LONGEST_USER_AGENT]
+    user_agent = redact.text(request.user_agent.string)[:_MAX_USER_AGENT_LENGTH]
     return Arrival(
         at=moment,
         audit_id=clock.uuid7(moment),

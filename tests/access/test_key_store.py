@@ -5,7 +5,7 @@ import pytest
 
 from calyapp import clock
 from calyapp.access import tokens
-from calyapp.access.key_store import NOTED_EVERY
+from calyapp.access.key_store import USE_RECORDED_EVERY
 from calyapp.access.principal import PrincipalKind, Role
 from calyapp.errors import ConflictError, NotFoundError, ValidationError
 
@@ -70,7 +70,7 @@ class TestFind:
     def test_notes_its_use_once_a_minute_at_most(self, store, query):
         _, token = store.create("Report", Role.ADMIN)
         uses = []
-        for wait in (NOTED_EVERY, NOTED_EVERY * 0, NOTED_EVERY):
+        for wait in (USE_RECORDED_EVERY, USE_RECORDED_EVERY * 0, USE_RECORDED_EVERY):
             query("UPDATE api_keys SET last_used_at = last_used_at - %s", wait)
             before = store.all()[0].last_used_at
             store.find(token)

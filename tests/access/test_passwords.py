@@ -78,7 +78,7 @@ class TestVerify:
         assert ended.stderr.splitlines()[-1] == "MemoryError"
 
     def test_is_the_same_work_for_nobody(self, hasher, stored):
-        parameters = [extract_parameters(hash_) for hash_ in (passwords._NOBODYS, stored)]
+        parameters = [extract_parameters(hash_) for hash_ in (passwords._UNUSABLE_HASH, stored)]
         before = verifications()
 
         assert not hasher.verify(GOOD, None)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from calyapp.access.principal import Origin, PrincipalKind, Role
-from calyapp.access.session_store import IDLE, LONGEST, NOTED_EVERY
+from calyapp.access.session_store import MAX_IDLE, MAX_LIFETIME, USE_RECORDED_EVERY
 
 ORIGIN = Origin("api", "203.0.113.9", "Firefox", "1795344419512-bd9d62pfg6a7")
 
@@ -36,7 +36,7 @@ class TestOpen:
         expires_at = store.open(credentials, ORIGIN).expires_at
 
         ((created_at, stored_expiry),) = query("SELECT created_at, expires_at FROM sessions")
-        assert expires_at == stored_expiry == created_at + LONGEST
+        assert expires_at == stored_expiry == created_at + MAX_LIFETIME
 
     def test_is_audited_with_where_it_was_done(self, store, credentials, asha, query):
         store.open(credentials, ORIGIN)
@@ -79,13 +79,13 @@ class TestFind:
 
     def test_knows_no_session_after_its_longest_time(self, store, credentials, age):
         token = store.open(credentials, ORIGIN).token
-        age("expires_at", LONGEST)
+        age("expires_at", MAX_LIFETIME)
 
         assert store.find(token) is None
 
     def test_knows_no_session_that_was_idle_too_long(self, store, credentials, age):
         token = store.open(credentials, ORIGIN).token
-        age("last_used_at", IDLE)
+        age("last_used_at", MAX_IDLE)
 
         assert store.find(token) is None
 
@@ -93,13 +93,13 @@ class TestFind:
         token = store.open(credentials, ORIGIN).token
 
         for _ in range(3):
-            age("last_used_at", IDLE * 0.9)
+            age("last_used_at", MAX_IDLE * 0.9)
             assert store.find(token) is not None
 
     def test_notes_its_use_once_a_minute_at_most(self, store, credentials, age, query):
         token = store.open(credentials, ORIGIN).token
         versions = [query("SELECT xmin FROM sessions")]
-        for wait in (NOTED_EVERY * 0, NOTED_EVERY):
+        for wait in (USE_RECORDED_EVERY * 0, USE_RECORDED_EVERY):
             age("last_used_at", wait)
             before = query("SELECT xmin FROM sessions")
             store.find(token)
@@ -132,7 +132,7 @@ class TestClose:
 class TestForgetExpired:
     def test_leaves_those_that_are_still_good(self, store, credentials, age, query):
         store.open(credentials, ORIGIN)
-        age("expires_at", LONGEST)
+        age("expires_at", MAX_LIFETIME)
         token = store.open(credentials, ORIGIN).token
 
         store.forget_expired()

@@ -1,6 +1,6 @@
 import pytest
 
-from calyapp.anomaly.normalise import LONGEST, readings, windows
+from calyapp.anomaly.normalise import MAX_TEXT_LENGTH, readings, windows
 
 
 class TestReadings:
@@ -52,7 +52,7 @@ class TestReadings:
 
 class TestWindows:
     def test_of_a_short_value_is_the_value(self):
-        assert windows("a" * LONGEST) == ("a" * LONGEST,)
+        assert windows("a" * MAX_TEXT_LENGTH) == ("a" * MAX_TEXT_LENGTH,)
 
     def test_of_a_padded_value_is_what_the_padding_leaves(self):
         assert windows("a" * 50_000 + "<script>") == ("aaaa<script>",)
@@ -60,10 +60,10 @@ class TestWindows:
     def test_of_a_long_value_are_its_start_and_its_end(self):
         value = "".join(f"{n}." for n in range(5_000))
 
-        assert windows(value) == (value[:LONGEST], value[-LONGEST:])
+        assert windows(value) == (value[:MAX_TEXT_LENGTH], value[-MAX_TEXT_LENGTH:])
 
     def test_of_a_long_value_are_also_around_what_stands_out_between(self):
         value = "a b. " * 2_000 + "<script>" + "a b. " * 2_000
 
         assert any("<script>" in window for window in windows(value))
-        assert all(len(window) <= LONGEST for window in windows(value))
+        assert all(len(window) <= MAX_TEXT_LENGTH for window in windows(value))

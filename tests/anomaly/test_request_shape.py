@@ -1,11 +1,11 @@
 import pytest
 
-from calyapp.anomaly.request_shape import LOOKED_AT, is_oversized, suspicious_headers
+from calyapp.anomaly.request_shape import MAX_INSPECTED_BYTES, is_oversized, suspicious_headers
 
 
 def test_a_request_is_oversized_when_a_part_of_it_is_not_looked_at():
-    assert not is_oversized(LOOKED_AT)
-    assert is_oversized(LOOKED_AT + 1)
+    assert not is_oversized(MAX_INSPECTED_BYTES)
+    assert is_oversized(MAX_INSPECTED_BYTES + 1)
 
 
 @pytest.mark.parametrize("name", ["x-original-url", "x-rewrite-url", "x-http-method-override"])

@@ -7,7 +7,7 @@ from anomaly_samples import CHANNELS, INJECTIONS, WORST_CASES, attacks, benign, 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calyapp.anomaly.rules import Finding, Pattern, inspect, patterns
+from calyapp.anomaly.rules import Anomaly, Pattern, inspect, patterns
 from calyapp.anomaly.values import Inspected
 
 PADDING = 20_000
@@ -42,7 +42,7 @@ class TestRecall:
     def test_names_the_pattern_and_the_place(self):
         request = Inspected(query=(("q", "1"), ("note", "' or 1=1 --")), headers={"user-agent": "x"})
 
-        assert inspect(request) == (Finding(Pattern.SQL_INJECTION, "query.note"),)
+        assert inspect(request) == (Anomaly(Pattern.SQL_INJECTION, "query.note"),)
 
     def test_of_what_is_encoded_in_base64(self):
         encoded = b64encode(b"' union select name, secret from staff --").decode()
@@ -122,7 +122,7 @@ class TestFalsePositives:
 class TestShape:
     def test_without_a_user_agent_is_a_finding(self):
         assert inspect(Inspected(headers={"user-agent": " "})) == (
-            Finding(Pattern.MISSING_USER_AGENT, "header.user-agent"),
+            Anomaly(Pattern.MISSING_USER_AGENT, "header.user-agent"),
         )
 
     def test_without_a_user_agent_is_no_finding_where_none_is_promised(self):
@@ -131,12 +131,12 @@ class TestShape:
     def test_too_large_is_a_finding(self):
         request = Inspected(octets=70_000, headers={"user-agent": "x"})
 
-        assert inspect(request) == (Finding(Pattern.OVERSIZED_REQUEST, "request"),)
+        assert inspect(request) == (Anomaly(Pattern.OVERSIZED_REQUEST, "request"),)
 
     def test_with_headers_that_ask_for_trust_is_a_finding_unless_the_peer_has_it(self):
         headers = {"user-agent": "x", "x-original-url": "/admin"}
 
-        assert inspect(Inspected(headers=headers)) == (Finding(Pattern.SUSPICIOUS_HEADERS, "header.x-original-url"),)
+        assert inspect(Inspected(headers=headers)) == (Anomaly(Pattern.SUSPICIOUS_HEADERS, "header.x-original-url"),)
         assert inspect(Inspected(headers=headers, is_trusted=True)) == ()
 
 

@@ -4,10 +4,10 @@ import pytest
 import time_machine
 
 from calyapp import clock, metrics
-from calyapp.audit import backups, trail
+from calyapp.audit import audit_log, backups
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.backups import LatestBackups
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 
 HOUR = timedelta(hours=1)
 NOW = clock.now()
@@ -20,7 +20,7 @@ def note(services):
     def write(event: EventType, ago: timedelta, **metadata: str):
         with time_machine.travel(NOW - ago, tick=False):
             entry = Entry.now(event, "A backup", resource="database", metadata=metadata)
-        trail.write(services.database.records, entry)
+        audit_log.write(services.database.records, entry)
         return entry.created_at
 
     return write

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calyapp import clock
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.count_store import FRESH_SECONDS, EventCounts
 from calyapp.audit.events import EventType
-from calyapp.audit.throttle import ThrottledTrail
-from calyapp.audit.trail import Entry
+from calyapp.audit.throttle import ThrottledAuditLog
 from calyapp.db import tenancy
 
 OURS, THEIRS = UUID(int=1), UUID(int=2)
@@ -49,7 +49,7 @@ def entry(
 @pytest.fixture
 def add(services):
     """`add(*entries)`: in one transaction, a statement each."""
-    return lambda *entries: trail.write(services.database.records, *entries)
+    return lambda *entries: audit_log.write(services.database.records, *entries)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ class TestRead:
 
     def test_counts_a_throttled_entry_as_often_as_it_occurred(self, services, count):
         now = [0.0]
-        throttled = ThrottledTrail(services.database.records, lambda: now[0])
+        throttled = ThrottledAuditLog(services.database.records, lambda: now[0])
         for _ in range(31):
             throttled.note(("login",), entry(EventType.LOGIN_FAILURE, "failure"))
         throttled.close()

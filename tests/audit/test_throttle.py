@@ -6,9 +6,9 @@ import pytest
 from clocks import Clock
 
 from calyapp.audit import throttle
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.throttle import ThrottledTrail
-from calyapp.audit.trail import Entry
+from calyapp.audit.throttle import ThrottledAuditLog
 from calyapp.config import Settings
 from calyapp.db import engine, queries
 
@@ -23,7 +23,7 @@ def clock():
 
 @pytest.fixture
 def throttled(services, clock):
-    return ThrottledTrail(services.database.ingest, clock)
+    return ThrottledAuditLog(services.database.ingest, clock)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ class TestNote:
         assert written() == [("number 0", 1)]
 
     def test_keeps_it_waiting_for_as_long_as_it_was_told_to(self, services, clock, written):
-        throttled = ThrottledTrail(services.database.ingest, clock, interval=60)
+        throttled = ThrottledAuditLog(services.database.ingest, clock, interval=60)
         for seconds in (0, 30, 29, 1):
             clock.seconds += seconds
             throttled.flush()
@@ -73,7 +73,7 @@ class TestNote:
         assert written() == [("again", 1), ("again", 2)]
 
     def test_keeps_clients_apart_in_a_crowd_of_sources(self, throttled, query, monkeypatch):
-        monkeypatch.setattr(throttle, "_MOST_KINDS", 0)
+        monkeypatch.setattr(throttle, "_MAX_KINDS", 0)
         for number, client_id in enumerate((UUID(int=1), UUID(int=2), UUID(int=1), None)):
             throttled.note(("rejected", str(number)), replace(entry("crowd"), client_id=client_id))
         throttled.close()
@@ -90,7 +90,7 @@ class TestNote:
         assert written() == [("one", 1), ("two", 1), ("two again", 1)]
 
     def test_takes_a_crowd_of_kinds_for_one(self, throttled, clock, written, monkeypatch):
-        monkeypatch.setattr(throttle, "_MOST_KINDS", 3)
+        monkeypatch.setattr(throttle, "_MAX_KINDS", 3)
 
         for number in range(20):
             throttled.note(("rejected", f"203.0.113.{number}"), entry(f"number {number}"))
@@ -171,7 +171,7 @@ class TestDatabaseAway:
         database.close()
 
     def test_does_not_disturb_whoever_notes_flushes_or_closes(self, nowhere, clock, caplog):
-        throttled = ThrottledTrail(nowhere, clock)
+        throttled = ThrottledAuditLog(nowhere, clock)
         for _ in range(3):
             throttled.note(KIND, entry("kept"))
         clock.seconds += 1
@@ -185,7 +185,7 @@ class TestDatabaseAway:
         ]
 
     def test_is_told_once_and_not_for_each_source(self, nowhere, clock, caplog):
-        throttled = ThrottledTrail(nowhere, clock)
+        throttled = ThrottledAuditLog(nowhere, clock)
         for number in range(20):
             throttled.note(("rejected", f"203.0.113.{number}"), entry("kept"), later=True)
         clock.seconds += 1
@@ -194,7 +194,7 @@ class TestDatabaseAway:
         assert [record.fields for record in caplog.records] == [{"event": "WEBHOOK_REJECTED", "count": 20}]
 
     def test_costs_no_entry_once_it_is_back(self, nowhere, services, clock, query):
-        throttled = ThrottledTrail(nowhere, clock)
+        throttled = ThrottledAuditLog(nowhere, clock)
         for _ in range(3):
             throttled.note(KIND, entry("kept"))
         clock.seconds += 1
@@ -207,7 +207,7 @@ class TestDatabaseAway:
         assert query("SELECT metadata->'count' FROM audit_logs") == [(3,)]
 
     def test_is_not_asked_by_who_knows_of_it(self, services, clock, query):
-        throttled = ThrottledTrail(services.database.ingest, clock)
+        throttled = ThrottledAuditLog(services.database.ingest, clock)
         with queries.tallied() as tally:
             throttled.note(KIND, entry("later"), later=True)
         assert tally.count == 0

@@ -7,9 +7,9 @@ from plans import rows_passed, tables_read
 from sqlalchemy import text
 
 from calyapp import clock
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.calls import feed_store
 from calyapp.calls.event import Arrival
 from calyapp.calls.feed_store import OVERLAP, Feed, Result
@@ -46,7 +46,7 @@ def arrive(services, now):
     def record(at=None, dialled=OURS):
         moment = at or now.now
         delivery = event(dialled=dialled, arrival=Arrival(at=moment, audit_id=clock.uuid7(moment)))
-        services.intake.record(delivery)
+        services.recorder.record(delivery)
         return delivery
 
     return record
@@ -59,7 +59,7 @@ def note(services, now):
     def write(type_, at=None, description="Said", **rest):
         moment = at or now.now
         entry = Entry(id=clock.uuid7(moment), created_at=moment, event_type=type_, description=description, **rest)
-        trail.write(services.database.records, entry)
+        audit_log.write(services.database.records, entry)
         return entry
 
     return write
@@ -116,14 +116,14 @@ class TestPoll:
 
     def test_tells_of_repeats_with_their_number(self, services, feed, arrive, owner):
         before = arrive()
-        services.intake.record(before)
+        services.recorder.record(before)
         feed.recent(10)
         delivery = arrive()
-        services.intake.record(delivery)
-        services.intake.record(delivery)
+        services.recorder.record(delivery)
+        services.recorder.record(delivery)
 
         told = feed.poll()
-        services.intake.record(before)
+        services.recorder.record(before)
         later = feed.poll()
 
         assert [(news.result, news.call_sid, news.count) for news in told] == [
@@ -211,7 +211,7 @@ class TestPoll:
         deliveries = [arrive(now.now + number * SECOND / 10) for number in range(3)]
         sids()
         for delivery in deliveries:
-            services.intake.record(delivery)
+            services.recorder.record(delivery)
 
         assert sids() == [delivery.call_sid for delivery in deliveries[1:]]
         assert len(feed._seen) == 3
@@ -222,7 +222,7 @@ class TestPoll:
         arrive()
         feed.recent(10)
         theirs = arrive(dialled=THEIRS)
-        services.intake.record(arrive())
+        services.recorder.record(arrive())
 
         assert [news.call_sid for news in feed.poll()] == [theirs.call_sid]
 

@@ -14,8 +14,8 @@ from calyapp.calls import frame
 from calyapp.calls.event import Arrival, CallEvent, Route
 from calyapp.calls.frame import UnreadableFrameError
 from calyapp.calls.state import CallView
-from calyapp.spool.journal import LARGEST_FRAME
-from calyapp.web.pipeline.body_limit import MOST_BYTES
+from calyapp.spool.journal import MAX_FRAME_BYTES
+from calyapp.web.pipeline.body_limit import MAX_BYTES
 
 # All that Python holds as text: NUL, halves of surrogate pairs and what no alphabet has.
 _texts = st.text(st.characters(), max_size=20)
@@ -72,9 +72,9 @@ def test_a_changed_byte_is_an_event_again_or_unreadable_and_nothing_else(event, 
 def test_the_largest_body_fits_whatever_it_is_made_of(alphabet):
     chance = Random(1)
     width = len(chr(alphabet[-1]).encode())
-    text = "".join(chr(chance.choice(alphabet)) for _ in range(MOST_BYTES // width))
+    text = "".join(chr(chance.choice(alphabet)) for _ in range(MAX_BYTES // width))
 
-    assert len(frame.dump(event(parameters=[("CustomField", text)]))) < LARGEST_FRAME
+    assert len(frame.dump(event(parameters=[("CustomField", text)]))) < MAX_FRAME_BYTES
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b"\xff", b'{"version": 1}', b'{"version": 2}'])

@@ -50,7 +50,7 @@ class TestRun:
 
     def test_records_once_what_was_recorded_before_the_process_died(self, services, owner, put, query):
         delivery = event(client_id=owner.id)
-        services.intake.record(delivery)
+        services.recorder.record(delivery)
         put(delivery)
 
         drain(services)
@@ -148,7 +148,7 @@ class TestRun:
 
     def test_does_not_wait_behind_a_call_that_somebody_holds(self, services, owner, put, query):
         held, free = event(client_id=owner.id), event(client_id=owner.id)
-        services.intake.record(held)
+        services.recorder.record(held)
         query("BEGIN")
         query("SELECT * FROM calls FOR UPDATE")
         put(replace(held, digest=b"\1" * 32))
@@ -164,7 +164,7 @@ class TestRun:
     def test_keeps_everything_while_the_database_is_away(self, services_without_database):
         services = services_without_database
         for _ in range(3):
-            services.reception.receive(event(client_id=uuid4()))
+            services.receiver.receive(event(client_id=uuid4()))
 
         drain(services)
 
@@ -187,7 +187,7 @@ class TestRun:
         folder = services.settings.spool_dir
         other = Replay(
             services.journal,
-            services.intake,
+            services.recorder,
             services.directory,
             services.database.ingest,
             None,

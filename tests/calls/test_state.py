@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import views
 
-from calyapp.calls.state import CallView, Evidence, Outcome, Phase, Source, Sourced, Status, rank
+from calyapp.calls.state import CallOutcome, CallStatus, CallView, Evidence, Phase, Source, Sourced, rank
 
 
 def over(evidence: Evidence, **known: Sourced) -> CallView:
@@ -71,19 +71,19 @@ class TestEnding:
     def test_follows_the_evidence_once_the_call_is_over(self, evidence, status, outcome):
         view = over(Evidence(evidence))
 
-        assert (view.status, view.outcome) == (Status(status), Outcome(outcome) if outcome else None)
+        assert (view.status, view.outcome) == (CallStatus(status), CallOutcome(outcome) if outcome else None)
 
     @given(st.sampled_from([phase for phase in Phase if phase is not Phase.OVER]), st.sampled_from(Evidence))
     def test_is_not_told_while_the_call_is_open(self, phase, evidence):
         view = CallView(phase=phase, evidence=evidence)
 
-        assert (view.status, view.outcome) == (Status(phase.value), None)
+        assert (view.status, view.outcome) == (CallStatus(phase.value), None)
 
     def test_of_a_leg_not_answered_and_one_answered_is_answered(self):
-        assert over(Evidence.NO_ANSWER).join(over(Evidence.ANSWERED)).outcome is Outcome.ANSWERED
+        assert over(Evidence.NO_ANSWER).join(over(Evidence.ANSWERED)).outcome is CallOutcome.ANSWERED
 
     def test_of_a_completed_call_with_an_unanswered_leg_is_missed(self):
-        assert over(Evidence.COMPLETED).join(over(Evidence.NO_ANSWER)).outcome is Outcome.MISSED
+        assert over(Evidence.COMPLETED).join(over(Evidence.NO_ANSWER)).outcome is CallOutcome.MISSED
 
 
 class TestDuration:
@@ -115,4 +115,4 @@ def test_all_orders_of_a_whole_call_end_in_one_record():
     ends = {reduce(CallView.join, order) for order in permutations(told)}
 
     assert len(ends) == 1
-    assert (ends.pop().status, rank(Phase.OVER)) == (Status.COMPLETED, 3)
+    assert (ends.pop().status, rank(Phase.OVER)) == (CallStatus.COMPLETED, 3)

@@ -10,8 +10,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from strategies import views
 
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.calls import store
 from calyapp.calls.event import Arrival, CallEvent, Route
 from calyapp.calls.state import SOURCED, CallView, Evidence, Phase, Source, Sourced

@@ -4,9 +4,9 @@ from uuid import UUID
 import pytest
 
 from calyapp import clock
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 
 UNKNOWN = UUID(int=1)
 
@@ -23,7 +23,7 @@ def failure(app, asha):
         user_agent="curl/7\x1b[31m",
         metadata={"count": 30},
     )
-    trail.write(app.extensions["caly"].database.records, entry)
+    audit_log.write(app.extensions["caly"].database.records, entry)
     return entry
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import ledger
 import pytest
 
-from calyapp.db import backup as backups
+from calyapp.backup import backup as backups
 from calyapp.db import migrations
 
 ENTRIES = (

@@ -5,8 +5,8 @@ from click.testing import CliRunner
 from calyapp.cli.audit import list_events
 from calyapp.cli.calls import list_calls
 from calyapp.cli.records import filtered_by
-from calyapp.web import validators
-from calyapp.web.schemas import CallsSchema, EventsSchema, PaginationSchema
+from calyapp.web.schemas import validators
+from calyapp.web.schemas.requests import CallsSchema, EventsSchema, PaginationSchema
 
 
 class NewSchema(PaginationSchema):

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from calyapp.app import create_app
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.config import Settings
 
 NUMBER = "+918047112345"
@@ -46,7 +46,7 @@ def refusals(app):
         resource_id="/webhooks/exotel/call-start",
         metadata=metadata,
     )
-    return lambda: trail.write(app.extensions["caly"].database.records, entry)
+    return lambda: audit_log.write(app.extensions["caly"].database.records, entry)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ class TestTail:
 
         def record():
             entry = Entry.now(EventType.HEARTBEAT_RECEIVED, "Said", client_id=UUID(str(owner.id)))
-            trail.write(services.database.records, entry)
+            audit_log.write(services.database.records, entry)
 
         meanwhile(postgres.stop, lambda: None, lambda: None, postgres.start, record, lambda: None)
 

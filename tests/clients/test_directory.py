@@ -164,7 +164,7 @@ class TestLookUp:
         assert directory.owner(OTHER_NUMBER) == added
 
     def test_forgets_misses_rather_than_remember_ever_more(self, directory, monkeypatch):
-        monkeypatch.setattr(directory_module, "_MOST_MISSES", 3)
+        monkeypatch.setattr(directory_module, "_MAX_MISSES", 3)
         first, *others = NOBODYS[:4]
 
         with queries.tallied() as tally:

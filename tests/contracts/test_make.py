@@ -24,7 +24,7 @@ class TestTheDatabase:
     def test_is_that_of_a_make_run_that_is_running(self, target, database):
         commands = recipe(target, "m=text", "FILE=file")
 
-        assert f"python -m calyapp.db.embedded --database '{database}' --join var/postgres" in commands
+        assert f"python -m calyapp.embedded.server --database '{database}' --join var/postgres" in commands
 
     @pytest.mark.parametrize("target", ["run", "migrate", "restore"])
     def test_is_the_one_that_is_named(self, target):

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from calyapp.config import Secret, Settings
-from calyapp.db import embedded, engine
+from calyapp.db import engine
 from calyapp.db.engine import Database
+from calyapp.embedded import server
 from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected
 
 INSERT = text("INSERT INTO clients (id, name, created_at, updated_at) VALUES (gen_random_uuid(), :name, now(), now())")
@@ -42,7 +43,7 @@ class TestUrl:
         assert engine.url(NOWHERE) == "postgresql+psycopg2://caly@nowhere.invalid/caly"
 
     def test_is_the_embedded_servers_where_they_give_none(self):
-        assert engine.url(replace(NOWHERE, database_url=None)) == embedded.url(Path("var/postgres"))
+        assert engine.url(replace(NOWHERE, database_url=None)) == server.url(Path("var/postgres"))
 
 
 class TestDatabase:

@@ -19,9 +19,10 @@ from sqlalchemy import make_url
 
 from calyapp import clock
 from calyapp.config import Secret
-from calyapp.db import embedded, engine, migrations, partitions
+from calyapp.db import engine, migrations, partitions
 from calyapp.db.migrations import MigrationError
 from calyapp.db.tables import metadata
+from calyapp.embedded import server
 from calyapp.errors import DatabaseError
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def schema(url: str, *tables: str) -> list[str]:
     """The lines of SQL that make the database's objects, or those of these tables without policies, from pg_dump."""
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     chosen = ["--no-acl", *(f"--table={table}" for table in tables)] if tables else []
-    pg_dump = [embedded.binaries() / "pg_dump", "--schema-only", "--no-owner", *chosen, f"--dbname={plain}"]
+    pg_dump = [server.binaries() / "pg_dump", "--schema-only", "--no-owner", *chosen, f"--dbname={plain}"]
     dump = subprocess.run(pg_dump, capture_output=True, text=True, check=True).stdout
     if tables:
         dump = POLICY.sub("", dump)  # by hand, for pg_dump 15 knows no --no-policies

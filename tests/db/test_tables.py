@@ -9,22 +9,28 @@ import psycopg2.errors
 import pytest
 
 from calyapp import clock
-from calyapp.audit import trail
+from calyapp.audit import audit_log
 from calyapp.calls import state
 from calyapp.calls.event import Route
-from calyapp.calls.state import Direction, Evidence, Outcome, Phase, Source, Status
+from calyapp.calls.state import CallOutcome, CallStatus, Direction, Evidence, Phase, Source
 from calyapp.db import partitions, tables
 from calyapp.errors import Severity
 
 Query = Callable[..., list[tuple]]
 
-CALLS_WORDS = {"phase": Phase, "evidence": Evidence, "status": Status, "outcome": Outcome, "direction": Direction}
+CALLS_WORDS = {
+    "phase": Phase,
+    "evidence": Evidence,
+    "status": CallStatus,
+    "outcome": CallOutcome,
+    "direction": Direction,
+}
 WORDS = {
     **{("calls", column): set(words) for column, words in CALLS_WORDS.items()},
     **{("calls", f"{name}_source"): set(Source) for name in state.SOURCED},
     ("deliveries", "route"): set(Route),
     ("audit_logs", "severity"): set(Severity),
-    ("audit_logs", "status"): set(get_args(get_type_hints(trail.Entry)["status"])),
+    ("audit_logs", "status"): set(get_args(get_type_hints(audit_log.Entry)["status"])),
 }
 
 MOMENT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -121,7 +127,7 @@ class TestColumns:
             "WHERE attrelid = 'audit_logs'::regclass AND attnum > 0 AND NOT attisdropped"
         )
 
-        assert dict(columns) == trail.COLUMNS
+        assert dict(columns) == audit_log.COLUMNS
 
 
 class TestCalls:

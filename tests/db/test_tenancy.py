@@ -10,15 +10,15 @@ from sqlalchemy import make_url, text
 
 from calyapp import clock
 from calyapp import services as wiring
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
+from calyapp.backup import backup as backups
+from calyapp.backup import restore as restores
+from calyapp.backup.client_programs import MaintenanceError
 from calyapp.calls.event import Route
 from calyapp.config import Secret
-from calyapp.db import backup as backups
 from calyapp.db import engine, partitions, tenancy
-from calyapp.db import restore as restores
-from calyapp.db.client_programs import MaintenanceError
 from calyapp.errors import DatabaseError
 from calyapp.exotel import payload, rebuild
 
@@ -133,7 +133,7 @@ class TestEverybodyElse:
         with pools.records.transaction() as connection:
             counts = [connection.scalar(text(f"SELECT count(*) FROM {table}")) for table in TABLES]
             changed = connection.execute(text("UPDATE calls SET updated_at = now()")).rowcount
-            trail.append(connection, Entry.now(EventType.DATA_CREATED, "Made"))
+            audit_log.append(connection, Entry.now(EventType.DATA_CREATED, "Made"))
 
         assert (counts, changed) == ([6, 24, 24, 2, 4], 6)
 
@@ -144,7 +144,7 @@ class TestEverybodyElse:
         moment = clock.now()
         arrival = payload.Arrival(at=moment, audit_id=clock.uuid7(moment))
         for _ in range(2):
-            parts.intake.record(payload.load(Route.CALL_START, pairs, arrival, client.id))
+            parts.recorder.record(payload.load(Route.CALL_START, pairs, arrival, client.id))
         place[1]("UPDATE calls SET status = 'failed', phase = 'over', evidence = 'failed'")
 
         differences = list(rebuild.rebuild(parts.database.records))

@@ -5,7 +5,7 @@ import pytest
 
 from calyapp.doctor import front
 from calyapp.doctor.diagnosis import Check, Verdict, examine
-from calyapp.doctor.front import Answer
+from calyapp.doctor.front import HttpResponse
 from calyapp.web.pipeline.security_headers import WITHOUT_FLASK
 
 FORGED = "1795330293874-forgedforged"
@@ -13,9 +13,9 @@ OURS = "1795330293875-oursoursours"
 HSTS = {"Strict-Transport-Security": "max-age=1"}
 
 
-def answer(status: int = 200, *headers: tuple[str, str], body: bytes = b"", at: float | None = None) -> Answer:
+def answer(status: int = 200, *headers: tuple[str, str], body: bytes = b"", at: float | None = None) -> HttpResponse:
     now = time.time() if at is None else at
-    return Answer(status, tuple((name.lower(), value) for name, value in headers), body, now, now)
+    return HttpResponse(status, tuple((name.lower(), value) for name, value in headers), body, now, now)
 
 
 def diagnosed(look, *arguments, **options):

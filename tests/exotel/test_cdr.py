@@ -38,7 +38,7 @@ class TestCheck:
 
         checked = cdr.check(file(content))
 
-        assert checked == cdr.Checked(2, len(content), hashlib.sha256(content).hexdigest())
+        assert checked == cdr.CheckedFile(2, len(content), hashlib.sha256(content).hexdigest())
 
     @pytest.mark.parametrize("content", ["", "\r\n\n", "\ufeff"])
     def test_refuses_a_file_without_a_header(self, content):
@@ -50,7 +50,7 @@ class TestCheck:
                 "lacks the column CallSid.",
                 "names the column 'Status' more than once.",
                 "has a column without a name.",
-                "has a column whose name is longer than 64 characters, or cannot be printed.",
+                "has a column name longer than 64 characters, or one that cannot be printed.",
             ]
         }
 

@@ -25,7 +25,7 @@ def begin(services, asha):
 
     def importing(rows, client_id=asha):
         file = io.BytesIO((HEADER + rows).encode())
-        return CdrImport(services.intake, file, cdr.check(file), client_id, COMMAND_LINE)
+        return CdrImport(services.recorder, file, cdr.check(file), client_id, COMMAND_LINE)
 
     return importing
 

@@ -15,7 +15,7 @@ def record(services):
     def deliver(client, route: Route, **fields: str) -> None:
         moment = clock.now()
         arrival = Arrival(at=moment, audit_id=clock.uuid7(moment))
-        services.intake.record(payload.load(route, list(fields.items()), arrival, client.id))
+        services.recorder.record(payload.load(route, list(fields.items()), arrival, client.id))
 
     return deliver
 

@@ -270,4 +270,4 @@ class TestCapacity:
 
     def test_refuses_a_frame_larger_than_any_transaction_may_be(self, journal: Journal) -> None:
         with pytest.raises(SpoolError):
-            append(journal, b"x" * (module.LARGEST_FRAME + 1))
+            append(journal, b"x" * (module.MAX_FRAME_BYTES + 1))

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from calyapp.spool import rows
-from calyapp.spool.rows import Row
+from calyapp.spool.rows import FrameRow
 
-ROW = Row(5, "away", "client", 1000, rows.checksum(5, "away", "client", 1000, b"content"), 0, None, b"content")
+ROW = FrameRow(5, "away", "client", 1000, rows.checksum(5, "away", "client", 1000, b"content"), 0, None, b"content")
 
 
 class TestRow:

@@ -56,7 +56,7 @@ assert journal.has_room()
 """
         with small_disk(tmp_path, "8m") as inside:
             command = [*inside, sys.executable, "-c", PRELUDE + filling, tmp_path]
-            environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+            environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")}
             ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
         assert (ended.returncode, ended.stderr) == (0, "")

@@ -6,11 +6,11 @@ import pytest
 
 from calyapp.health.probes import LastScan
 from calyapp.vulnscan import archive
-from calyapp.vulnscan.report import Finding, Report
+from calyapp.vulnscan.report import Report, Vulnerability
 from calyapp.vulnscan.severity import Severity
 
 NOON = datetime(2026, 7, 31, 12, tzinfo=UTC)
-HIGH = Finding("anvil", "1.0", "GHSA-1", (), Severity.HIGH, None, "It is weak.")
+HIGH = Vulnerability("anvil", "1.0", "GHSA-1", (), Severity.HIGH, None, "It is weak.")
 REPORT = Report(scanned_at=NOON, packages=1, findings=(HIGH,), skipped=(), problems=(), outdated=(), notes=())
 
 

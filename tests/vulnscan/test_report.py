@@ -2,12 +2,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from calyapp.vulnscan.report import Finding, Outdated, Report, Skipped
+from calyapp.vulnscan.report import Outdated, Report, Skipped, Vulnerability
 from calyapp.vulnscan.severity import Severity
 
 
-def finding(severity: Severity, fixed_in: str | None = "2.0") -> Finding:
-    return Finding("anvil", "1.0", "GHSA-1", ("CVE-1",), severity, fixed_in, "It is weak.")
+def finding(severity: Severity, fixed_in: str | None = "2.0") -> Vulnerability:
+    return Vulnerability("anvil", "1.0", "GHSA-1", ("CVE-1",), severity, fixed_in, "It is weak.")
 
 
 def report(*severities: Severity, packages: int = 1, skipped=(), problems=(), outdated=()) -> Report:

@@ -6,9 +6,9 @@ import pytest
 
 from calyapp import clock
 from calyapp.app import create_app
-from calyapp.audit import trail
+from calyapp.audit import audit_log
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.config import Settings
 from calyapp.db import queries
 from calyapp.spool.journal import Lane
@@ -130,7 +130,7 @@ class TestDetailed:
 
     def test_tells_of_a_backup_that_failed(self, app, client):
         entry = Entry.now(EventType.BACKUP_FAILED, "Backup failed", metadata={"reason": "No room"})
-        trail.write(app.extensions["caly"].database.records, entry)
+        audit_log.write(app.extensions["caly"].database.records, entry)
 
         check = client.get("/health/detailed").json["checks"]["backup"]
 

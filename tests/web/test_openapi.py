@@ -6,9 +6,9 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 from calyapp.app import create_app
 from calyapp.config import Settings, WebhookAuth
 from calyapp.web import openapi
-from calyapp.web.answers import DoneSchema
-from calyapp.web.operations import Operation, in_json
 from calyapp.web.routing import Access
+from calyapp.web.schemas.operations import Operation, in_json
+from calyapp.web.schemas.responses import DoneSchema
 
 NOWHERE = {"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly"}
 ERRORS_OF_ALL = {"400", "405", "413", "500"}

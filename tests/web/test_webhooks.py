@@ -191,8 +191,8 @@ class TestRefusal:
     def test_is_audited_once_at_once_and_then_with_a_count(self, deliver, query, app):
         for _ in range(20):
             deliver("call-start", CallSid="a b")
-        app.extensions["caly"].throttled_trail._clock = lambda: 1e12
-        app.extensions["caly"].throttled_trail.flush()
+        app.extensions["caly"].throttled_audit_log._clock = lambda: 1e12
+        app.extensions["caly"].throttled_audit_log.flush()
 
         counts = query("SELECT metadata->'count' FROM audit_logs WHERE event_type = 'WEBHOOK_REJECTED' ORDER BY id")
         assert counts == [(1,), (19,)]

@@ -13,11 +13,11 @@ from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException
 
 from calyapp import metrics, redact
-from calyapp.anomaly.rules import Finding, Pattern, inspect
+from calyapp.anomaly.rules import Anomaly, Pattern, inspect
 from calyapp.anomaly.values import Inspected, Values, pairs
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.throttle import ThrottledTrail
-from calyapp.audit.trail import Entry
+from calyapp.audit.throttle import ThrottledAuditLog
 from calyapp.errors import Severity
 from calyapp.services import Services
 from calyapp.web import parameters
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 def install(app: Flask, services: Services) -> None:
     """After guard and limits, so that who is refused costs nothing; after the body's limit, whose chunks it reads."""
-    report = _Report(services.throttled_trail)
+    report = _Report(services.throttled_audit_log)
     for pattern in Pattern:
         metrics.ANOMALIES.labels(pattern.value)  # at zero from the start
 
@@ -75,7 +75,7 @@ def _inspected() -> Inspected:
         )
     removed = removed_headers()
     # More than that is an upload, on its way to the disk: no view takes it as JSON.
-    is_json = request.method == "POST" and request.is_json and (request.content_length or 0) <= body_limit.MOST_BYTES
+    is_json = request.method == "POST" and request.is_json and (request.content_length or 0) <= body_limit.MAX_BYTES
     is_form = request.method == "POST" and request.blueprint == "webhooks" and not is_json
     return Inspected(
         path=request.path,
@@ -108,10 +108,10 @@ def _json() -> Any:
 
 
 class _Report:
-    def __init__(self, throttled_trail: ThrottledTrail) -> None:
-        self._throttled_trail = throttled_trail
+    def __init__(self, throttled_audit_log: ThrottledAuditLog) -> None:
+        self._throttled_audit_log = throttled_audit_log
 
-    def all(self, findings: Sequence[Finding]) -> None:
+    def all(self, findings: Sequence[Anomaly]) -> None:
         """One report for each pattern, with the first place that shows it."""
         places: dict[Pattern, list[str]] = {}
         for finding in findings:
@@ -125,7 +125,7 @@ class _Report:
         # The severity too: entries of one kind are counted into the latest of them.
         kind = ("anomaly", str(g.client_id or client_neighbourhood()), pattern.value, str(entry.severity))
         # Written by the timer: no delivery waits for the trail. The log hears as often: it may share the spool's disk.
-        if self._throttled_trail.note(kind, entry, later=True):
+        if self._throttled_audit_log.note(kind, entry, later=True):
             fields = {"pattern": pattern.value, "place": place, "count": count}
             _log.warning("a request looks like an attack", extra={"fields": fields})
 

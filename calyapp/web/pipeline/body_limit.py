@@ -8,20 +8,20 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from calyapp.errors import ValidationError
 from calyapp.web.routing import GuardedRule
 
-MOST_BYTES = 1024 * 1024
+MAX_BYTES = 1024 * 1024
 _PIECE = 64 * 1024
 
 
 def install(app: Flask) -> None:
     """Flask itself answers 413 by Content-Length; what comes in chunks is measured here."""
-    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
-    app.config["MAX_FORM_MEMORY_SIZE"] = MOST_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
+    app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BYTES
     app.before_request(_measure)
 
 
 def _measure() -> None:
     declared = request.content_length
-    most = request.max_content_length = _most_bytes()
+    most = request.max_content_length = _max_bytes()
     if declared is not None and declared > most:
         raise RequestEntityTooLarge
     if declared is None and request.environ.get("wsgi.input_terminated"):
@@ -34,14 +34,14 @@ def _measure() -> None:
         body.seek(0)
 
 
-def _most_bytes() -> int:
+def _max_bytes() -> int:
     rule = request.url_rule
-    return (rule.most_bytes if isinstance(rule, GuardedRule) else None) or MOST_BYTES
+    return (rule.max_bytes if isinstance(rule, GuardedRule) else None) or MAX_BYTES
 
 
 def _chunks(most: int) -> SpooledTemporaryFile[bytes]:
     """The body, as far as it may be and one byte more; in memory while it is no larger than most are."""
-    body = SpooledTemporaryFile(MOST_BYTES + 1)  # noqa: SIM115 — closed with the request, by the next line
+    body = SpooledTemporaryFile(MAX_BYTES + 1)  # noqa: SIM115 — closed with the request, by the next line
     g.scopes.callback(body.close)
     try:
         while piece := request.environ["wsgi.input"].read(min(_PIECE, most + 1 - body.tell())):

@@ -8,9 +8,9 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from calyapp import logs, metrics, redact
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.throttle import ThrottledTrail
-from calyapp.audit.trail import Entry
+from calyapp.audit.throttle import ThrottledAuditLog
 from calyapp.config import AppEnv
 from calyapp.errors import AppError, DatabaseAway, Severity
 from calyapp.services import Services
@@ -40,7 +40,7 @@ def install(app: Flask, services: Services) -> None:
 
 class _ErrorResponses:
     def __init__(self, services: Services) -> None:
-        self._throttled: ThrottledTrail = services.throttled_trail
+        self._throttled: ThrottledAuditLog = services.throttled_audit_log
         self._shows_stack = services.settings.app_env is AppEnv.DEVELOPMENT
 
     def of_ours(self, error: AppError) -> Response:

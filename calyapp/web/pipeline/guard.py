@@ -7,16 +7,16 @@ from flask import Flask, Response, g, request
 
 from calyapp import redact
 from calyapp.access.principal import Principal, Role
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.clients.directory import DISABLED
 from calyapp.clients.keys import Claim
 from calyapp.config import WebhookAuth
 from calyapp.errors import AppError, AuthenticationError, AuthorizationError, DatabaseError
 from calyapp.services import Services
 from calyapp.web import parameters
-from calyapp.web.pipeline.hit_counter import HitCounter
 from calyapp.web.pipeline.proxy import client_address, client_neighbourhood, is_within
+from calyapp.web.pipeline.rate_limit_window import RateLimitWindows
 from calyapp.web.pipeline.unknown_tokens import UnknownTokens
 from calyapp.web.routing import Access, GuardedRule
 
@@ -25,7 +25,7 @@ _ADVICE = "register with Exotel the webhook URL that `flask caly clients show CL
 _WRONG_KEY = f"The webhook key is wrong or was retired: {_ADVICE}"
 
 
-def install(app: Flask, services: Services, counter: HitCounter) -> None:
+def install(app: Flask, services: Services, counter: RateLimitWindows) -> None:
     """Look who it is. Before the views are added: their rules take their access from here on."""
     app.url_rule_class = GuardedRule
     unknown_tokens = UnknownTokens(counter)
@@ -61,7 +61,7 @@ def enforce(app: Flask, services: Services) -> None:
         if g.refusal:
             if request.blueprint != "webhooks":  # those have an event of their own
                 kind = ("denied", client_neighbourhood(), str(_principal_id()), g.refusal.code)
-                services.throttled_trail.note(kind, _denial(g.refusal))
+                services.throttled_audit_log.note(kind, _denial(g.refusal))
             raise g.refusal
 
     app.before_request(turn_away)

@@ -10,24 +10,24 @@ from flask_limiter import Limiter
 from limits import RateLimitItem, parse
 
 from calyapp import clock, metrics
+from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.audit.trail import Entry
 from calyapp.config import Settings
 from calyapp.errors import RateLimitError
 from calyapp.services import Services
-from calyapp.web.pipeline.hit_counter import REDIS_OPTIONS, HitCounter, Hits
 from calyapp.web.pipeline.proxy import client_address, client_neighbourhood
+from calyapp.web.pipeline.rate_limit_window import REDIS_OPTIONS, RateLimitWindows, WindowState
 from calyapp.web.routing import GuardedRule, Profile
 
 _FLOOD = 10  # times its limit: more than that is no traffic, but a fault or an attack
 
 
-def counter(app: Flask, settings: Settings) -> HitCounter:
+def counter(app: Flask, settings: Settings) -> RateLimitWindows:
     """For the profiles, and for what else is limited: unknown tokens by the guard, failed logins by their view."""
-    return HitCounter(_limiter(app, settings))
+    return RateLimitWindows(_limiter(app, settings))
 
 
-def install(app: Flask, services: Services, counter: HitCounter) -> None:
+def install(app: Flask, services: Services, counter: RateLimitWindows) -> None:
     """After the guard has looked who it is, and before it turns anybody away: refusals are limited too."""
     limits = _RateLimits(services, counter)
     app.before_request(limits.count)
@@ -48,8 +48,8 @@ def _limiter(app: Flask, settings: Settings) -> Limiter:
 
 
 class _RateLimits:
-    def __init__(self, services: Services, counter: HitCounter) -> None:
-        self._throttled_trail = services.throttled_trail
+    def __init__(self, services: Services, counter: RateLimitWindows) -> None:
+        self._throttled_audit_log = services.throttled_audit_log
         self._counter = counter
         settings = services.settings
         # Parsed here, so that an unclear limit refuses to start; the library would log it and limit nothing.
@@ -71,14 +71,14 @@ class _RateLimits:
         metrics.RATE_LIMIT_HITS.labels(rule.limit).inc()
         if g.hits.count == limit.amount + 1:  # the first too many, of all workers: once a window
             entry = _entry(EventType.RATE_LIMIT_EXCEEDED, "Rate limit exceeded", rule.limit, limit)
-            self._throttled_trail.note(("limit", *key), entry)
+            self._throttled_audit_log.note(("limit", *key), entry)
         if g.hits.count > limit.amount:
             metrics.RATE_LIMIT_EXCEEDED.labels(rule.limit).inc()
             g.is_over_limit = True
             if not _can_wait(rule) or g.hits.count > limit.amount * _FLOOD:
                 if rule.limit is Profile.LOGIN:  # each of these is a failed login to who asks the trail for them
                     entry = _entry(EventType.LOGIN_FAILURE, "Too many logins from this address", rule.limit, limit)
-                    self._throttled_trail.note(("login refused", *key), entry)
+                    self._throttled_audit_log.note(("login refused", *key), entry)
                 raise refusal(limit, g.hits)
 
     def show(self, response: Response) -> Response:
@@ -100,7 +100,7 @@ def _can_wait(rule: GuardedRule) -> bool:
     return bool(g.client_id) and rule.limit is Profile.WEBHOOK
 
 
-def refusal(limit: RateLimitItem, hits: Hits) -> RateLimitError:
+def refusal(limit: RateLimitItem, hits: WindowState) -> RateLimitError:
     """What is said to one too many."""
     return RateLimitError(
         f"More than {limit.amount} requests in {limit.get_expiry()} seconds",

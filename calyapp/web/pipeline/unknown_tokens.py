@@ -8,18 +8,18 @@ from flask import g
 from limits import RateLimitItemPerMinute
 
 from calyapp.access import tokens
-from calyapp.web.pipeline.hit_counter import HitCounter
 from calyapp.web.pipeline.proxy import client_neighbourhood
+from calyapp.web.pipeline.rate_limit_window import RateLimitWindows
 from calyapp.web.pipeline.rate_limits import refusal
 
 LIMIT = RateLimitItemPerMinute(100)
-_MOST_KNOWN = 10_000
+_MAX_KNOWN = 10_000
 
 
 class UnknownTokens:
     """Counts them by address, of all workers together."""
 
-    def __init__(self, counter: HitCounter) -> None:
+    def __init__(self, counter: RateLimitWindows) -> None:
         self._counter = counter
         self._known: set[bytes] = set()
 
@@ -35,7 +35,7 @@ class UnknownTokens:
     def note(self, token: str, *, is_good: bool) -> None:
         """Remember that somebody has it, or count that nobody does; what has not a token's form asked nothing."""
         if is_good:
-            if len(self._known) >= _MOST_KNOWN:
+            if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
             self._known.add(tokens.digest(token))
         elif tokens.kind_of(token):

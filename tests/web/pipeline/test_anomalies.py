@@ -36,7 +36,7 @@ def trail(app, query):
     """What the trail says of violations, once the timer has written it."""
 
     def read() -> list[tuple]:
-        app.extensions["caly"].throttled_trail.close()
+        app.extensions["caly"].throttled_audit_log.close()
         return query(
             "SELECT client_id::text, severity, resource_id, metadata FROM audit_logs"
             " WHERE event_type = 'SECURITY_VIOLATION' ORDER BY created_at, id"
@@ -278,7 +278,7 @@ class TestWatch:
         assert body.tell() == 0
 
     def test_does_not_take_an_upload_for_json(self, client, user):
-        size = body_limit.MOST_BYTES + 1
+        size = body_limit.MAX_BYTES + 1
         body = BytesIO(b" " * size)
         client.post(
             "/api/calls/import",

@@ -6,7 +6,7 @@ from flask import session
 from calyapp.app import create_app
 from calyapp.config import Settings
 from calyapp.errors import RateLimitError
-from calyapp.web.pipeline.body_limit import MOST_BYTES
+from calyapp.web.pipeline.body_limit import MAX_BYTES
 from calyapp.web.routing import Access
 
 HALF_A_YEAR_SECONDS = 15_768_000
@@ -20,7 +20,7 @@ REQUESTS = {
     401: ("GET", "/health/detailed", {}),
     404: ("GET", "/nowhere", {}),
     405: ("PUT", "/health/live", {}),
-    413: ("POST", "/webhooks/exotel/call-end", {"data": b"x" * (MOST_BYTES + 1)}),
+    413: ("POST", "/webhooks/exotel/call-end", {"data": b"x" * (MAX_BYTES + 1)}),
     429: ("GET", "/too-often", {}),
     500: ("GET", "/failing", {}),
 }

@@ -1,0 +1,1 @@
+"""The PostgreSQL server that development and tests start for themselves."""

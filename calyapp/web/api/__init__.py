@@ -1,0 +1,1 @@
+"""The records API: `/api/calls`, `/api/audit` and `/api/auth`."""

@@ -1,0 +1,1 @@
+"""What requests may contain and what responses contain; the OpenAPI document is generated from it."""

@@ -1,0 +1,101 @@
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from events import event
+
+from calyapp.calls import frame
+from calyapp.errors import DatabaseAway, NotFoundError
+from calyapp.spool.journal import Lane
+
+
+@pytest.fixture
+def owner(services):
+    return services.clients.add("A", ["+918047112345"])
+
+
+def spooled(services, lane: Lane = Lane.AWAY):
+    return [frame.load(one.content) for one in services.journal.waiting(lane, 100)]
+
+
+class TestReceive:
+    def test_puts_a_delivery_on_record_and_nothing_on_the_spool(self, services, owner, query):
+        delivery = event(client_id=owner.id)
+
+        received = services.receiver.receive(delivery)
+
+        assert (received.client_id, received.call_id) == (owner.id, delivery.call_id(owner.id))
+        assert (received.status, spooled(services)) == ("ringing", [])
+        assert query("SELECT count(*) FROM deliveries") == [(1,)]
+
+    def test_spools_a_delivery_while_the_database_is_away(self, services_without_database):
+        delivery = event(client_id=uuid4())
+
+        received = services_without_database.receiver.receive(delivery)
+
+        assert received.call_id == delivery.call_id(delivery.client_id)
+        assert received.status == "ringing"  # what the delivery reports
+        assert spooled(services_without_database) == [delivery]
+
+    def test_spools_what_nobody_can_be_found_for_while_the_database_is_away(self, services_without_database):
+        delivery = event(dialled="+918047112345")
+
+        received = services_without_database.receiver.receive(delivery)
+
+        assert (received.client_id, received.call_id) == (None, None)
+        assert spooled(services_without_database) == [delivery]
+
+    def test_refuses_what_nobody_owns(self, services):
+        with pytest.raises(NotFoundError):
+            services.receiver.receive(event(dialled="+918047112345"))
+
+        assert spooled(services) == []
+
+    def test_defers_what_is_over_the_limit_with_its_client(self, services, owner, query):
+        delivery = event(dialled="+918047112345")
+
+        received = services.receiver.receive(delivery, deferred=True)
+
+        assert received.call_id == delivery.call_id(owner.id)
+        assert spooled(services, Lane.DEFERRED) == [replace(delivery, client_id=owner.id)]
+        assert query("SELECT count(*) FROM deliveries") == [(0,)]
+
+    def test_records_what_is_over_the_limit_where_the_spool_has_no_room_for_it(self, services, owner, query):
+        services.journal.close()
+        services.settings.spool_dir.mkdir(parents=True, exist_ok=True)
+        (services.settings.spool_dir / "journal.db").mkdir()
+
+        services.receiver.receive(event(client_id=owner.id), deferred=True)
+
+        assert query("SELECT count(*) FROM deliveries") == [(1,)]
+
+    def test_quarantines_what_the_database_refuses_for_its_content(self, services, owner, query):
+        query("ALTER TABLE deliveries ADD CONSTRAINT nothing CHECK (payload = '{}')")
+
+        received = services.receiver.receive(event(client_id=owner.id))
+
+        (quarantined,) = services.journal.quarantined()
+        assert (quarantined.client_id, quarantined.reason) == (owner.id, "SQLSTATE 23514")
+        assert (received.client_id, spooled(services)) == (owner.id, [])
+
+    def test_spools_what_the_database_has_no_place_for_yet(self, services, owner, query):
+        query("ALTER TABLE calls RENAME TO elsewhere")
+
+        services.receiver.receive(event(client_id=owner.id))
+
+        assert len(spooled(services)) == 1
+
+    def test_spools_what_came_with_a_key_that_nobody_could_confirm(self, services, owner, query):
+        delivery = event(client_id=owner.id, key_version=2)
+
+        services.receiver.receive(delivery)
+
+        assert spooled(services) == [delivery]
+        assert query("SELECT count(*) FROM deliveries") == [(0,)]
+
+    def test_says_so_when_neither_database_nor_spool_can_take_it(self, services_without_database):
+        services_without_database.settings.spool_dir.parent.mkdir(parents=True)
+        services_without_database.settings.spool_dir.write_text("a file where the folder should be")
+
+        with pytest.raises(DatabaseAway, match="could not be stored"):
+            services_without_database.receiver.receive(event(client_id=uuid4()))

@@ -1,0 +1,48 @@
+import importlib.util
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+
+from calyapp.embedded.postgres_programs import EmbeddedUnavailable, Programs, binaries
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[Programs]:
+    with (tmp_path / "lock").open("w") as lock:
+        yield Programs(binaries(), lock.fileno())
+
+
+class TestBinaries:
+    def test_are_where_the_environment_says(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        here = binaries()
+        monkeypatch.setenv("POSTGRES_BIN", f"{here}/../{here.name}")
+
+        assert binaries() == here / ".." / here.name
+
+    def test_refuse_a_folder_without_the_programs(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("POSTGRES_BIN", str(tmp_path))
+
+        with pytest.raises(EmbeddedUnavailable, match=f"{tmp_path} has no initdb or postgres or pg_isready"):
+            binaries()
+
+    def test_say_what_to_install_when_there_is_no_wheel(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("POSTGRES_BIN", raising=False)
+        monkeypatch.setattr(importlib.util, "find_spec", no_package)
+
+        with pytest.raises(EmbeddedUnavailable, match=r"install requirements-embedded\.txt.*POSTGRES_BIN"):
+            binaries()
+
+
+def no_package(_name: str) -> ModuleSpec | None:
+    return None
+
+
+class TestPrograms:
+    def test_tell_their_major_version(self, programs: Programs) -> None:
+        assert programs.major_version() in {"15", "16", "17", "18"}
+
+    def test_complain_in_their_own_words(self, programs: Programs) -> None:
+        with pytest.raises(EmbeddedUnavailable, match=r"initdb failed: .*unrecognized option '--nonsense'"):
+            programs.run("initdb", "--nonsense")

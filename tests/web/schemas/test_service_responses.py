@@ -1,0 +1,35 @@
+import pytest
+
+from calyapp.web.schemas.service_responses import (
+    HealthDetailsSchema,
+    MetricsSchema,
+    StatusAnswerSchema,
+    StreamAnswerSchema,
+)
+
+
+def validated(schema, shown) -> dict:
+    """What is wrong with an answer, and which of its members the schema does not name."""
+    named = {field.data_key for field in schema.fields.values()}
+    return {"wrong": schema.validate(shown), "unnamed": set(shown) - named}
+
+
+NOTHING = {"wrong": {}, "unnamed": set()}
+
+
+class TestAnswersToExotel:
+    def test_to_a_call_is_a_stream(self, deliver, start):
+        assert validated(StreamAnswerSchema(), deliver("call-start", **start).get_json()) == NOTHING
+
+    def test_to_a_status_says_how_the_call_stands(self, deliver):
+        answer = deliver("call-status", CallSid="sid-1", CallStatus="ringing").get_json()
+
+        assert validated(StatusAnswerSchema(), answer) == NOTHING
+
+
+class TestHealth:
+    @pytest.mark.parametrize(
+        ("path", "schema"), [("/health/detailed", HealthDetailsSchema()), ("/health/metrics", MetricsSchema())]
+    )
+    def test_is_answered_as_it_is_described(self, client, path, schema):
+        assert validated(schema, client.get(path).get_json()) == NOTHING
