@@ -115,7 +115,7 @@ def rotate_key(client_id: UUID, retire: bool, yes: bool, base_url: str | None, a
     print_record(with_webhook_key(client, address), as_json)
     if client.disabled_at:
         click.echo(
-            f"{client.name!r} is disabled: its deliveries are refused until `flask caly clients enable CLIENT`.",
+            f"{client.name!r} is disabled: its deliveries are refused until `flask caly clients enable {client_id}`.",
             err=True,
         )
 
