@@ -162,23 +162,22 @@ def main() -> int:
 def check(folder: Path) -> Iterator[str]:
     """One line for each check that passed."""
     oldest = Pip(folder / "oldest", ROOT / ".ci" / "oldest-pip.txt")
-    for files in (*([file] for file in FILES), FILES):
-        names = " ".join(file.name for file in files) if len(files) == 1 else "all of them together"
-        yield f"{names}: {resolve(oldest, files)} packages resolved by pip {oldest.version}"
     newest = Pip(folder / "newest", ROOT / "requirements-pip.txt")
     newest.install_here(only("packaging", folder))
     pins = {file: read_pins(file) for file in FILES}
     platforms = [Platform(*both) for both in product(PYTHONS, ARCHITECTURES)]
     with ThreadPoolExecutor(os.cpu_count()) as workers:
+        yield from workers.map(lambda files: resolve(oldest, files), [*([file] for file in FILES), FILES])
         yield from workers.map(lambda platform: check_platform(newest, folder, platform, pins), platforms)
 
 
-def resolve(pip: Pip, files: Sequence[Path]) -> int:
-    """How many packages pip would install from these files."""
+def resolve(pip: Pip, files: Sequence[Path]) -> str:
+    """How many packages pip would install from these files. Raises `Failure` if it refuses them."""
     arguments = [argument for file in files for argument in ("-r", str(file))]
     options = ("--dry-run", "--ignore-installed", "--require-hashes", "--only-binary", ":all:", "--quiet")
     report = pip.run("install", *options, "--report", "-", *arguments)
-    return len(json.loads(report)["install"])
+    names = " ".join(file.name for file in files)
+    return f"{names}: {len(json.loads(report)['install'])} packages resolved by pip {pip.version}"
 
 
 def only(name: str, folder: Path) -> Path:
