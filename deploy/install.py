@@ -88,15 +88,22 @@ def run(command: list[str], title: str) -> bool:
     output: list[str] = []
     show(f"{title} …")
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(  # noqa: S603 (pip, by our own command)
+    process = subprocess.Popen(  # noqa: S603 (pip, by our own command)
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
-        reader = threading.Thread(target=output.extend, args=(process.stdout,))
-        reader.start()
+    )
+    reader = threading.Thread(target=output.extend, args=(process.stdout,))
+    reader.start()
+    try:
         reader.join(PROGRESS_SECONDS)
         while reader.is_alive():
             show(f"{title} … {time.monotonic() - started:.0f} s, {step(output)}")
             reader.join(PROGRESS_SECONDS)
+    except KeyboardInterrupt:
+        process.terminate()
+        raise
+    finally:
+        reader.join()
+        process.wait()
     if ON_TERMINAL:
         show("")
     if process.returncode:
