@@ -16,12 +16,12 @@ from calyapp.audit.events import EventType
 from calyapp.backup import backup as backups
 from calyapp.backup import restore as restores
 from calyapp.backup.client_programs import MaintenanceError
-from calyapp.cli.command import INTERRUPTED, as_json, services
+from calyapp.cli.command import INTERRUPTED, as_json, explained, services
 from calyapp.cli.output import print_record
 from calyapp.cli.standard_input import SecretValue, read_file
 from calyapp.db import engine, migrations
 from calyapp.db.engine import Pool
-from calyapp.errors import AppError
+from calyapp.errors import AppError, DatabaseError
 from calyapp.setting_kinds import DATABASE_URL, Secret
 
 _HOUR_MS = 3_600_000
@@ -145,6 +145,8 @@ def _target(into: Secret[str] | None) -> Iterator[tuple[Pool, str]]:
     database = engine.database(settings)
     try:
         yield database.records, engine.url(settings)
+    except DatabaseError as error:
+        raise explained(error, "--into" if into else "DATABASE_URL") from None
     finally:
         database.close()
 

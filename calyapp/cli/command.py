@@ -50,7 +50,7 @@ class Commands(AppGroup):
                 _end_interrupted()
             raise
         except DatabaseError as error:
-            raise click.ClickException(str(connection_errors.explain(error))) from None
+            raise explained(error) from None
         except AppError as error:
             raise click.ClickException(error.message) from None
         except MaintenanceError as error:
@@ -63,6 +63,11 @@ class Commands(AppGroup):
         except OSError as error:
             named = f"{error.filename}: " if error.filename else ""
             raise click.ClickException(f"{named}{error.strerror or error}.") from None
+
+
+def explained(error: DatabaseError, source: str = "DATABASE_URL") -> click.ClickException:
+    """What the person is told. `source` is where the address of the database came from."""
+    return click.ClickException(str(connection_errors.explain(error, source)))
 
 
 def _end_interrupted() -> NoReturn:

@@ -14,7 +14,7 @@ import orjson
 
 from calyapp import clock
 from calyapp.calls import store as call_store
-from calyapp.cli.command import as_json, base_url, public_url, services
+from calyapp.cli.command import as_json, base_url, explained, public_url, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.cli.parameters import PhoneNumber, Share
 from calyapp.cli.standard_input import SecretValue
@@ -103,6 +103,8 @@ def _database(given: Secret[str] | None) -> Iterator[Database]:
     database = engine.database(replace(services().settings, database_url=given))
     try:
         yield database
+    except DatabaseError as error:
+        raise explained(error, "--database-url") from None
     finally:
         database.close()
 

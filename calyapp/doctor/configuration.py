@@ -34,7 +34,7 @@ def look_at_configuration(settings: Settings) -> Iterator[Finding]:
     elif settings.webhook_auth is WebhookAuth.OPTIONAL:
         yield warn(
             "deliveries without a webhook key are taken",
-            "Register with Exotel the URLs that `flask caly clients show ID --with-key` prints, "
+            "Register with Exotel the URLs that `flask caly clients show CLIENT --with-key` prints, "
             "then set WEBHOOK_AUTH=required.",
         )
     if settings.log_level is LogLevel.DEBUG:

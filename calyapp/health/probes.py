@@ -163,7 +163,7 @@ def probe_environment(settings: Settings) -> Finding:
         return Finding(
             Health.DEGRADED,
             "production takes deliveries without a webhook key",
-            "Register with Exotel the URLs that `flask caly clients show ID --with-key` prints, then set "
+            "Register with Exotel the URLs that `flask caly clients show CLIENT --with-key` prints, then set "
             "WEBHOOK_AUTH=required.",
             facts,
         )

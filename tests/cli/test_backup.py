@@ -119,6 +119,12 @@ class TestRestore:
         assert "needsMigration  yes\n" in result.stdout
         assert "run `alembic -c setup.cfg upgrade head`" in result.stderr
 
+    def test_names_the_option_if_its_database_cannot_be_reached(self, caly, made):
+        result = caly("restore", made["file"], "--into", "postgresql://caly@127.0.0.1:1/caly")
+
+        assert result.exit_code == 1
+        assert "correct the host and port in --into." in result.stderr
+
     def test_ends_with_1_if_the_file_is_damaged(self, caly, made, tmp_path, empty_database_url):
         with open(made["file"], "ab") as file:
             file.write(b"x")
