@@ -31,7 +31,7 @@ from calyapp.db.engine import Database
 from calyapp.encryption import Encryption
 from calyapp.exotel.responses import ExotelResponses
 from calyapp.health.checks import Check
-from calyapp.health.probes import all_probes
+from calyapp.health.service_checks import all_checks
 from calyapp.periodic import Periodic
 from calyapp.spool import gauges
 from calyapp.spool.journal import Journal
@@ -72,7 +72,7 @@ class Services:
     call_reader: CallReader
     event_reader: EventReader
     event_counts: EventCounts
-    probes: Mapping[str, Check]
+    health_checks: Mapping[str, Check]
     background_tasks: tuple[Periodic, ...]
 
     def start(self) -> None:
@@ -134,7 +134,7 @@ def build(settings: Settings) -> Services:
         call_reader=CallReader(database.records),
         event_reader=event_reader,
         event_counts=event_counts,
-        probes=all_probes(settings, database, journal, exotel_accounts.census, last_scan, latest_backups),
+        health_checks=all_checks(settings, database, journal, exotel_accounts.census, last_scan, latest_backups),
         background_tasks=(
             Periodic("refresh directory", REFRESH_SECONDS, directory.refresh),
             Periodic("write counted audit entries", INTERVAL_SECONDS, throttled_audit_log.flush),

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from itertools import combinations, pairwise
 
 from calyapp.config import AppEnv, LogLevel, Settings, WebhookAuth, is_public_key
-from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
+from calyapp.doctor.diagnosis import NamedCheck, fail, ok, warn
+from calyapp.health.checks import Finding
 from calyapp.setting_kinds import Networks, Secret
 
 _MIN_BITS = 96
@@ -17,16 +18,16 @@ _RENEW = 'Make a new key for each: python3 -c "import secrets; print(secrets.tok
 _PREVIOUS = "_PREVIOUS"
 
 
-def checks(settings: Settings) -> list[Check]:
+def checks(settings: Settings) -> list[NamedCheck]:
     """What can be said of the environment alone."""
     return [
-        Check("configuration", lambda: look_at_configuration(settings)),
-        Check("trust", lambda: look_at_trust(settings)),
-        Check("keys", lambda: look_at_keys(settings)),
+        NamedCheck("configuration", lambda: check_environment(settings)),
+        NamedCheck("trust", lambda: check_trust(settings)),
+        NamedCheck("keys", lambda: check_keys(settings)),
     ]
 
 
-def look_at_configuration(settings: Settings) -> Iterator[Finding]:
+def check_environment(settings: Settings) -> Iterator[Finding]:
     """What the process is for, and what it lets in and writes down."""
     yield ok(f"{settings.app_env}, webhook keys {settings.webhook_auth}, log level {settings.log_level}")
     if settings.app_env is not AppEnv.PRODUCTION:
@@ -41,7 +42,7 @@ def look_at_configuration(settings: Settings) -> Iterator[Finding]:
         yield warn("LOG_LEVEL is debug", "Set LOG_LEVEL=info: debug fills the disk.")
 
 
-def look_at_trust(settings: Settings) -> Iterator[Finding]:
+def check_trust(settings: Settings) -> Iterator[Finding]:
     """Whose headers are believed, and who may see the details."""
     yield ok("only named networks are believed")
     if _includes_every_address(settings.trusted_proxies):
@@ -66,7 +67,7 @@ def _includes_every_address(networks: Networks) -> bool:
     return False
 
 
-def look_at_keys(settings: Settings) -> Iterator[Finding]:
+def check_keys(settings: Settings) -> Iterator[Finding]:
     """Keys that are public, guessable, used for two purposes, or still there from before."""
     keys = _keys(settings)
     yield ok(f"{len(keys)} keys, none of them weak, each with one purpose")

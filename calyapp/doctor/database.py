@@ -8,9 +8,11 @@ from calyapp.config import Settings
 from calyapp.db import connection_budget, connection_errors, inspection, migrations, partitions
 from calyapp.db.engine import Pool
 from calyapp.db.inspection import Server
-from calyapp.doctor.diagnosis import Check, Finding, fail, of_health, ok, warn
+from calyapp.doctor.diagnosis import NamedCheck, fail, from_health, ok, warn
 from calyapp.errors import DatabaseError
-from calyapp.health.probes import MIGRATE, probe_migrations
+from calyapp.health import service_checks
+from calyapp.health.checks import Finding
+from calyapp.health.service_checks import MIGRATE
 
 _VERSIONS = range(15, 19)
 _REACHABLE = "database"
@@ -18,7 +20,7 @@ _MIGRATED = "migrations"
 _CLOCK_WARN_SECONDS, _CLOCK_FAIL_SECONDS = 2, 60
 
 
-def checks(settings: Settings, pool: Pool) -> list[Check]:
+def checks(settings: Settings, pool: Pool) -> list[NamedCheck]:
     """Over the pool that deliveries use: with their time-outs, for a server that is too slow for them is away."""
 
     @cache
@@ -27,20 +29,20 @@ def checks(settings: Settings, pool: Pool) -> list[Check]:
             return inspection.inspect(connection)
 
     return [
-        Check(_REACHABLE, lambda: look_at_reach(server)),
-        Check("database pooler", lambda: look_at_pooler(server(), pool), _REACHABLE),
-        Check("database version", lambda: look_at_version(server()), _REACHABLE),
-        Check("database writes", lambda: look_at_writing(server()), _REACHABLE),
-        Check("database durability", lambda: look_at_durability(server()), _REACHABLE),
-        Check("database connections", lambda: look_at_connections(server(), settings), _REACHABLE),
-        Check("database clock", lambda: look_at_clock(server().seconds_ahead), _REACHABLE),
-        Check(_MIGRATED, lambda: look_at_migrations(pool), _REACHABLE),
-        Check("database role", lambda: look_at_role(server(), pool), _MIGRATED),
-        Check("partitions", lambda: look_at_partitions(pool), _MIGRATED),
+        NamedCheck(_REACHABLE, lambda: check_connection(server)),
+        NamedCheck("database pooler", lambda: check_pooler(server(), pool), _REACHABLE),
+        NamedCheck("database version", lambda: check_version(server()), _REACHABLE),
+        NamedCheck("database writes", lambda: check_writable(server()), _REACHABLE),
+        NamedCheck("database durability", lambda: check_durability(server()), _REACHABLE),
+        NamedCheck("database connections", lambda: check_connections(server(), settings), _REACHABLE),
+        NamedCheck("database clock", lambda: check_clock(server().seconds_ahead), _REACHABLE),
+        NamedCheck(_MIGRATED, lambda: check_migrations(pool), _REACHABLE),
+        NamedCheck("database role", lambda: check_role(server(), pool), _MIGRATED),
+        NamedCheck("partitions", lambda: check_partitions(pool), _MIGRATED),
     ]
 
 
-def look_at_reach(server: Callable[[], Server]) -> Iterator[Finding]:
+def check_connection(server: Callable[[], Server]) -> Iterator[Finding]:
     """It answers, and nobody on the way can listen."""
     try:
         found = server()
@@ -55,7 +57,7 @@ def look_at_reach(server: Callable[[], Server]) -> Iterator[Finding]:
         )
 
 
-def look_at_pooler(server: Server, pool: Pool) -> Iterator[Finding]:
+def check_pooler(server: Server, pool: Pool) -> Iterator[Finding]:
     """Each connection of ours keeps its connection of the server: Caly prepares its statements on it."""
     if not server.is_pooled:
         yield ok("no pooler stands in front of it")
@@ -75,7 +77,7 @@ def look_at_pooler(server: Server, pool: Pool) -> Iterator[Finding]:
         )
 
 
-def look_at_version(server: Server) -> Iterator[Finding]:
+def check_version(server: Server) -> Iterator[Finding]:
     """One that Caly is tested with; and texts of any language fit in."""
     yield ok(f"PostgreSQL {server.version}, {server.encoding}")
     if server.version not in _VERSIONS:
@@ -87,7 +89,7 @@ def look_at_version(server: Server) -> Iterator[Finding]:
         )
 
 
-def look_at_writing(server: Server) -> Iterator[Finding]:
+def check_writable(server: Server) -> Iterator[Finding]:
     """It is the primary, and takes what is written."""
     yield ok("takes what is written")
     if server.is_standby:
@@ -99,7 +101,7 @@ def look_at_writing(server: Server) -> Iterator[Finding]:
         )
 
 
-def look_at_durability(server: Server) -> Iterator[Finding]:
+def check_durability(server: Server) -> Iterator[Finding]:
     """What is committed is on disk: our 200 says so."""
     yield ok("what is committed is on disk")
     for setting in server.not_durable:
@@ -109,7 +111,7 @@ def look_at_durability(server: Server) -> Iterator[Finding]:
         )
 
 
-def look_at_connections(server: Server, settings: Settings) -> Iterator[Finding]:
+def check_connections(server: Server, settings: Settings) -> Iterator[Finding]:
     """All workers at their most find a connection each."""
     if shortage := connection_budget.shortage(server.connections, settings.workers, settings.db_pool_max):
         yield fail(shortage.found, shortage.remedy)
@@ -118,7 +120,7 @@ def look_at_connections(server: Server, settings: Settings) -> Iterator[Finding]
         yield ok(f"at most {settings.workers} × {settings.db_pool_max} = {most} of {server.connections}")
 
 
-def look_at_clock(seconds_ahead: float) -> Iterator[Finding]:
+def check_clock(seconds_ahead: float) -> Iterator[Finding]:
     """The server's clock and ours tell the same time: entries of the trail are dated here, calls are joined there."""
     apart, where = abs(seconds_ahead), "ahead of" if seconds_ahead > 0 else "behind"
     remedy = "Let both hosts follow a time server: timedatectl set-ntp true."
@@ -130,19 +132,19 @@ def look_at_clock(seconds_ahead: float) -> Iterator[Finding]:
         yield fail(f"{apart:.0f} s {where} this host's", remedy)
 
 
-def look_at_migrations(pool: Pool) -> Iterator[Finding]:
+def check_migrations(pool: Pool) -> Iterator[Finding]:
     """The tables are those that this code was written for."""
     try:
-        finding = probe_migrations(pool)
+        finding = service_checks.check_migrations(pool)
     except DatabaseError:
         yield fail("the database has never been migrated", MIGRATE)
         return
     current = finding.facts.get("current")
     is_newer = current is not None and not migrations.is_known(str(current))
-    yield of_health(finding, f"at {current}, the newest", warn if is_newer else fail)
+    yield from_health(finding, f"at {current}, the newest", warn if is_newer else fail)
 
 
-def look_at_role(server: Server, pool: Pool) -> Iterator[Finding]:
+def check_role(server: Server, pool: Pool) -> Iterator[Finding]:
     """It may do what the service does, and no more."""
     with pool.connection() as connection:
         lacking = inspection.lacking_privileges(connection)
@@ -159,7 +161,7 @@ def look_at_role(server: Server, pool: Pool) -> Iterator[Finding]:
         )
 
 
-def look_at_partitions(pool: Pool) -> Iterator[Finding]:
+def check_partitions(pool: Pool) -> Iterator[Finding]:
     """The audit entries of this month and the next have a place."""
     with pool.connection() as connection:
         absent = partitions.missing(connection, clock.now())

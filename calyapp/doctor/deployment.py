@@ -2,11 +2,11 @@
 
 from calyapp.config import AppEnv
 from calyapp.doctor import configuration, database, front, host, limits, stream, upkeep
-from calyapp.doctor.diagnosis import Check
+from calyapp.doctor.diagnosis import NamedCheck
 from calyapp.services import Services
 
 
-def all_checks(services: Services, url: str | None, http_url: str | None) -> list[Check]:
+def all_checks(services: Services, url: str | None, http_url: str | None) -> list[NamedCheck]:
     """`url` is where Exotel reaches the service, `http_url` the same host in clear."""
     settings = services.settings
     return [

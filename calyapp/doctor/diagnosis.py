@@ -1,72 +1,68 @@
-"""Runs named checks one after the other, each with a deadline, and says of each how it ended. Knows none of them."""
+"""Runs named checks one after the other, each with a deadline, and reports the result of each. Knows none of them."""
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 
 from calyapp.errors import AppError
-from calyapp.health import checks as health
+from calyapp.health.checks import Finding, Health, Run, no_answer
 from calyapp.spool.journal import SpoolError
 
 DEADLINE_SECONDS = 15.0
 
 
 class Verdict(StrEnum):
-    """From best to worst."""
+    """The result of a check, from best to worst."""
 
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing seen, and what to do about it if it is not fine."""
-
-    verdict: Verdict
-    found: str
-    remedy: str = ""
+_VERDICTS = {Health.HEALTHY: Verdict.OK, Health.DEGRADED: Verdict.WARN, Health.UNHEALTHY: Verdict.FAIL}
 
 
-def ok(found: str) -> Finding:
-    """As it should be."""
-    return Finding(Verdict.OK, found)
+def ok(message: str) -> Finding:
+    """Returns a finding about something that is as it should be."""
+    return Finding(Health.HEALTHY, message)
 
 
-def warn(found: str, remedy: str) -> Finding:
-    """It works, but not as well or as safely as it should."""
-    return Finding(Verdict.WARN, found, remedy)
+def warn(message: str, remedy: str) -> Finding:
+    """Returns a finding about something that works, but not as well or as safely as it should."""
+    return Finding(Health.DEGRADED, message, remedy)
 
 
-def fail(found: str, remedy: str) -> Finding:
-    """Something that Caly promises does not hold like this."""
-    return Finding(Verdict.FAIL, found, remedy)
+def fail(message: str, remedy: str) -> Finding:
+    """Returns a finding about something that breaks a promise of Caly."""
+    return Finding(Health.UNHEALTHY, message, remedy)
 
 
-def of_health(finding: health.Finding, found: str, judge: Callable[[str, str], Finding] = fail) -> Finding:
-    """What a health check found, in the doctor's terms: `found` if nothing is wrong, else as `judge` says."""
-    if finding.status is health.Health.HEALTHY:
-        return ok(finding.shown or found)
-    return judge(finding.reason, finding.remedy)
+def from_health(finding: Finding, message: str, severity: Callable[[str, str], Finding] = fail) -> Finding:
+    """Returns the finding of a health check as the doctor reports it.
 
-
-Look = Callable[[], Iterable[Finding]]
+    A healthy one gets the message. Any other one becomes `fail` or `warn`, as `severity` says: health checks call
+    unhealthy only what keeps the service from taking traffic.
+    """
+    if finding.status is Health.HEALTHY:
+        return ok(finding.status_text or message)
+    return severity(finding.message, finding.remedy)
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """What to look at, by name; in vain where the check that it needs failed."""
+class NamedCheck:
+    """A check of the doctor: its name, what it runs, and the name of the check that has to succeed before it."""
 
     name: str
-    look: Look
+    run: Callable[[], Iterable[Finding]]
     needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """How a check ended: the worst that it found, with the remedies of that."""
+    """The result of a check: its worst verdict, and the messages and remedies of the findings with that verdict.
+
+    The names of the fields are those of `--json`.
+    """
 
     check: str
     verdict: Verdict
@@ -74,44 +70,45 @@ class Diagnosis:
     remedy: str
 
 
-def examine(checks: Iterable[Check], deadline: float = DEADLINE_SECONDS) -> Iterator[Diagnosis]:
-    """Each check's diagnosis as it ends, in their order; every check has so many seconds."""
+def examine(checks: Iterable[NamedCheck], deadline: float = DEADLINE_SECONDS) -> Iterator[Diagnosis]:
+    """Yields the diagnosis of each check as it ends, in their order. Each check may take `deadline` seconds.
+
+    A check whose prerequisite failed is not run. Its diagnosis names the check that failed first.
+    """
     causes: dict[str, str] = {}
     for check in checks:
         if cause := causes.get(check.needs):
             causes[check.name] = cause
-            yield Diagnosis(check.name, Verdict.WARN, "not examined", f"Mend `{cause}` first.")
+            yield Diagnosis(check.name, Verdict.WARN, "not examined", f"Correct `{cause}` first.")
             continue
-        diagnosis = _worst(check.name, _within(deadline, check.look))
+        diagnosis = _worst(check.name, _findings(check, deadline))
         if diagnosis.verdict is Verdict.FAIL:
             causes[check.name] = check.name
         yield diagnosis
 
 
-def _within(seconds: float, look: Look) -> Sequence[Finding]:
-    outcome: Future[Sequence[Finding]] = Future()
-    # A daemon: what hangs must not keep the command from ending.
-    threading.Thread(target=lambda: outcome.set_result(_seen(look)), daemon=True).start()
+def _findings(check: NamedCheck, deadline: float) -> Sequence[Finding]:
     try:
-        return outcome.result(seconds)
+        return Run(lambda: _safely(check), name=f"doctor-{check.name}").result(deadline)
     except TimeoutError:
-        return [fail(f"no answer within {seconds:g} s", "See what it waits for: the network, or the disk.")]
+        return [no_answer(deadline)]
 
 
-def _seen(look: Look) -> Sequence[Finding]:
+def _safely(check: NamedCheck) -> Sequence[Finding]:
     try:
-        return list(look())
+        return list(check.run())
     except AppError as error:
         return [fail(error.message, "See the log of the service for the cause.")]
     except (OSError, SpoolError) as error:
         return [fail(str(error), "Give the user who runs the service access to it.")]
-    except Exception as error:  # its text may hold anything
-        return [fail(f"could not be examined ({type(error).__name__})", "Report this: it should not happen.")]
+    except Exception as error:  # its text may hold a secret
+        return [fail(f"could not be examined ({type(error).__name__})", "Report this as a fault of Caly.")]
 
 
 def _worst(name: str, findings: Sequence[Finding]) -> Diagnosis:
-    verdict = max((finding.verdict for finding in findings), key=list(Verdict).index, default=Verdict.OK)
-    worst = [finding for finding in findings if finding.verdict is verdict]
-    # The same remedy may be that of several findings.
+    verdicts = [_VERDICTS[finding.status] for finding in findings]
+    verdict = max(verdicts, key=list(Verdict).index, default=Verdict.OK)
+    worst = [finding for finding in findings if _VERDICTS[finding.status] is verdict]
+    # Several findings may have the same remedy.
     remedies = dict.fromkeys(finding.remedy for finding in worst if finding.remedy)
-    return Diagnosis(name, verdict, "; ".join(finding.found for finding in worst), " ".join(remedies))
+    return Diagnosis(name, verdict, "; ".join(finding.message for finding in worst), " ".join(remedies))

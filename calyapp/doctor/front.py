@@ -16,7 +16,8 @@ from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from calyapp.doctor import network
-from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
+from calyapp.doctor.diagnosis import NamedCheck, fail, ok, warn
+from calyapp.health.checks import Finding
 from calyapp.web.pipeline import request_id, security_headers
 
 _SECONDS = 5.0
@@ -51,23 +52,23 @@ Ask = Callable[..., HttpResponse]
 """`ask(method, path, **headers)`; raises OSError."""
 
 
-def checks(url: str | None, http_url: str | None, *, in_production: bool, workers: int) -> list[Check]:
+def checks(url: str | None, http_url: str | None, *, in_production: bool, workers: int) -> list[NamedCheck]:
     """Those of an address; without one, a check that says so."""
     if url is None:
-        return [Check("front", _not_examined)]
+        return [NamedCheck("front", _not_examined)]
     parts = urlsplit(url)
     ask = asking(url)
     forged_id = request_id.mint()
     live = cache(lambda: ask("GET", "/health/live", **{request_id.HEADER: forged_id}))
     return [
-        Check("certificate", lambda: look_at_certificate(url, in_production)),
-        Check("front", lambda: look_at_life(live), "certificate"),
-        Check("request id", lambda: look_at_request_id(live(), forged_id), "front"),
-        Check("forwarded address", lambda: look_at_forwarded_address(ask, workers), "front"),
-        Check("security headers", lambda: look_at_headers(live(), parts.scheme), "front"),
-        Check("server header", lambda: look_at_versions(live()), "front"),
-        Check("clock", lambda: look_at_clock(live()), "front"),
-        *([Check("plain http", _in_clear(http_url or f"http://{parts.hostname}"))] if in_production else []),
+        NamedCheck("certificate", lambda: check_certificate(url, in_production)),
+        NamedCheck("front", lambda: check_liveness(live), "certificate"),
+        NamedCheck("request id", lambda: check_request_id(live(), forged_id), "front"),
+        NamedCheck("forwarded address", lambda: check_forwarded_address(ask, workers), "front"),
+        NamedCheck("security headers", lambda: check_security_headers(live(), parts.scheme), "front"),
+        NamedCheck("server header", lambda: check_server_header(live()), "front"),
+        NamedCheck("clock", lambda: check_clock(live()), "front"),
+        *([NamedCheck("plain http", _in_clear(http_url or f"http://{parts.hostname}"))] if in_production else []),
     ]
 
 
@@ -98,7 +99,7 @@ def asking(url: str) -> Ask:
     return ask
 
 
-def look_at_certificate(url: str, in_production: bool) -> Iterator[Finding]:
+def check_certificate(url: str, in_production: bool) -> Iterator[Finding]:
     """Exotel and browsers will take it, and for some time yet."""
     parts = urlsplit(url)
     if parts.scheme == "http":
@@ -115,7 +116,7 @@ def look_at_certificate(url: str, in_production: bool) -> Iterator[Finding]:
         yield warn(f"the certificate ends in {agreed.days_left:.0f} days", "Renew it: `certbot renew`.")
 
 
-def look_at_life(live: Callable[[], HttpResponse]) -> Iterator[Finding]:
+def check_liveness(live: Callable[[], HttpResponse]) -> Iterator[Finding]:
     """Caly answers there, and not somebody else."""
     remedy = "See that the service runs (systemctl status caly) and that nginx leads to its socket."
     try:
@@ -136,7 +137,7 @@ def _is_alive(body: bytes) -> bool:
         return False
 
 
-def look_at_request_id(answer: HttpResponse, forged: str) -> Iterator[Finding]:
+def check_request_id(answer: HttpResponse, forged: str) -> Iterator[Finding]:
     """It is ours: a stranger cannot choose under which id he stands in the log and in the trail."""
     if answer.all(request_id.HEADER) == [forged]:
         yield fail(
@@ -149,7 +150,7 @@ def look_at_request_id(answer: HttpResponse, forged: str) -> Iterator[Finding]:
         yield fail(f"X-Request-ID stands {len(answer.all(request_id.HEADER))} times in the answer", _NOT_TWICE)
 
 
-def look_at_forwarded_address(ask: Ask, workers: int) -> Iterator[Finding]:
+def check_forwarded_address(ask: Ask, workers: int) -> Iterator[Finding]:
     """Whoever claims other addresses is counted as the same: the limits show it, for they are counted by address.
 
     One more than there are workers: each may count for itself.
@@ -165,7 +166,7 @@ def look_at_forwarded_address(ask: Ask, workers: int) -> Iterator[Finding]:
         yield ok("a stranger's X-Forwarded-For is not believed")
 
 
-def look_at_headers(answer: HttpResponse, scheme: str) -> Iterator[Finding]:
+def check_security_headers(answer: HttpResponse, scheme: str) -> Iterator[Finding]:
     """All of them, and each once: of two, browsers take the one or the other."""
     wanted = [*security_headers.WITHOUT_FLASK, *(["Strict-Transport-Security"] if scheme == "https" else [])]
     yield ok(f"all {len(wanted)}, each once")
@@ -175,7 +176,7 @@ def look_at_headers(answer: HttpResponse, scheme: str) -> Iterator[Finding]:
         yield fail(f"twice: {', '.join(doubled)}", _NOT_TWICE)
 
 
-def look_at_versions(answer: HttpResponse) -> Iterator[Finding]:
+def check_server_header(answer: HttpResponse) -> Iterator[Finding]:
     """It tells nobody which faults to try."""
     telling = [
         f"{name}: {value}"
@@ -189,7 +190,7 @@ def look_at_versions(answer: HttpResponse) -> Iterator[Finding]:
         yield ok("tells no version")
 
 
-def look_at_clock(answer: HttpResponse) -> Iterator[Finding]:
+def check_clock(answer: HttpResponse) -> Iterator[Finding]:
     """That of the host where nginx runs and ours tell the same time; the header knows whole seconds only."""
     try:
         moment = parsedate_to_datetime(answer.first("Date")).timestamp()
@@ -207,10 +208,10 @@ def look_at_clock(answer: HttpResponse) -> Iterator[Finding]:
 
 
 def _in_clear(http_url: str) -> Callable[[], Iterator[Finding]]:
-    return lambda: look_at_plain_http(asking(http_url))
+    return lambda: check_plain_http(asking(http_url))
 
 
-def look_at_plain_http(ask: Ask) -> Iterator[Finding]:
+def check_plain_http(ask: Ask) -> Iterator[Finding]:
     """A page is sent to HTTPS; a delivery is refused, never sent elsewhere, whatever its sender claims."""
     try:
         page = ask("GET", "/", **{"X-Forwarded-Host": _FORGED_HOST})
@@ -220,7 +221,7 @@ def look_at_plain_http(ask: Ask) -> Iterator[Finding]:
         yield ok(f"nothing is said in clear: {network.why(error)}")
         return
     yield ok("pages are sent to https://, deliveries are refused")
-    yield from _judge_page(page)
+    yield from _assess_page(page)
     if 300 <= delivery.status < 400:
         yield fail(
             f"a delivery in clear is redirected ({delivery.status}), which Exotel reads as a decision",
@@ -232,7 +233,7 @@ def look_at_plain_http(ask: Ask) -> Iterator[Finding]:
         yield fail("a stranger's X-Forwarded-Proto is believed", _OWN_SCHEME)
 
 
-def _judge_page(page: HttpResponse) -> Iterator[Finding]:
+def _assess_page(page: HttpResponse) -> Iterator[Finding]:
     location = urlsplit(page.first("Location"))
     if page.status != 301 or location.scheme != "https":
         yield fail(f"a page in clear is answered {page.status}, not sent to https://", _OWN_SCHEME)

@@ -13,8 +13,9 @@ from pathlib import Path
 from calyapp import clock
 from calyapp.clients.directory_copy import DirectoryCopy
 from calyapp.config import Settings
-from calyapp.doctor.diagnosis import Check, Finding, fail, of_health, ok, warn
-from calyapp.health.probes import probe_disk, probe_spool, spool_problems
+from calyapp.doctor.diagnosis import NamedCheck, fail, from_health, ok, warn
+from calyapp.health import service_checks
+from calyapp.health.checks import Finding
 from calyapp.spool.journal import Journal
 
 ENVIRONMENT_FILE = Path("/etc/caly/caly.env")
@@ -31,21 +32,21 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 def checks(
     settings: Settings, journal: Journal, environment_file: Path = ENVIRONMENT_FILE, nginx_file: Path = NGINX_FILE
-) -> list[Check]:
+) -> list[NamedCheck]:
     """Of SPOOL_DIR and what lies in it, and of nginx if this host has one."""
     folder = settings.spool_dir
     return [
-        Check("environment file", lambda: look_at_environment_file(environment_file)),
-        Check(_FOLDER, lambda: look_at_folder(folder, os.geteuid())),
-        Check("file modes", lambda: look_at_modes(folder), _FOLDER),
-        Check("disk", lambda: look_at_disk(folder, journal.max_bytes), _FOLDER),
-        Check("spool", lambda: look_at_spool(journal), _FOLDER),
-        Check("directory", lambda: look_at_directory(folder / "directory"), _FOLDER),
-        *([Check("nginx", lambda: look_at_nginx(nginx_file))] if nginx_file.exists() else []),
+        NamedCheck("environment file", lambda: check_environment_file(environment_file)),
+        NamedCheck(_FOLDER, lambda: check_folder(folder, os.geteuid())),
+        NamedCheck("file modes", lambda: check_modes(folder), _FOLDER),
+        NamedCheck("disk", lambda: check_disk(folder, journal.max_bytes), _FOLDER),
+        NamedCheck("spool", lambda: check_spool(journal), _FOLDER),
+        NamedCheck("directory", lambda: check_directory(folder / "directory"), _FOLDER),
+        *([NamedCheck("nginx", lambda: check_nginx(nginx_file))] if nginx_file.exists() else []),
     ]
 
 
-def look_at_environment_file(path: Path) -> Iterator[Finding]:
+def check_environment_file(path: Path) -> Iterator[Finding]:
     """The keys stand in it."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -61,7 +62,7 @@ def look_at_environment_file(path: Path) -> Iterator[Finding]:
         yield ok(f"{path} is not for everybody")
 
 
-def look_at_folder(folder: Path, user: int) -> Iterator[Finding]:
+def check_folder(folder: Path, user: int) -> Iterator[Finding]:
     """It is there, on a disk that keeps what is written, and belongs to whoever looks."""
     try:
         owner = folder.stat().st_uid
@@ -74,7 +75,7 @@ def look_at_folder(folder: Path, user: int) -> Iterator[Finding]:
             "Run this command as the user who runs the service (`sudo -u caly …`), or give SPOOL_DIR to that user.",
         )
         return
-    yield judge_file_system(file_system(folder, Path("/proc/self/mountinfo").read_text()))
+    yield assess_file_system(file_system(folder, Path("/proc/self/mountinfo").read_text()))
 
 
 def file_system(folder: Path, mounts: str) -> str:
@@ -88,7 +89,7 @@ def file_system(folder: Path, mounts: str) -> str:
     return found[1]
 
 
-def judge_file_system(kind: str) -> Finding:
+def assess_file_system(kind: str) -> Finding:
     """Whether what is acknowledged there is there after a crash."""
     remedy = "Let SPOOL_DIR name a folder on a local disk."
     if kind in _IN_MEMORY:
@@ -100,7 +101,7 @@ def judge_file_system(kind: str) -> Finding:
     return ok(f"on a local disk ({kind})")
 
 
-def look_at_modes(folder: Path) -> Iterator[Finding]:
+def check_modes(folder: Path) -> Iterator[Finding]:
     """Telephone numbers lie there: only the owner may look, and everything is the owner's."""
     yield ok("only the service may read what waits")
     details = folder.stat()
@@ -113,25 +114,25 @@ def look_at_modes(folder: Path) -> Iterator[Finding]:
         yield fail(f"of another user, in SPOOL_DIR: {', '.join(strange)}", f"chown --reference={folder} {folder}/*")
 
 
-def look_at_disk(folder: Path, max_bytes: int) -> Iterator[Finding]:
+def check_disk(folder: Path, max_bytes: int) -> Iterator[Finding]:
     """The spool may still grow as large as it is allowed to."""
-    finding = probe_disk(folder, max_bytes)
+    finding = service_checks.check_disk(folder, max_bytes)
     free, needed = (int(str(finding.facts.get(name, 0))) // _MIB for name in ("freeBytes", "neededBytes"))
-    yield of_health(finding, f"{free} MiB free, of which the spool may take {needed}")
+    yield from_health(finding, f"{free} MiB free, of which the spool may take {needed}")
 
 
-def look_at_spool(journal: Journal) -> Iterator[Finding]:
+def check_spool(journal: Journal) -> Iterator[Finding]:
     """It has room, and nothing lies there that should not."""
     if not journal.has_room():
-        yield of_health(probe_spool(journal), "")
+        yield from_health(service_checks.check_spool(journal), "")
         return
     status = journal.status()
     yield ok(f"deliveries waiting: {status.depth}, in quarantine: {status.quarantined}")
-    for problem in spool_problems(status, clock.now()):
-        yield (fail if problem.is_serious else warn)(problem.reason, problem.remedy)
+    for problem in service_checks.spool_problems(status, clock.now()):
+        yield (fail if problem.is_serious else warn)(problem.message, problem.remedy)
 
 
-def look_at_directory(path: Path) -> Iterator[Finding]:
+def check_directory(path: Path) -> Iterator[Finding]:
     """Without the database, the service starts on it."""
     if DirectoryCopy(path).read() is None:
         yield warn(
@@ -149,7 +150,7 @@ def look_at_directory(path: Path) -> Iterator[Finding]:
         yield ok("the copy is fresh and whole")
 
 
-def look_at_nginx(path: Path) -> Iterator[Finding]:
+def check_nginx(path: Path) -> Iterator[Finding]:
     """It has connections and open files enough for what waits while Caly restarts."""
     remedy = "Edit /etc/nginx/nginx.conf as step 11 of deploy/INSTALL.md does, then `systemctl restart nginx`."
     try:

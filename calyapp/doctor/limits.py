@@ -9,22 +9,23 @@ import redis
 from calyapp import redis_errors
 from calyapp.config import Settings
 from calyapp.doctor import network
-from calyapp.doctor.diagnosis import Check, Finding, fail, ok, warn
+from calyapp.doctor.diagnosis import NamedCheck, fail, ok, warn
+from calyapp.health.checks import Finding
 from calyapp.web.pipeline.rate_limit_window import PATIENCE_SECONDS
 
 _SECONDS = 2.0
 _TRIES = 5
 
 
-def checks(settings: Settings) -> list[Check]:
+def checks(settings: Settings) -> list[NamedCheck]:
     """One: of the storage in RATELIMIT_STORAGE_URI."""
     uri = settings.ratelimit_storage_uri.reveal()
     if uri.startswith("memory:"):
-        return [Check("limits storage", lambda: look_at_memory(settings.workers))]
-    return [Check("limits storage", lambda: look_at_redis(uri))]
+        return [NamedCheck("limits storage", lambda: check_memory(settings.workers))]
+    return [NamedCheck("limits storage", lambda: check_redis(uri))]
 
 
-def look_at_memory(workers: int) -> Iterator[Finding]:
+def check_memory(workers: int) -> Iterator[Finding]:
     """Each worker counts for itself, which is right for one."""
     if workers == 1:
         yield ok("in the memory of the only worker")
@@ -35,7 +36,7 @@ def look_at_memory(workers: int) -> Iterator[Finding]:
         )
 
 
-def look_at_redis(uri: str) -> Iterator[Finding]:
+def check_redis(uri: str) -> Iterator[Finding]:
     """It accepts writes, and answers while a request waits for it; the time to resolve its name is included."""
     host = urlsplit(uri).hostname or ""
     try:
@@ -45,10 +46,10 @@ def look_at_redis(uri: str) -> Iterator[Finding]:
         explanation = redis_errors.explain(error)
         yield fail(f"{explanation.found}; each worker counts for itself", explanation.remedy)
         return
-    yield from judge_speed(resolving, answering)
+    yield from assess_speed(resolving, answering)
 
 
-def judge_speed(resolving: float, answering: float) -> Iterator[Finding]:
+def assess_speed(resolving: float, answering: float) -> Iterator[Finding]:
     """Of its name and of Redis itself, in seconds: a request's whole patience is fifty milliseconds."""
     yield ok(f"Redis answers within {PATIENCE_SECONDS * 1000:.0f} ms")
     if answering > PATIENCE_SECONDS:

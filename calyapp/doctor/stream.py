@@ -5,17 +5,18 @@ from urllib.parse import urlsplit
 
 from calyapp.config import Settings
 from calyapp.doctor import network
-from calyapp.doctor.diagnosis import Check, Finding, ok, warn
+from calyapp.doctor.diagnosis import NamedCheck, ok, warn
+from calyapp.health.checks import Finding
 
 _SECONDS = 3.0
 
 
-def checks(settings: Settings) -> list[Check]:
+def checks(settings: Settings) -> list[NamedCheck]:
     """One: of the server in STREAM_BASE_URL."""
-    return [Check("stream", lambda: look_at_stream(settings.stream_base_url))]
+    return [NamedCheck("stream", lambda: check_stream(settings.stream_base_url))]
 
 
-def look_at_stream(url: str) -> Iterator[Finding]:
+def check_stream(url: str) -> Iterator[Finding]:
     """It takes connections. Production demands wss:// when it starts."""
     parts = urlsplit(url)
     host, is_secure = parts.hostname or "", parts.scheme == "wss"

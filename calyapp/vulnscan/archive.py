@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from calyapp.health.probes import LastScan
+from calyapp.health.service_checks import LastScan
 from calyapp.vulnscan.report import Report
 
 _KEPT = 30

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, jsonify, request
 import calyapp
 from calyapp import clock, metrics
 from calyapp.health import figures
-from calyapp.health.checks import Check, Checks, Health, Outcome, overall
+from calyapp.health.checks import Check, Checks, Health, TimedFinding, overall
 from calyapp.services import Services
 from calyapp.web.pipeline.rate_limit_window import RateLimitWindows
 from calyapp.web.routing import Access
@@ -49,18 +49,18 @@ class HealthViews:
 
         503 if it may not.
         """
-        outcomes = self._checks.run(READINESS)
-        checks = {name: {"status": outcome.status.value} for name, outcome in outcomes.items()}
-        return _report(outcomes, checks)
+        findings = self._checks.run(READINESS)
+        checks = {name: {"status": finding.status.value} for name, finding in findings.items()}
+        return _report(findings, checks)
 
     def detailed(self) -> tuple[dict[str, Any], int]:
         """Says of each check how it ended, why, and what to do about it, for those who run the service.
 
         To networks that the service trusts, and from elsewhere to an admin. 503 if it may have no traffic.
         """
-        outcomes = self._checks.run(self._names)
-        checks = {name: _detail(outcome) for name, outcome in outcomes.items()}
-        report, status = _report(outcomes, checks)
+        findings = self._checks.run(self._names)
+        checks = {name: _detail(finding) for name, finding in findings.items()}
+        report, status = _report(findings, checks)
         facts = {"version": calyapp.__version__, "uptimeSeconds": figures.summary()["uptimeSeconds"]}
         return report | facts, status
 
@@ -78,7 +78,7 @@ class HealthViews:
 def blueprint(services: Services, counter: RateLimitWindows) -> Blueprint:
     """The routes."""
     routes = Blueprint("health", __name__, url_prefix="/health")
-    views = HealthViews({**services.probes, "limits storage": counter.probe})
+    views = HealthViews({**services.health_checks, "limits storage": counter.check})
     routes.add_url_rule("/live", "live", views.live, access=Access.PUBLIC, operation=_LIVE)
     routes.add_url_rule("/ready", "ready", views.ready, access=Access.PUBLIC, operation=_READY)
     routes.add_url_rule("/detailed", "detailed", views.detailed, access=Access.TRUSTED_NETWORK, operation=_DETAILED)
@@ -96,18 +96,18 @@ def _wants_text() -> bool:
     return False
 
 
-def _report(outcomes: dict[str, Outcome], checks: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    status = overall(outcomes)
+def _report(findings: dict[str, TimedFinding], checks: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    status = overall(findings)
     body = {"status": status.value, "timestamp": clock.iso(clock.now()), "checks": checks}
     return body, 503 if status is Health.UNHEALTHY else 200
 
 
-def _detail(outcome: Outcome) -> dict[str, Any]:
-    finding = outcome.finding
+def _detail(timed: TimedFinding) -> dict[str, Any]:
+    finding = timed.finding
     return {
-        "status": finding.shown or finding.status.value,
-        "reason": finding.reason or None,
+        "status": finding.status_text or finding.status.value,
+        "reason": finding.message or None,
         "remedy": finding.remedy or None,
-        "responseTime": round(outcome.response_time_ms, 2),
+        "responseTime": round(timed.response_time_ms, 2),
         **finding.facts,
     }

@@ -9,7 +9,7 @@ from calyapp import services as wiring
 from calyapp.config import Settings
 from calyapp.db.inspection import Server
 from calyapp.doctor import database
-from calyapp.doctor.diagnosis import Check, Verdict, examine
+from calyapp.doctor.diagnosis import NamedCheck, Verdict, examine
 
 GOOD = Server(
     version=17,
@@ -28,7 +28,7 @@ GOOD = Server(
 
 
 def diagnosed(look):
-    (diagnosis,) = examine([Check("it", look)])
+    (diagnosis,) = examine([NamedCheck("it", look)])
     return diagnosis
 
 
@@ -43,20 +43,20 @@ class TestReach:
         ],
     )
     def test_over_a_network_wants_tls(self, server, verdict):
-        assert diagnosed(lambda: database.look_at_reach(lambda: server)).verdict is verdict
+        assert diagnosed(lambda: database.check_connection(lambda: server)).verdict is verdict
 
 
 class TestServer:
     @pytest.mark.parametrize(
         ("change", "look"),
         [
-            ({"version": 14}, database.look_at_version),
-            ({"version": 19}, database.look_at_version),
-            ({"encoding": "SQL_ASCII"}, database.look_at_version),
-            ({"is_standby": True}, database.look_at_writing),
-            ({"is_read_only": True}, database.look_at_writing),
-            ({"not_durable": ("fsync",)}, database.look_at_durability),
-            ({"not_durable": ("full_page_writes", "synchronous_commit")}, database.look_at_durability),
+            ({"version": 14}, database.check_version),
+            ({"version": 19}, database.check_version),
+            ({"encoding": "SQL_ASCII"}, database.check_version),
+            ({"is_standby": True}, database.check_writable),
+            ({"is_read_only": True}, database.check_writable),
+            ({"not_durable": ("fsync",)}, database.check_durability),
+            ({"not_durable": ("full_page_writes", "synchronous_commit")}, database.check_durability),
         ],
     )
     def test_that_cannot_keep_our_promises_fails(self, change, look):
@@ -72,7 +72,7 @@ class TestConnections:
     def test_must_do_for_all_workers(self, workers, verdict):
         settings = replace(Settings.from_env({"APP_ENV": "testing"}), web_concurrency=workers, db_pool_max=20)
 
-        assert diagnosed(lambda: database.look_at_connections(GOOD, settings)).verdict is verdict
+        assert diagnosed(lambda: database.check_connections(GOOD, settings)).verdict is verdict
 
 
 class TestClock:
@@ -89,11 +89,11 @@ class TestClock:
         ],
     )
     def test_may_differ_a_little(self, ahead, verdict):
-        assert diagnosed(lambda: database.look_at_clock(ahead)).verdict is verdict
+        assert diagnosed(lambda: database.check_clock(ahead)).verdict is verdict
 
     @pytest.mark.parametrize(("ahead", "words"), [(90, "90 s ahead of"), (-90, "90 s behind")])
     def test_that_differs_is_told_with_its_direction(self, ahead, words):
-        assert words in diagnosed(lambda: database.look_at_clock(ahead)).found
+        assert words in diagnosed(lambda: database.check_clock(ahead)).found
 
 
 class TestChecks:
@@ -122,7 +122,7 @@ class TestChecks:
 
         assert found["migrations"].verdict is Verdict.FAIL
         assert "alembic upgrade head" in found["migrations"].remedy
-        assert found["partitions"].remedy == "Mend `migrations` first."
+        assert found["partitions"].remedy == "Correct `migrations` first."
 
 
 class TestPooler:

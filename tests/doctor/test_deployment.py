@@ -11,6 +11,6 @@ class TestChecks:
             assert check.needs in ("", *names[:place])
 
     def test_of_the_front_want_an_address(self, services_without_database):
-        (last,) = list(all_checks(services_without_database, None, None)[-1].look())
+        (last,) = list(all_checks(services_without_database, None, None)[-1].run())
 
         assert "--url" in last.remedy

@@ -2,11 +2,11 @@ import threading
 
 import pytest
 
-from calyapp.doctor.diagnosis import Check, Diagnosis, Verdict, examine, fail, ok, warn
+from calyapp.doctor.diagnosis import Diagnosis, NamedCheck, Verdict, examine, fail, ok, warn
 from calyapp.errors import DatabaseAway
 
 
-def diagnoses(*checks: Check, **options) -> list[Diagnosis]:
+def diagnoses(*checks: NamedCheck, **options) -> list[Diagnosis]:
     return list(examine(checks, **options))
 
 
@@ -21,23 +21,23 @@ class TestDiagnosis:
     def test_is_the_worst_that_was_found_with_its_remedies(self):
         found = [ok("a"), fail("b", "Do b."), warn("c", "Do c."), fail("d", "Do d."), fail("e", "Do b.")]
 
-        assert diagnoses(Check("it", lambda: found)) == [Diagnosis("it", Verdict.FAIL, "b; d; e", "Do b. Do d.")]
+        assert diagnoses(NamedCheck("it", lambda: found)) == [Diagnosis("it", Verdict.FAIL, "b; d; e", "Do b. Do d.")]
 
     def test_of_what_is_fine_needs_no_remedy(self):
-        found = diagnoses(Check("it", lambda: [ok("a"), ok("b")]))
+        found = diagnoses(NamedCheck("it", lambda: [ok("a"), ok("b")]))
 
         assert found == [Diagnosis("it", Verdict.OK, "a; b", "")]
 
     @pytest.mark.parametrize("error", [ValueError("canary"), KeyError("canary"), RuntimeError("canary")])
     def test_of_a_check_that_breaks_tells_nothing_of_what_it_handled(self, error):
-        (diagnosis,) = diagnoses(Check("it", raising(error)))
+        (diagnosis,) = diagnoses(NamedCheck("it", raising(error)))
 
         assert diagnosis.verdict is Verdict.FAIL
         assert type(error).__name__ in diagnosis.found
         assert "canary" not in str(diagnosis)
 
     def test_of_an_error_of_ours_is_its_sentence(self):
-        (diagnosis,) = diagnoses(Check("it", raising(DatabaseAway())))
+        (diagnosis,) = diagnoses(NamedCheck("it", raising(DatabaseAway())))
 
         assert (diagnosis.verdict, diagnosis.found) == (Verdict.FAIL, "The database could not be reached")
 
@@ -45,7 +45,7 @@ class TestDiagnosis:
         release = threading.Event()
 
         hanging, next_ = diagnoses(
-            Check("hangs", lambda: [ok(str(release.wait()))]), Check("next", lambda: [ok("b")]), deadline=0.05
+            NamedCheck("hangs", lambda: [ok(str(release.wait()))]), NamedCheck("next", lambda: [ok("b")]), deadline=0.05
         )
         release.set()
 
@@ -58,16 +58,18 @@ class TestCheckThatNeedsAnother:
         looked = []
 
         _, second, third = diagnoses(
-            Check("first", lambda: [fail("a", "Do a.")]),
-            Check("second", lambda: looked.append(2) or [], "first"),
-            Check("third", lambda: looked.append(3) or [], "second"),
+            NamedCheck("first", lambda: [fail("a", "Do a.")]),
+            NamedCheck("second", lambda: looked.append(2) or [], "first"),
+            NamedCheck("third", lambda: looked.append(3) or [], "second"),
         )
 
         assert looked == []
-        assert second == Diagnosis("second", Verdict.WARN, "not examined", "Mend `first` first.")
-        assert third == Diagnosis("third", Verdict.WARN, "not examined", "Mend `first` first.")
+        assert second == Diagnosis("second", Verdict.WARN, "not examined", "Correct `first` first.")
+        assert third == Diagnosis("third", Verdict.WARN, "not examined", "Correct `first` first.")
 
     def test_is_made_when_that_only_warned(self):
-        _, second = diagnoses(Check("first", lambda: [warn("a", "b")]), Check("second", lambda: [ok("c")], "first"))
+        _, second = diagnoses(
+            NamedCheck("first", lambda: [warn("a", "b")]), NamedCheck("second", lambda: [ok("c")], "first")
+        )
 
         assert second.verdict is Verdict.OK

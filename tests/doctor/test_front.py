@@ -4,7 +4,7 @@ from email.utils import formatdate
 import pytest
 
 from calyapp.doctor import front
-from calyapp.doctor.diagnosis import Check, Verdict, examine
+from calyapp.doctor.diagnosis import NamedCheck, Verdict, examine
 from calyapp.doctor.front import HttpResponse
 from calyapp.web.pipeline.security_headers import WITHOUT_FLASK
 
@@ -19,7 +19,7 @@ def answer(status: int = 200, *headers: tuple[str, str], body: bytes = b"", at: 
 
 
 def diagnosed(look, *arguments, **options):
-    (diagnosis,) = examine([Check("it", lambda: look(*arguments, **options))])
+    (diagnosis,) = examine([NamedCheck("it", lambda: look(*arguments, **options))])
     return diagnosis
 
 
@@ -34,7 +34,7 @@ class TestLife:
         ],
     )
     def test_is_told_by_who_answers(self, status, body, verdict):
-        assert diagnosed(front.look_at_life, lambda: answer(status, body=body)).verdict is verdict
+        assert diagnosed(front.check_liveness, lambda: answer(status, body=body)).verdict is verdict
 
 
 class TestRequestId:
@@ -45,7 +45,7 @@ class TestRequestId:
     def test_must_be_ours_once(self, ids, verdict):
         found = answer(200, *[("X-Request-ID", one) for one in ids])
 
-        assert diagnosed(front.look_at_request_id, found, FORGED).verdict is verdict
+        assert diagnosed(front.check_request_id, found, FORGED).verdict is verdict
 
 
 class TestForwardedAddress:
@@ -61,7 +61,7 @@ class TestForwardedAddress:
     def test_is_believed_where_each_is_counted_for_itself(self, left, verdict):
         answers = iter([answer(401, ("X-RateLimit-Remaining", one)) for one in left])
 
-        found = diagnosed(front.look_at_forwarded_address, lambda *_arguments, **_headers: next(answers), 4)
+        found = diagnosed(front.check_forwarded_address, lambda *_arguments, **_headers: next(answers), 4)
 
         assert found.verdict is verdict
 
@@ -70,7 +70,7 @@ class TestHeaders:
     def test_that_are_complete_are_fine(self):
         found = answer(200, *WITHOUT_FLASK.items(), *HSTS.items())
 
-        assert diagnosed(front.look_at_headers, found, "https").verdict is Verdict.OK
+        assert diagnosed(front.check_security_headers, found, "https").verdict is Verdict.OK
 
     @pytest.mark.parametrize("name", [*WITHOUT_FLASK, *HSTS])
     def test_that_are_missing_or_doubled_are_named(self, name):
@@ -78,8 +78,8 @@ class TestHeaders:
         missing = answer(200, *[header for header in headers.items() if header[0] != name])
         doubled = answer(200, *headers.items(), (name, headers[name]))
 
-        assert diagnosed(front.look_at_headers, missing, "https").found == f"missing: {name}"
-        assert diagnosed(front.look_at_headers, doubled, "https").found == f"twice: {name}"
+        assert diagnosed(front.check_security_headers, missing, "https").found == f"missing: {name}"
+        assert diagnosed(front.check_security_headers, doubled, "https").found == f"twice: {name}"
 
     @pytest.mark.parametrize(
         ("header", "verdict"),
@@ -90,7 +90,7 @@ class TestHeaders:
         ],
     )
     def test_must_tell_no_version(self, header, verdict):
-        assert diagnosed(front.look_at_versions, answer(200, header)).verdict is verdict
+        assert diagnosed(front.check_server_header, answer(200, header)).verdict is verdict
 
 
 class TestClock:
@@ -101,10 +101,10 @@ class TestClock:
     def test_may_differ_by_two_seconds(self, behind, verdict):
         found = answer(200, ("Date", formatdate(1_795_330_293 - behind, usegmt=True)), at=1_795_330_293.4)
 
-        assert diagnosed(front.look_at_clock, found).verdict is verdict
+        assert diagnosed(front.check_clock, found).verdict is verdict
 
     def test_that_is_not_told_warns(self):
-        assert diagnosed(front.look_at_clock, answer()).verdict is Verdict.WARN
+        assert diagnosed(front.check_clock, answer()).verdict is Verdict.WARN
 
 
 class TestPlainHttp:
@@ -116,7 +116,7 @@ class TestPlainHttp:
                 return answer(*page)
             return answer(claiming if "X-Forwarded-Proto" in headers else delivery)
 
-        return diagnosed(front.look_at_plain_http, ask)
+        return diagnosed(front.check_plain_http, ask)
 
     def test_that_refuses_deliveries_and_redirects_pages_is_fine(self):
         assert self.diagnosis(self.PAGE, 403, 403).verdict is Verdict.OK
@@ -139,13 +139,13 @@ class TestPlainHttp:
         assert words in found.found
 
     def test_where_nobody_listens_is_fine(self):
-        assert diagnosed(front.look_at_plain_http, front.asking("http://127.0.0.1:1")).verdict is Verdict.OK
+        assert diagnosed(front.check_plain_http, front.asking("http://127.0.0.1:1")).verdict is Verdict.OK
 
 
 class TestCertificate:
     @pytest.mark.parametrize(("in_production", "verdict"), [(True, Verdict.FAIL), (False, Verdict.WARN)])
     def test_of_an_address_in_clear_is_missing(self, in_production, verdict):
-        assert diagnosed(front.look_at_certificate, "http://127.0.0.1:1", in_production).verdict is verdict
+        assert diagnosed(front.check_certificate, "http://127.0.0.1:1", in_production).verdict is verdict
 
     def test_that_cannot_be_had_fails_and_spares_the_rest(self):
         first, *rest = examine(front.checks("https://127.0.0.1:1", "http://127.0.0.1:1", in_production=True, workers=1))

@@ -10,7 +10,7 @@ from calyapp import clock
 from calyapp.clients.directory_copy import DirectoryCopy
 from calyapp.config import Settings
 from calyapp.doctor import host
-from calyapp.doctor.diagnosis import Check, Verdict, examine
+from calyapp.doctor.diagnosis import NamedCheck, Verdict, examine
 from calyapp.spool.journal import Journal, Lane
 
 MIB = 1024 * 1024
@@ -25,7 +25,7 @@ MOUNTS = """\
 
 
 def diagnosed(look, *arguments):
-    (diagnosis,) = examine([Check("it", lambda: look(*arguments))])
+    (diagnosis,) = examine([NamedCheck("it", lambda: look(*arguments))])
     return diagnosis
 
 
@@ -48,24 +48,24 @@ class TestEnvironmentFile:
         file.touch()
         file.chmod(mode)
 
-        assert diagnosed(host.look_at_environment_file, file).verdict is verdict
+        assert diagnosed(host.check_environment_file, file).verdict is verdict
 
     def test_may_be_missing(self, tmp_path):
-        assert diagnosed(host.look_at_environment_file, tmp_path / "caly.env").verdict is Verdict.OK
+        assert diagnosed(host.check_environment_file, tmp_path / "caly.env").verdict is Verdict.OK
 
 
 class TestFolder:
     def test_that_is_mine_is_fine_on_a_local_disk(self, tmp_path):
         expected = {"tmpfs": Verdict.FAIL}.get(host.file_system(tmp_path, Path("/proc/self/mountinfo").read_text()))
 
-        assert diagnosed(host.look_at_folder, tmp_path, os.geteuid()).verdict is (expected or Verdict.OK)
+        assert diagnosed(host.check_folder, tmp_path, os.geteuid()).verdict is (expected or Verdict.OK)
 
     def test_that_is_missing_fails_and_is_not_made(self, tmp_path):
-        assert diagnosed(host.look_at_folder, tmp_path / "spool", os.geteuid()).verdict is Verdict.FAIL
+        assert diagnosed(host.check_folder, tmp_path / "spool", os.geteuid()).verdict is Verdict.FAIL
         assert not (tmp_path / "spool").exists()
 
     def test_of_another_user_fails_and_says_as_whom_to_ask(self, tmp_path):
-        found = diagnosed(host.look_at_folder, tmp_path, os.geteuid() + 1)
+        found = diagnosed(host.check_folder, tmp_path, os.geteuid() + 1)
 
         assert found.verdict is Verdict.FAIL
         assert "sudo -u" in found.remedy
@@ -86,7 +86,7 @@ class TestFileSystem:
     )
     def test_is_that_of_the_nearest_mount(self, folder, kind, verdict):
         assert host.file_system(Path(folder), MOUNTS) == kind
-        assert host.judge_file_system(kind).verdict is verdict
+        assert diagnosed(lambda: [host.assess_file_system(kind)]).verdict is verdict
 
 
 class TestModes:
@@ -94,13 +94,13 @@ class TestModes:
         keep(journal)
         DirectoryCopy(tmp_path / "spool" / "directory").write([])
 
-        assert diagnosed(host.look_at_modes, tmp_path / "spool").verdict is Verdict.OK
+        assert diagnosed(host.check_modes, tmp_path / "spool").verdict is Verdict.OK
 
     def test_that_let_others_in_fail(self, journal, tmp_path):
         keep(journal)
         (tmp_path / "spool").chmod(0o755)
 
-        found = diagnosed(host.look_at_modes, tmp_path / "spool")
+        found = diagnosed(host.check_modes, tmp_path / "spool")
 
         assert (found.verdict, found.remedy) == (Verdict.FAIL, f"chmod 700 {tmp_path}/spool")
 
@@ -110,7 +110,7 @@ class TestModes:
         DirectoryCopy(tmp_path / "spool" / "directory").write([])
         (tmp_path / "spool" / name).chmod(0o644)
 
-        found = diagnosed(host.look_at_modes, tmp_path / "spool")
+        found = diagnosed(host.check_modes, tmp_path / "spool")
 
         assert found.verdict is Verdict.FAIL
         assert found.found == f"others may read in SPOOL_DIR: {name}"
@@ -121,7 +121,7 @@ class TestModes:
         tmp_path.chmod(0o700)
         os.chown(tmp_path / "reserve", 12345, -1)
 
-        assert diagnosed(host.look_at_modes, tmp_path).found == "of another user, in SPOOL_DIR: reserve"
+        assert diagnosed(host.check_modes, tmp_path).found == "of another user, in SPOOL_DIR: reserve"
 
 
 class TestDisk:
@@ -129,23 +129,23 @@ class TestDisk:
         keep(journal)
         free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
 
-        assert diagnosed(host.look_at_disk, tmp_path / "spool", 16 * MIB).verdict is Verdict.OK
-        assert diagnosed(host.look_at_disk, tmp_path / "spool", free * 2).verdict is Verdict.FAIL
+        assert diagnosed(host.check_disk, tmp_path / "spool", 16 * MIB).verdict is Verdict.OK
+        assert diagnosed(host.check_disk, tmp_path / "spool", free * 2).verdict is Verdict.FAIL
 
 
 class TestSpool:
     def test_that_is_empty_is_fine(self, journal):
-        assert diagnosed(host.look_at_spool, journal).verdict is Verdict.OK
+        assert diagnosed(host.check_spool, journal).verdict is Verdict.OK
 
     def test_in_which_deliveries_wait_for_a_moment_is_fine(self, journal):
         keep(journal)
 
-        assert diagnosed(host.look_at_spool, journal).found == "deliveries waiting: 1, in quarantine: 0"
+        assert diagnosed(host.check_spool, journal).found == "deliveries waiting: 1, in quarantine: 0"
 
     def test_in_which_deliveries_wait_for_long_fails(self, journal):
         keep(journal, seconds_ago=3600)
 
-        found = diagnosed(host.look_at_spool, journal)
+        found = diagnosed(host.check_spool, journal)
 
         assert found.verdict is Verdict.FAIL
         assert "the oldest for 360" in found.found
@@ -153,7 +153,7 @@ class TestSpool:
     def test_with_a_quarantine_warns(self, journal):
         keep(journal, reason="SQLSTATE 22003")
 
-        found = diagnosed(host.look_at_spool, journal)
+        found = diagnosed(host.check_spool, journal)
 
         assert (found.verdict, found.found) == (Verdict.WARN, "deliveries in quarantine: 1")
 
@@ -161,25 +161,25 @@ class TestSpool:
         keep(journal)
         (tmp_path / "spool" / "damaged-20261122T090000.db").touch(0o600)
 
-        assert diagnosed(host.look_at_spool, journal).found == "damaged journals, set aside: 1"
+        assert diagnosed(host.check_spool, journal).found == "damaged journals, set aside: 1"
 
     def test_that_cannot_be_written_fails(self, tmp_path):
         (tmp_path / "file").touch()
 
-        assert diagnosed(host.look_at_spool, Journal(tmp_path / "file", 64 * MIB)).verdict is Verdict.FAIL
+        assert diagnosed(host.check_spool, Journal(tmp_path / "file", 64 * MIB)).verdict is Verdict.FAIL
 
 
 class TestDirectory:
     def test_that_is_fresh_is_fine(self, tmp_path):
         DirectoryCopy(tmp_path / "directory").write([])
 
-        assert diagnosed(host.look_at_directory, tmp_path / "directory").verdict is Verdict.OK
+        assert diagnosed(host.check_directory, tmp_path / "directory").verdict is Verdict.OK
 
     def test_that_is_old_warns(self, tmp_path):
         DirectoryCopy(tmp_path / "directory").write([])
         os.utime(tmp_path / "directory", (0, 0))
 
-        found = diagnosed(host.look_at_directory, tmp_path / "directory")
+        found = diagnosed(host.check_directory, tmp_path / "directory")
 
         assert found.verdict is Verdict.WARN
         assert "old" in found.found
@@ -189,7 +189,7 @@ class TestDirectory:
         if content is not None:
             (tmp_path / "directory").write_bytes(content)
 
-        assert diagnosed(host.look_at_directory, tmp_path / "directory").verdict is Verdict.WARN
+        assert diagnosed(host.check_directory, tmp_path / "directory").verdict is Verdict.WARN
 
 
 class TestNginx:
@@ -200,7 +200,7 @@ class TestNginx:
         def diagnose(text: str):
             file = tmp_path / "nginx.conf"
             file.write_text(text)
-            return diagnosed(host.look_at_nginx, file)
+            return diagnosed(host.check_nginx, file)
 
         return diagnose
 
@@ -209,7 +209,7 @@ class TestNginx:
         file.write_text(DEBIANS_NGINX)
         subprocess.run([*guided_edit(), file], check=True)
 
-        assert diagnosed(host.look_at_nginx, file).verdict is Verdict.OK
+        assert diagnosed(host.check_nginx, file).verdict is Verdict.OK
 
     def test_as_debian_leaves_it_warns(self, diagnose):
         found = diagnose(DEBIANS_NGINX)

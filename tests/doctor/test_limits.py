@@ -3,7 +3,7 @@ import redis
 
 from calyapp.config import Settings
 from calyapp.doctor import limits
-from calyapp.doctor.diagnosis import Check, Verdict, examine
+from calyapp.doctor.diagnosis import NamedCheck, Verdict, examine
 
 
 def diagnosed(**environment: str):
@@ -58,7 +58,7 @@ class TestRedis:
 
     @pytest.mark.parametrize(("resolving", "answering", "word"), [(0.06, 0.01, "name"), (0.01, 0.06, "takes 60 ms")])
     def test_that_is_slow_or_slow_to_find_warns(self, resolving, answering, word):
-        (found,) = examine([Check("it", lambda: limits.judge_speed(resolving, answering))])
+        (found,) = examine([NamedCheck("it", lambda: limits.assess_speed(resolving, answering))])
 
         assert found.verdict is Verdict.WARN
         assert word in found.found

@@ -3,11 +3,11 @@ import socket
 import pytest
 
 from calyapp.doctor import stream
-from calyapp.doctor.diagnosis import Check, Verdict, examine
+from calyapp.doctor.diagnosis import NamedCheck, Verdict, examine
 
 
 def diagnosed(url: str):
-    (diagnosis,) = examine([Check("stream", lambda: stream.look_at_stream(url))])
+    (diagnosis,) = examine([NamedCheck("stream", lambda: stream.check_stream(url))])
     return diagnosis
 
 

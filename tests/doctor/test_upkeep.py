@@ -6,15 +6,15 @@ from calyapp import clock
 from calyapp.audit.backups import LatestBackups
 from calyapp.config import AppEnv, Settings
 from calyapp.doctor import upkeep
-from calyapp.doctor.diagnosis import Check, Verdict, examine
-from calyapp.health.probes import LastScan
+from calyapp.doctor.diagnosis import NamedCheck, Verdict, examine
+from calyapp.health.service_checks import LastScan
 
 NOW = clock.now()
 HOUR = timedelta(hours=1)
 
 
 def diagnosed(look, *arguments):
-    (diagnosis,) = examine([Check("it", lambda: look(*arguments))])
+    (diagnosis,) = examine([NamedCheck("it", lambda: look(*arguments))])
     return diagnosis
 
 
@@ -38,12 +38,12 @@ class TestBackup:
         ],
     )
     def test_is_judged_as_the_health_check_judges_it(self, settings, latest, app_env, verdict):
-        assert diagnosed(upkeep.look_at_backup, lambda: latest, settings(app_env)).verdict is verdict
+        assert diagnosed(upkeep.check_backup, lambda: latest, settings(app_env)).verdict is verdict
 
     def test_that_failed_is_told_with_its_reason_and_a_remedy(self, settings):
         latest = LatestBackups(failed_at=NOW, failure="There is too little room")
 
-        found = diagnosed(upkeep.look_at_backup, lambda: latest, settings(AppEnv.PRODUCTION))
+        found = diagnosed(upkeep.check_backup, lambda: latest, settings(AppEnv.PRODUCTION))
 
         assert found.found == "the last backup failed: There is too little room"
         assert "journalctl -u caly-backup" in found.remedy
@@ -61,4 +61,4 @@ class TestScan:
         ],
     )
     def test_is_judged_as_the_health_check_judges_it(self, last, verdict):
-        assert diagnosed(upkeep.look_at_scan, lambda: last).verdict is verdict
+        assert diagnosed(upkeep.check_scan, lambda: last).verdict is verdict

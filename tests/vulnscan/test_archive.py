@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from calyapp.health.probes import LastScan
+from calyapp.health.service_checks import LastScan
 from calyapp.vulnscan import archive
 from calyapp.vulnscan.report import Report, Vulnerability
 from calyapp.vulnscan.severity import Severity

@@ -95,7 +95,7 @@ class RateLimitWindows:
         """As the window stands, without a hit. Never raises for the storage either."""
         return self._ask(_StorageWindows.peek, limit, key)
 
-    def probe(self) -> Finding:
+    def check(self) -> Finding:
         """Whether the storage is there and this worker uses it. Never unhealthy: no request is refused for it."""
         if isinstance(self._storage, MemoryStorage):
             return Finding(Health.HEALTHY, facts={"storage": "memory"})

@@ -140,33 +140,33 @@ class TestFallback:
 
 class TestProbe:
     def test_of_memory_is_healthy(self, counter):
-        assert counter("memory://").probe() == Finding(Health.HEALTHY, facts={"storage": "memory"})
+        assert counter("memory://").check() == Finding(Health.HEALTHY, facts={"storage": "memory"})
 
     def test_of_redis_is_healthy_and_tells_its_time(self, counter, redis_server):
-        finding = counter(redis_server.url).probe()
+        finding = counter(redis_server.url).check()
 
         assert (finding.status, finding.facts["fallback"]) == (Health.HEALTHY, False)
         assert finding.facts["milliseconds"] > 0
 
     def test_tells_that_redis_is_away(self, counter):
-        finding = counter(NOBODY).probe()
+        finding = counter(NOBODY).check()
 
         assert finding.status is Health.DEGRADED
-        assert finding.reason == "Redis refuses the connection: nothing listens there; each worker counts for itself"
+        assert finding.message == "Redis refuses the connection: nothing listens there; each worker counts for itself"
 
     def test_tells_that_redis_is_too_slow(self, counter, redis_server):
         redis_server.hang()
 
-        finding = counter(redis_server.url).probe()
+        finding = counter(redis_server.url).check()
 
-        assert finding.reason == "Redis does not answer in time; each worker counts for itself"
+        assert finding.message == "Redis does not answer in time; each worker counts for itself"
 
     def test_tells_that_redis_refuses_the_password(self, counter, redis_server):
         mine = counter(redis_server.url.replace("//", "//:canary@"))
 
-        finding = mine.probe()
+        finding = mine.check()
 
-        assert finding.reason == "Redis has no password, and one is given; each worker counts for itself"
+        assert finding.message == "Redis has no password, and one is given; each worker counts for itself"
 
     def test_tells_that_the_fallback_is_in_force_after_redis_is_back(self, counter, redis_server, clock):
         mine = counter(redis_server.url)
@@ -174,9 +174,9 @@ class TestProbe:
         counts(mine, 1)
         redis_server.start()
 
-        finding = mine.probe()
+        finding = mine.check()
         clock.seconds += 40
         counts(mine, 1)
 
         assert (finding.status, finding.facts) == (Health.DEGRADED, {"storage": "redis", "fallback": True})
-        assert mine.probe().status is Health.HEALTHY
+        assert mine.check().status is Health.HEALTHY

@@ -39,12 +39,12 @@ class LastScan:
 class Problem:
     """What is wrong with the spool, what to do about it, and whether deliveries are late or in danger because of it."""
 
-    reason: str
+    message: str
     remedy: str
     is_serious: bool
 
 
-def all_probes(
+def all_checks(
     settings: Settings,
     database: Database,
     journal: Journal,
@@ -55,20 +55,20 @@ def all_probes(
     """By the names under which they are reported."""
     is_production = settings.app_env is AppEnv.PRODUCTION
     return {
-        "database": lambda: probe_database(database.ingest, journal),
-        "spool": lambda: probe_spool(journal),
-        "environment": lambda: probe_environment(settings),
-        "migrations": lambda: probe_migrations(database.ingest),
-        "encryption": lambda: probe_encryption(census),
-        "memory": probe_memory,
-        "disk": lambda: probe_disk(settings.spool_dir, journal.max_bytes),
-        "pool": lambda: probe_pools(database),
-        "backup": lambda: probe_backup(latest_backups, is_required=is_production),
-        "vulnerability scan": lambda: probe_scan(last_scan),
+        "database": lambda: check_database(database.ingest, journal),
+        "spool": lambda: check_spool(journal),
+        "environment": lambda: check_environment(settings),
+        "migrations": lambda: check_migrations(database.ingest),
+        "encryption": lambda: check_encryption(census),
+        "memory": check_memory,
+        "disk": lambda: check_disk(settings.spool_dir, journal.max_bytes),
+        "pool": lambda: check_pools(database),
+        "backup": lambda: check_backup(latest_backups, is_required=is_production),
+        "vulnerability scan": lambda: check_scan(last_scan),
     }
 
 
-def probe_database(pool: Pool, journal: Journal) -> Finding:
+def check_database(pool: Pool, journal: Journal) -> Finding:
     """Reachable, and with a place for the audit entries of this month and the next.
 
     While it is away, or without its tables, nothing is lost as long as the spool takes the deliveries.
@@ -100,7 +100,7 @@ def probe_database(pool: Pool, journal: Journal) -> Finding:
     return Finding(Health.HEALTHY)
 
 
-def probe_spool(journal: Journal) -> Finding:
+def check_spool(journal: Journal) -> Finding:
     """It takes deliveries, none is in quarantine, and none waits that the database could have."""
     if not journal.has_room():
         return Finding(
@@ -119,7 +119,7 @@ def probe_spool(journal: Journal) -> Finding:
     }
     problems = list(spool_problems(status, clock.now()))
     if problems:
-        reasons = "; ".join(problem.reason for problem in problems)
+        reasons = "; ".join(problem.message for problem in problems)
         return Finding(Health.DEGRADED, reasons, " ".join(problem.remedy for problem in problems), facts)
     return Finding(Health.HEALTHY, facts=facts)
 
@@ -155,7 +155,7 @@ def spool_problems(status: JournalStatus, now: datetime) -> Iterator[Problem]:
         )
 
 
-def probe_environment(settings: Settings) -> Finding:
+def check_environment(settings: Settings) -> Finding:
     """Settings that are allowed, but not what production should run with."""
     facts = {"appEnv": settings.app_env.value, "webhookAuth": settings.webhook_auth.value}
     lax = settings.app_env is AppEnv.PRODUCTION and settings.webhook_auth is WebhookAuth.OPTIONAL
@@ -170,7 +170,7 @@ def probe_environment(settings: Settings) -> Finding:
     return Finding(Health.HEALTHY, facts=facts)
 
 
-def probe_migrations(pool: Pool) -> Finding:
+def check_migrations(pool: Pool) -> Finding:
     """The database is at the revision that this code was written for."""
     try:
         with pool.connection() as connection:
@@ -190,7 +190,7 @@ def probe_migrations(pool: Pool) -> Finding:
     )
 
 
-def probe_encryption(take_census: Callable[[], Census]) -> Finding:
+def check_encryption(take_census: Callable[[], Census]) -> Finding:
     """Every secret at rest can be read, under the key in use or the one before."""
     try:
         census = take_census()
@@ -207,7 +207,7 @@ def probe_encryption(take_census: Callable[[], Census]) -> Finding:
     return Finding(Health.HEALTHY, facts=facts)
 
 
-def probe_memory() -> Finding:
+def check_memory() -> Finding:
     """What all workers hold, and whether the machine has any left."""
     found = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE))
     available, total = int(found["MemAvailable"]), int(found["MemTotal"])
@@ -222,7 +222,7 @@ def probe_memory() -> Finding:
     return Finding(Health.HEALTHY, facts=facts)
 
 
-def probe_disk(folder: Path, max_bytes: int) -> Finding:
+def check_disk(folder: Path, max_bytes: int) -> Finding:
     """The spool in this folder may still grow as large as it is allowed to."""
     try:
         spool = Folder(folder)
@@ -242,7 +242,7 @@ def probe_disk(folder: Path, max_bytes: int) -> Finding:
     return Finding(Health.HEALTHY, facts=facts)
 
 
-def probe_pools(database: Database) -> Finding:
+def check_pools(database: Database) -> Finding:
     """Connections of this worker, and whether deliveries find one."""
     ingest, records = database.ingest.statistics(), database.records.statistics()
     facts = {
@@ -259,7 +259,7 @@ def probe_pools(database: Database) -> Finding:
     return Finding(Health.HEALTHY, facts=facts)
 
 
-def probe_backup(latest_backups: Callable[[], LatestBackups], *, is_required: bool) -> Finding:
+def check_backup(latest_backups: Callable[[], LatestBackups], *, is_required: bool) -> Finding:
     """The last backup is complete and not old. Never unhealthy: calls are answered anyway."""
     try:
         latest = latest_backups()
@@ -273,7 +273,7 @@ def probe_backup(latest_backups: Callable[[], LatestBackups], *, is_required: bo
         reason = f"the backup that began at {facts['startedAt']} never ended"
     elif latest.completed_at is None:
         if not is_required:
-            return Finding(Health.HEALTHY, facts=facts, shown="not backed up")
+            return Finding(Health.HEALTHY, facts=facts, status_text="not backed up")
         reason = "there is no complete backup of the last 30 days"
     elif clock.now() - latest.completed_at > _MAX_BACKUP_AGE:
         reason = f"the last complete backup is {(clock.now() - latest.completed_at).days} days old"
@@ -282,7 +282,7 @@ def probe_backup(latest_backups: Callable[[], LatestBackups], *, is_required: bo
     return Finding(Health.DEGRADED, reason, _BACK_UP, facts)
 
 
-def probe_scan(last_scan: Callable[[], LastScan | None]) -> Finding:
+def check_scan(last_scan: Callable[[], LastScan | None]) -> Finding:
     """The last scan is recent, looked at everything and found nothing urgent. Never unhealthy, as for the backup."""
     try:
         last = last_scan()
@@ -293,7 +293,7 @@ def probe_scan(last_scan: Callable[[], LastScan | None]) -> Finding:
             "Let the service read SCAN_DIR, or run `flask caly scan`.",
         )
     if last is None:
-        return Finding(Health.HEALTHY, remedy=_SCAN, shown="not scanned")
+        return Finding(Health.HEALTHY, remedy=_SCAN, status_text="not scanned")
     facts = {"result": last.status, "scannedAt": clock.iso(last.scanned_at), "findings": dict(last.counts)}
     age = clock.now() - last.scanned_at
     if age > _MAX_SCAN_AGE:

@@ -11,9 +11,9 @@ from calyapp.audit.backups import LatestBackups
 from calyapp.config import AppEnv, WebhookAuth
 from calyapp.encryption import Census
 from calyapp.errors import DatabaseAway, DatabaseError
-from calyapp.health import probes
+from calyapp.health import service_checks
 from calyapp.health.checks import Health
-from calyapp.health.probes import LastScan
+from calyapp.health.service_checks import LastScan
 from calyapp.spool.journal import Journal, Lane
 
 HOUR = timedelta(hours=1)
@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 def test_the_migrations_are_degraded_when_the_database_is_behind(services, query):
     query("UPDATE alembic_version SET version_num = '0000'")
 
-    finding = probes.probe_migrations(services.database.records)
+    finding = service_checks.check_migrations(services.database.records)
 
     assert (finding.status, finding.facts["current"]) == (Health.DEGRADED, "0000")
 
@@ -30,24 +30,24 @@ def test_the_migrations_are_degraded_when_the_database_is_behind(services, query
 def test_the_environment_is_degraded_when_production_asks_for_no_key(settings):
     lax = replace(settings, app_env=AppEnv.PRODUCTION, webhook_auth=WebhookAuth.OPTIONAL)
 
-    assert probes.probe_environment(lax).status is Health.DEGRADED
-    assert probes.probe_environment(replace(lax, webhook_auth=WebhookAuth.REQUIRED)).status is Health.HEALTHY
+    assert service_checks.check_environment(lax).status is Health.DEGRADED
+    assert service_checks.check_environment(replace(lax, webhook_auth=WebhookAuth.REQUIRED)).status is Health.HEALTHY
 
 
 def test_the_pool_is_degraded_while_deliveries_find_no_connection(services):
     pool = services.database.ingest
 
     held = [pool.engine.connect() for _ in range(pool.limits.most)]
-    exhausted = probes.probe_pools(services.database)
+    exhausted = service_checks.check_pools(services.database)
     for connection in held:
         connection.close()
 
     assert (exhausted.status, exhausted.facts["ingest"]["inUse"]) == (Health.DEGRADED, pool.limits.most)
-    assert probes.probe_pools(services.database).status is Health.HEALTHY
+    assert service_checks.check_pools(services.database).status is Health.HEALTHY
 
 
 def test_the_memory_is_told_in_bytes():
-    facts = probes.probe_memory().facts
+    facts = service_checks.check_memory().facts
 
     assert 0 < facts["residentBytes"] < facts["availableBytes"]
 
@@ -55,8 +55,8 @@ def test_the_memory_is_told_in_bytes():
 def test_the_encryption_is_degraded_by_a_secret_that_no_key_opens():
     fine, lost = Census(3, 1, 0), Census(3, 1, 1)
 
-    assert probes.probe_encryption(lambda: fine).status is Health.HEALTHY
-    finding = probes.probe_encryption(lambda: lost)
+    assert service_checks.check_encryption(lambda: fine).status is Health.HEALTHY
+    finding = service_checks.check_encryption(lambda: lost)
     assert (finding.status, finding.facts) == (
         Health.DEGRADED,
         {"secrets": 3, "underPreviousKey": 1, "unreadable": 1},
@@ -68,7 +68,7 @@ def test_the_encryption_is_degraded_at_most_where_the_database_does_not_tell(err
     def take_census():
         raise error
 
-    assert probes.probe_encryption(take_census).status is Health.DEGRADED
+    assert service_checks.check_encryption(take_census).status is Health.DEGRADED
 
 
 class TestProbeSpool:
@@ -91,10 +91,10 @@ class TestProbeSpool:
         arrived_at = clock.now() - timedelta(seconds=seconds)
         journal.append(b"{}", client_id=UUID(int=1), lane=lane, arrived_at=arrived_at)
 
-        finding = probes.probe_spool(journal)
+        finding = service_checks.check_spool(journal)
 
         assert finding.status is health
-        assert bool(finding.reason) == bool(finding.remedy) == (health is Health.DEGRADED)
+        assert bool(finding.message) == bool(finding.remedy) == (health is Health.DEGRADED)
 
     def test_names_everything_that_is_wrong(self, journal, tmp_path):
         now = clock.now()
@@ -102,7 +102,7 @@ class TestProbeSpool:
         journal.append(b"{}", client_id=None, lane=Lane.AWAY, arrived_at=now, reason="SQLSTATE 22003")
         (tmp_path / "spool" / "damaged-20261122T090000.db").touch(0o600)
 
-        reason = probes.probe_spool(journal).reason
+        reason = service_checks.check_spool(journal).message
 
         assert [part.partition(":")[0] for part in reason.split("; ")] == [
             "deliveries waiting",
@@ -115,11 +115,11 @@ class TestProbeDisk:
     def test_is_degraded_where_the_spool_could_not_grow(self, tmp_path):
         free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
 
-        assert probes.probe_disk(tmp_path, free * 2).status is Health.DEGRADED
-        assert probes.probe_disk(tmp_path, 1).status is Health.HEALTHY
+        assert service_checks.check_disk(tmp_path, free * 2).status is Health.DEGRADED
+        assert service_checks.check_disk(tmp_path, 1).status is Health.HEALTHY
 
     def test_looks_at_the_disk_before_the_folder_is_made(self, tmp_path):
-        finding = probes.probe_disk(tmp_path / "var" / "spool", 16)
+        finding = service_checks.check_disk(tmp_path / "var" / "spool", 16)
 
         assert (finding.status, finding.facts["neededBytes"]) == (Health.HEALTHY, 16)
         assert finding.facts["freeBytes"] > 0
@@ -127,14 +127,14 @@ class TestProbeDisk:
     def test_is_degraded_where_it_cannot_look(self, tmp_path, monkeypatch):
         monkeypatch.setattr(os, "statvfs", lambda _path: (_ for _ in ()).throw(PermissionError))
 
-        assert probes.probe_disk(tmp_path, 1).status is Health.DEGRADED
+        assert service_checks.check_disk(tmp_path, 1).status is Health.DEGRADED
 
 
 class TestProbeBackup:
     def finding(self, *, is_required: bool = True, **moments: timedelta):
         known = {name: clock.now() - age for name, age in moments.items()}
         failure = {"failure": "pg_dump failed with exit code 1"} if "failed_at" in known else {}
-        return probes.probe_backup(lambda: LatestBackups(**known, **failure), is_required=is_required)
+        return service_checks.check_backup(lambda: LatestBackups(**known, **failure), is_required=is_required)
 
     @pytest.mark.parametrize(
         ("moments", "reason"),
@@ -152,21 +152,21 @@ class TestProbeBackup:
     def test_says_what_is_wrong_and_what_to_do(self, moments, reason):
         finding = self.finding(**moments)
 
-        assert re.match(reason, finding.reason)
-        assert bool(finding.reason) == bool(finding.remedy) == bool(reason)
+        assert re.match(reason, finding.message)
+        assert bool(finding.message) == bool(finding.remedy) == bool(reason)
         assert finding.status is (Health.DEGRADED if reason else Health.HEALTHY)
 
     def test_asks_for_none_outside_production_but_tells_of_one_that_failed(self):
         never = self.finding(is_required=False)
 
-        assert (never.status, never.shown) == (Health.HEALTHY, "not backed up")
+        assert (never.status, never.status_text) == (Health.HEALTHY, "not backed up")
         assert self.finding(is_required=False, failed_at=HOUR).status is Health.DEGRADED
 
     def test_is_degraded_at_most_where_the_database_is_away(self):
         def away():
             raise DatabaseAway
 
-        assert probes.probe_backup(away, is_required=True).status is Health.DEGRADED
+        assert service_checks.check_backup(away, is_required=True).status is Health.DEGRADED
 
 
 class TestProbeScan:
@@ -184,15 +184,15 @@ class TestProbeScan:
     def test_tells_the_last_verdict_and_is_never_unhealthy(self, status, days, health):
         scanned_at = clock.now() - timedelta(days=days)
 
-        finding = probes.probe_scan(lambda: LastScan(status, scanned_at, {"critical": 0}))
+        finding = service_checks.check_scan(lambda: LastScan(status, scanned_at, {"critical": 0}))
 
         assert finding.status is health
         assert finding.facts == {"result": status, "scannedAt": clock.iso(scanned_at), "findings": {"critical": 0}}
 
     def test_says_that_there_was_none_and_is_not_degraded_by_it(self):
-        finding = probes.probe_scan(lambda: None)
+        finding = service_checks.check_scan(lambda: None)
 
-        assert (finding.status, finding.shown) == (Health.HEALTHY, "not scanned")
+        assert (finding.status, finding.status_text) == (Health.HEALTHY, "not scanned")
         assert "caly-scan" in finding.remedy
 
     @pytest.mark.parametrize("error", [ValueError, PermissionError])
@@ -200,4 +200,4 @@ class TestProbeScan:
         def unreadable():
             raise error
 
-        assert probes.probe_scan(unreadable).status is Health.DEGRADED
+        assert service_checks.check_scan(unreadable).status is Health.DEGRADED
