@@ -21,6 +21,7 @@ from calyapp.cli.standard_input import SecretValue
 from calyapp.clients.store import Client, ClientStore
 from calyapp.db import engine
 from calyapp.db.engine import Database
+from calyapp.errors import DatabaseError
 from calyapp.setting_kinds import DATABASE_URL, WEBHOOK_KEY, Secret
 from calyapp.simulation import comparison, simulator
 from calyapp.simulation.comparison import Difference
