@@ -16,6 +16,7 @@ from uuid import UUID
 
 import orjson
 
+from calyapp import atomic_file
 from calyapp.clients.store import Client
 
 _log = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ class DirectoryCopy:
                 if content == self._written:
                     os.utime(self._path)
                 else:
-                    self._replace(_checksum(content) + b"\n" + content)
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
+                    atomic_file.write(self._path, _checksum(content) + b"\n" + content, mode=0o600)
                     self._written = content
             except OSError as error:
                 self._written = None  # perhaps it is gone: next time it is written anew
@@ -60,17 +62,6 @@ class DirectoryCopy:
             _log.error("the copy of the directory is damaged and is not used")
             return None
         return [_client(fields) for fields in orjson.loads(content)]
-
-    def _replace(self, content: bytes) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own, for several workers write at the same time; whoever comes last has the newest.
-        new = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        new.replace(self._path)
 
 
 def _checksum(content: bytes) -> bytes:

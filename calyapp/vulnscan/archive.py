@@ -1,15 +1,17 @@
 """The reports on disk: the latest under a name that stays, and those before it, a bounded number."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from calyapp import atomic_file
 from calyapp.health.service_checks import LastScan
 from calyapp.vulnscan.report import Report
 
+MODE = 0o640
+"""The permissions of all reports: the owner writes, the group reads."""
 _KEPT = 30
 _LATEST = "latest.json"
 _DATED = "scan-*.json"
@@ -21,7 +23,7 @@ def keep(folder: Path, report: Report) -> Path:
     content = orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2) + b"\n"
     file = folder / f"scan-{report.scanned_at:%Y%m%dT%H%M%S.%fZ}.json"
     for path in (file, folder / _LATEST):
-        write(path, content)
+        atomic_file.write(path, content, MODE)
     for old in sorted(folder.glob(_DATED))[:-_KEPT]:
         old.unlink(missing_ok=True)  # another scan may be removing it as well
     return file
@@ -43,16 +45,3 @@ def latest(folder: Path) -> LastScan | None:
         )
     except (KeyError, TypeError, AttributeError):
         raise ValueError("not a report of a scan") from None
-
-
-def write(path: Path, content: bytes) -> None:
-    """Put the content there as a whole, readable by the owner and their group. Raises OSError."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")  # a name of its own, for two scans may end at the same time
-    try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)

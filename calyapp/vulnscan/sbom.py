@@ -15,6 +15,7 @@ from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
 import calyapp
+from calyapp import atomic_file
 from calyapp.vulnscan import archive
 from calyapp.vulnscan.requirements import Pin, pins
 
@@ -51,7 +52,7 @@ def main(requirements: Path, file: Path) -> None:
     """Write the file, and say how much it names."""
     wanted = pins(requirements)
     file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    archive.write(file, bill_of_materials(wanted).encode() + b"\n")
+    atomic_file.write(file, bill_of_materials(wanted).encode() + b"\n", archive.MODE)
     print(f"{file}: {len(wanted)} packages")  # noqa: T201 — a command
 
 
