@@ -17,7 +17,7 @@ import psycopg2
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
-import ledger  # noqa: E402 — found only once the path is set
+import sample_records  # noqa: E402 — found only once the path is set
 
 from calyapp.embedded import server  # noqa: E402 — the same
 
@@ -36,7 +36,7 @@ def _measure(calls: int, url: str, folder: Path) -> str:
     caly = _commands(url, folder)
     caly("alembic", "-c", "setup.cfg", "upgrade", "head")
     query = _query(url)
-    ledger.fill(query, calls)
+    sample_records.fill(query, calls)
     query("VACUUM ANALYZE")
     query("CREATE DATABASE copy")
     copy = url.replace("/caly?", "/copy?")
@@ -44,7 +44,7 @@ def _measure(calls: int, url: str, folder: Path) -> str:
     restored, restore_seconds = _timed(
         lambda: json.loads(caly("flask", "caly", "restore", backup["file"], "--into", copy, "--json"))
     )
-    same = ledger.fingerprints(query, AFTERWARDS) == ledger.fingerprints(_query(copy), AFTERWARDS)
+    same = sample_records.fingerprints(query, AFTERWARDS) == sample_records.fingerprints(_query(copy), AFTERWARDS)
     ((size,),) = query("SELECT pg_database_size('caly')")
     rows = {
         "calls, deliveries, audit entries": f"{restored['calls']}, {restored['deliveries']}, {restored['audit_logs']}",
@@ -74,7 +74,7 @@ def _timed(work: Callable[[], dict]) -> tuple[dict, float]:
     return work(), time.monotonic() - began
 
 
-def _query(url: str) -> ledger.Query:
+def _query(url: str) -> sample_records.Query:
     connection = psycopg2.connect(url.replace("+psycopg2", ""))
     connection.autocommit = True
 

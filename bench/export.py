@@ -16,7 +16,7 @@ import psycopg2
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
-import ledger  # noqa: E402 — found only once the path is set
+import sample_records  # noqa: E402 — found only once the path is set
 from raw_http import free_port  # noqa: E402 — the same
 from running_server import Server, eventually  # noqa: E402 — the same
 
@@ -52,7 +52,7 @@ def _fill(url: str, entries: int, environment: dict[str, str]) -> None:
     connection = psycopg2.connect(url.replace("+psycopg2", ""))
     connection.autocommit = True
     with connection.cursor() as cursor:
-        ledger.fill(lambda sql, *values: cursor.execute(sql, values or None) or [], 1)
+        sample_records.fill(lambda sql, *values: cursor.execute(sql, values or None) or [], 1)
         cursor.execute(_ENTRIES, (entries,))
         cursor.execute("VACUUM ANALYZE")
     connection.close()

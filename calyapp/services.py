@@ -98,7 +98,7 @@ def build(settings: Settings) -> Services:
     """Wire the parts. Opens no connection and starts no thread, so it may run before a fork."""
     journal = Journal(settings.spool_dir, settings.spool_max_mb * 1024 * 1024)
     degraded_mode = DegradedMode(journal)
-    database = engine.database(settings, degraded_mode.changed)
+    database = engine.database(settings, degraded_mode.record_change)
     clients = ClientStore(database.records)
     # Over the pool with the short time-outs: deliveries wait for what the directory does not know.
     directory = Directory(ClientStore(database.ingest), DirectoryCopy(settings.spool_dir / "directory"))
@@ -139,8 +139,8 @@ def build(settings: Settings) -> Services:
             Periodic("refresh directory", REFRESH_SECONDS, directory.refresh),
             Periodic("write counted audit entries", INTERVAL_SECONDS, throttled_audit_log.flush),
             Periodic("write counted accesses", ACCESS_SECONDS, access_audit_log.flush),
-            Periodic("try the database again", TRY_AGAIN_SECONDS, recorder.try_again),
-            Periodic("replay the spool", REPLAY_SECONDS, replay.turn),
+            Periodic("try the database again", TRY_AGAIN_SECONDS, recorder.probe),
+            Periodic("replay the spool", REPLAY_SECONDS, replay.run_if_needed),
             Periodic("measure the spool", gauges.EVERY_SECONDS, lambda: gauges.measure(journal)),
             Periodic("read the last scan", scan_gauges.EVERY_SECONDS, partial(scan_gauges.measure, settings.scan_dir)),
             Periodic("read the last backup", backups.EVERY_SECONDS, lambda: backups.measure(event_reader)),

@@ -22,7 +22,7 @@ def test_the_folder_alembic_does_not_hide_the_library():
 
 
 def test_the_system_tests_know_nothing_of_the_inside():
-    helpers = ("child_processes", "ledger", "reckoning", "rehearsal", "running_server", "traffic")
+    helpers = ("child_processes", "reconciliation", "rehearsal", "running_server", "sample_records", "traffic")
     files = [
         *(ROOT / "tests" / "system").rglob("*.py"),
         *(ROOT / "tests" / "support" / f"{name}.py" for name in helpers),

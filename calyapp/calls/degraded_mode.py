@@ -32,7 +32,7 @@ class DegradedMode:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def changed(self, is_away: bool) -> None:
+    def record_change(self, is_away: bool) -> None:
         """This process gave the database up, or has it back."""
         metrics.DB_BREAKER_OPEN.set(is_away)
         if is_away:
@@ -46,11 +46,11 @@ class DegradedMode:
         except SpoolError as error:
             _log.critical("the spool cannot be written: %s", error)
 
-    def is_untold(self) -> bool:
+    def has_unreported(self) -> bool:
         """Whether the trail has yet to be told."""
         return self._journal.recall(_BEGAN) is not None
 
-    def tell(self, pool: Pool) -> None:
+    def report(self, pool: Pool) -> None:
         """Tell the trail of the period that is over, if there was one. Raises `DatabaseAway`."""
         began, ended = self._journal.recall(_BEGAN), self._journal.recall(_ENDED)
         if began and (ended or _is_forgotten(began)):

@@ -33,7 +33,7 @@ MAX_WATCHED = 500
 """Deliveries whose repeats are looked for."""
 
 
-class Result(StrEnum):
+class FeedResult(StrEnum):
     """What became of a delivery, or of the service that takes it."""
 
     NEW = "new"
@@ -46,33 +46,34 @@ class Result(StrEnum):
 
 
 _RESULTS = {
-    EventType.CALL_STARTED: Result.NEW,
-    EventType.CALL_STATUS_CHANGED: Result.NEW,
-    EventType.CALL_ENDED: Result.NEW,
-    EventType.RECORDING_RECEIVED: Result.NEW,
-    EventType.DELIVERY_RECEIVED: Result.NEW,
-    EventType.HEARTBEAT_RECEIVED: Result.NEW,
-    EventType.CALL_IMPORTED: Result.NEW,
-    EventType.WEBHOOK_REJECTED: Result.REFUSED,
-    EventType.ACCESS_DENIED: Result.REFUSED,
-    EventType.LOGIN_FAILURE: Result.REFUSED,
-    EventType.RATE_LIMIT_EXCEEDED: Result.LIMITED,
-    EventType.ERROR_OCCURRED: Result.FAILED,
-    EventType.DEGRADED_MODE_ENTERED: Result.DEGRADED,
-    EventType.DEGRADED_MODE_LEFT: Result.RECOVERED,
-    EventType.SPOOL_REPLAYED: Result.RECOVERED,
+    EventType.CALL_STARTED: FeedResult.NEW,
+    EventType.CALL_STATUS_CHANGED: FeedResult.NEW,
+    EventType.CALL_ENDED: FeedResult.NEW,
+    EventType.RECORDING_RECEIVED: FeedResult.NEW,
+    EventType.DELIVERY_RECEIVED: FeedResult.NEW,
+    EventType.HEARTBEAT_RECEIVED: FeedResult.NEW,
+    EventType.CALL_IMPORTED: FeedResult.NEW,
+    EventType.WEBHOOK_REJECTED: FeedResult.REFUSED,
+    EventType.ACCESS_DENIED: FeedResult.REFUSED,
+    EventType.LOGIN_FAILURE: FeedResult.REFUSED,
+    EventType.RATE_LIMIT_EXCEEDED: FeedResult.LIMITED,
+    EventType.ERROR_OCCURRED: FeedResult.FAILED,
+    EventType.DEGRADED_MODE_ENTERED: FeedResult.DEGRADED,
+    EventType.DEGRADED_MODE_LEFT: FeedResult.RECOVERED,
+    EventType.SPOOL_REPLAYED: FeedResult.RECOVERED,
 }
 _TYPES = [event.value for event in _RESULTS]
-_SERVICE_TYPES = [event.value for event, result in _RESULTS.items() if result in (Result.DEGRADED, Result.RECOVERED)]
-"""They concern every client, and tell that deliveries were recorded late."""
+_SERVICE_RESULTS = (FeedResult.DEGRADED, FeedResult.RECOVERED)
+_SERVICE_TYPES = [event.value for event, result in _RESULTS.items() if result in _SERVICE_RESULTS]
+"""Events of the service. They concern every client, and announce that deliveries are recorded late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class News:
+class FeedItem:
     """One line of the feed. `count` is the number of occurrences; `event_id` names the trail's entry, if it has one."""
 
     at: datetime
-    result: Result
+    result: FeedResult
     route: str | None
     client_id: UUID | None
     call_sid: str | None
@@ -85,7 +86,7 @@ class News:
 class _Watched:
     """A delivery whose repeats are looked for. None are known while it was not looked up."""
 
-    news: News
+    news: FeedItem
     repeats: int | None
 
 
@@ -102,7 +103,7 @@ class Feed:
         self._seen: OrderedDict[UUID, datetime] = OrderedDict()
         self._watched: OrderedDict[tuple[UUID, bytes], _Watched] = OrderedDict()
 
-    def recent(self, count: int) -> list[News]:
+    def recent(self, count: int) -> list[FeedItem]:
         """The last ones that were recorded before now, the oldest first. Ask for them before `poll`."""
         self.poll()
         with tenancy.reading(self._pool, tenancy.ALL) as connection:
@@ -111,10 +112,10 @@ class Feed:
             self._repeats(connection)
         return told
 
-    def poll(self) -> list[News]:
+    def poll(self) -> list[FeedItem]:
         """What was recorded since the last time. Reads a bounded number of rows: what is beyond comes the next time."""
         now = self._now()
-        told: list[News] = []
+        told: list[FeedItem] = []
         is_complete, replayed = False, False
         with tenancy.reading(self._pool, tenancy.ALL) as connection:
             for _ in range(MAX_PAGES):
@@ -143,7 +144,7 @@ class Feed:
         """All that was told of the time from here on is remembered."""
         return next(iter(self._seen.values())) if len(self._seen) == MAX_REMEMBERED else self._began
 
-    def _tell(self, row: Row, repeats: int | None) -> News:
+    def _tell(self, row: Row, repeats: int | None) -> FeedItem:
         self._seen[row["id"]] = row["created_at"]
         if len(self._seen) > MAX_REMEMBERED:
             self._seen.popitem(last=False)
@@ -152,10 +153,10 @@ class Feed:
             self._watched[news.client_id, bytes.fromhex(digest)] = _Watched(news, repeats)
             if len(self._watched) > MAX_WATCHED:
                 self._watched.popitem(last=False)
-        is_late = repeats is not None and news.result is Result.NEW and news.at < self._expected_since
+        is_late = repeats is not None and news.result is FeedResult.NEW and news.at < self._expected_since
         return replace(news, reason="recorded late, from the spool") if is_late else news
 
-    def _repeats(self, connection: Connection) -> list[News]:
+    def _repeats(self, connection: Connection) -> list[FeedItem]:
         keys = list(self._watched)
         given = {"clients": [str(client_id) for client_id, _ in keys], "digests": [digest for _, digest in keys]}
         told = []
@@ -164,7 +165,7 @@ class Feed:
             more = row.repeats - (row.repeats if watched.repeats is None else watched.repeats)
             watched.repeats = row.repeats
             if more > 0:
-                told.append(replace(watched.news, at=self._now(), result=Result.REPEAT, count=more, event_id=None))
+                told.append(replace(watched.news, at=self._now(), result=FeedResult.REPEAT, count=more, event_id=None))
         return told
 
 
@@ -172,16 +173,16 @@ def _before(moment: datetime) -> Place:
     return Place(moment, UUID(int=0))
 
 
-def _news(row: Row) -> News:
+def _news(row: Row) -> FeedItem:
     event, metadata = EventType(row["event_type"]), row["metadata"] or {}
-    return News(
+    return FeedItem(
         at=row["created_at"],
         result=_RESULTS[event],
         route=metadata.get("route") or _route(row),
         client_id=row["client_id"],
         call_sid=metadata.get("callSid"),
         count=metadata.get("count", 1),
-        reason=None if _RESULTS[event] is Result.NEW else _reason(event, row["description"], metadata),
+        reason=None if _RESULTS[event] is FeedResult.NEW else _reason(event, row["description"], metadata),
         event_id=row["id"],
     )
 

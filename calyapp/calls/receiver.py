@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedDelivery:
     """A delivery that is on disk, with what is known of it: its client and call, and the call's status.
 
     The status is the call's as it stands; for a delivery on the spool, what it reports by itself.
@@ -33,7 +33,7 @@ class Receiver:
         self._recorder = recorder
         self._journal = journal
 
-    def receive(self, event: CallEvent, *, deferred: bool = False) -> Received:
+    def receive(self, event: CallEvent, *, deferred: bool = False) -> ReceivedDelivery:
         """Keep the delivery; `deferred` if its client sends more than it may, and the others go first.
 
         Raises `NotFoundError` if nobody owns it, `DatabaseAway` if neither database nor spool can take it.
@@ -52,9 +52,9 @@ class Receiver:
                 # No traceback: it is the same for each delivery, and the log may share the spool's disk.
                 _log.critical("the database cannot store deliveries: %s", type(error.__cause__).__name__)
             return self._spool(event, Lane.AWAY)
-        return Received(recorded.client_id, recorded.call_id, recorded.status)
+        return ReceivedDelivery(recorded.client_id, recorded.call_id, recorded.status)
 
-    def _deferred(self, event: CallEvent) -> Received | None:
+    def _deferred(self, event: CallEvent) -> ReceivedDelivery | None:
         """None where the spool has no room for deliveries that can do without: then they take the direct way."""
         try:
             self._keep(event, Lane.DEFERRED)
@@ -63,7 +63,7 @@ class Receiver:
             return None
         return _reported(event, "deferred")
 
-    def _spool(self, event: CallEvent, lane: Lane, reason: str | None = None) -> Received:
+    def _spool(self, event: CallEvent, lane: Lane, reason: str | None = None) -> ReceivedDelivery:
         try:
             self._keep(event, lane, reason)
         except SpoolError as error:
@@ -79,7 +79,7 @@ class Receiver:
         )
 
 
-def _reported(event: CallEvent, result: str) -> Received:
+def _reported(event: CallEvent, result: str) -> ReceivedDelivery:
     metrics.DELIVERIES.labels(event.route.value, result).inc()
     call_id = event.call_id(event.client_id) if event.client_id else None
-    return Received(event.client_id, call_id, event.view.status.value)
+    return ReceivedDelivery(event.client_id, call_id, event.view.status.value)

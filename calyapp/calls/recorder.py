@@ -26,7 +26,7 @@ _TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedDelivery:
     """A delivery that is on disk: whose it is, its call and the call's status now (None for a heartbeat)."""
 
     client_id: UUID
@@ -42,7 +42,7 @@ class Recorder:
         self._pool = pool
         self._directory = directory
 
-    def record(self, event: CallEvent) -> Recorded:
+    def record(self, event: CallEvent) -> RecordedDelivery:
         """Put the delivery on record, once however often it comes.
 
         Raises `NotFoundError` if nobody owns it, `DatabaseRejected` if its content cannot be stored, `DatabaseAway`
@@ -53,20 +53,20 @@ class Recorder:
         metrics.DELIVERIES.labels(event.route.value, "new" if written.is_new else "repeat").inc()
         if written.ended:
             metrics.CALLS_ENDED.labels(written.ended).inc()
-        return Recorded(client_id, event.call_id(client_id), written.status, written.is_new)
+        return RecordedDelivery(client_id, event.call_id(client_id), written.status, written.is_new)
 
     def resolve(self, event: CallEvent) -> CallEvent:
         """The event with its client. Raises as `record` does where nobody owns it or nobody can be asked."""
         return event if event.client_id else replace(event, client_id=self._owner(event))
 
-    def try_again(self) -> None:
+    def probe(self) -> None:
         """If the breaker is open, record trial deliveries and roll them back, to see whether it can close.
 
         For a periodic task: no delivery waits for it.
         """
-        self._pool.try_again(lambda connection: store.try_writing(connection, _trials(), _NO_CLIENT))
+        self._pool.try_again(lambda connection: store.write_trial(connection, _trials(), _NO_CLIENT))
 
-    def _write(self, event: CallEvent, client_id: UUID) -> store.Written:
+    def _write(self, event: CallEvent, client_id: UUID) -> store.WrittenDelivery:
         entry = _entry(event, client_id)
         try:
             with self._pool.connection() as connection:

@@ -30,7 +30,7 @@ from calyapp.clients.directory import DISABLED, Directory
 from calyapp.clients.keys import Claim
 from calyapp.db.engine import Pool
 from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected, NotFoundError
-from calyapp.spool.journal import Journal, Lane, SpoolError, Waiting
+from calyapp.spool.journal import Journal, Lane, ReadyFrame, SpoolError
 
 _BATCH_PER_CLIENT = 32  # of each client: as many are recorded again, as repeats, if the process dies
 _DEFERRED_BATCH = 4  # of what came over a limit, so that whoever shares the process waits for a few at most
@@ -68,7 +68,7 @@ class Replay:
         self._stopping = threading.Event()
         self._told_at = time.monotonic()
 
-    def turn(self) -> None:
+    def run_if_needed(self) -> None:
         """Replay all that waits, if there is any, the database takes it, and no other process is at it."""
         try:
             if not self._pool.is_away and self._has_work():
@@ -84,7 +84,7 @@ class Replay:
         """
         with self._elected():
             try:
-                self._degraded_mode.tell(self._pool)
+                self._degraded_mode.report(self._pool)
                 yield from self._drain()
                 self._tell()
             except DatabaseAway:
@@ -97,9 +97,9 @@ class Replay:
     def _drain(self) -> Iterator[int]:
         with ThreadPoolExecutor(_THREADS, "replay") as hands:
             while not self._stopping.is_set():
-                if waiting := self._journal.waiting(Lane.AWAY, _BATCH_PER_CLIENT):
+                if waiting := self._journal.ready(Lane.AWAY, _BATCH_PER_CLIENT):
                     dealt_with = self._replay(waiting, hands)
-                elif waiting := self._journal.waiting(Lane.DEFERRED, _DEFERRED_BATCH):
+                elif waiting := self._journal.ready(Lane.DEFERRED, _DEFERRED_BATCH):
                     began = time.monotonic()
                     dealt_with = self._replay(waiting, hands)
                     self._stopping.wait((time.monotonic() - began) * _DEFERRED_PAUSE_FACTOR)
@@ -111,11 +111,11 @@ class Replay:
                 if time.monotonic() - self._told_at >= _REPORT_SECONDS:
                     self._tell()  # what keeps coming over a limit has no end
 
-    def _replay(self, waiting: Sequence[Waiting], hands: ThreadPoolExecutor) -> int:
+    def _replay(self, waiting: Sequence[ReadyFrame], hands: ThreadPoolExecutor) -> int:
         """How many are no longer waiting. Raises `DatabaseAway` once these are off the spool."""
         recorded: list[int] = []
-        given_up: list[tuple[Waiting, str]] = []
-        unowned: list[tuple[Waiting, str]] = []
+        given_up: list[tuple[ReadyFrame, str]] = []
+        unowned: list[tuple[ReadyFrame, str]] = []
         away: DatabaseAway | None = None
         for one, failure in zip(waiting, hands.map(self._failure, waiting), strict=True):
             if failure is None:
@@ -132,13 +132,13 @@ class Replay:
             given_up += unowned  # else the call that tells whose they are may be among the rest
         for one, reason in given_up:
             self._quarantine(one, reason)
-        self._journal.done(recorded)
+        self._journal.remove_replayed(recorded)
         metrics.SPOOL_REPLAYED.labels("recorded").inc(len(recorded))
         if away:
             raise away
         return len(recorded) + len(given_up)
 
-    def _failure(self, one: Waiting) -> Exception | None:
+    def _failure(self, one: ReadyFrame) -> Exception | None:
         """Why it is not on record; None if it is."""
         if self._stopping.is_set() or self._pool.is_away:
             return _Stopped()
@@ -160,13 +160,14 @@ class Replay:
             )
         return event
 
-    def _quarantine(self, one: Waiting, reason: str) -> None:
+    def _quarantine(self, one: ReadyFrame, reason: str) -> None:
         self._journal.quarantine(one.id, reason)
         metrics.SPOOL_REPLAYED.labels("quarantined").inc()
         _log.error("a delivery on the spool was put into quarantine: %s", reason)
 
     def _has_work(self) -> bool:
-        return self._journal.has_waiting() or any(self._journal.counts().values()) or self._degraded_mode.is_untold()
+        has_counts = any(self._journal.counts().values())
+        return self._journal.has_ready() or has_counts or self._degraded_mode.has_unreported()
 
     def _tell(self) -> None:
         """Tell the trail how many were replayed since it was told last."""

@@ -24,7 +24,7 @@ from calyapp.db.tables import SOURCED as SOURCED_TYPES
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenDelivery:
     """What the statement did: whether the delivery was new, and the call's status now (None without a call).
 
     `ended` is the call's outcome, or "unknown", where it is by this delivery that it has it.
@@ -35,7 +35,7 @@ class Written:
     ended: str | None = None
 
 
-def write(connection: Connection, event: CallEvent, client_id: UUID, entry: Entry) -> Written:
+def write(connection: Connection, event: CallEvent, client_id: UUID, entry: Entry) -> WrittenDelivery:
     """Put the delivery on record. A repeat counts itself and changes nothing else. One round trip, one commit."""
     if "record_delivery" not in connection.info:
         connection.exec_driver_sql(_PREPARE, execution_options={"name": "prepare_record_delivery"})
@@ -44,11 +44,11 @@ def write(connection: Connection, event: CallEvent, client_id: UUID, entry: Entr
     row = connection.exec_driver_sql(_EXECUTE, given, execution_options={"name": "record_delivery"}).one()
     if row.status is None and event.call_sid is not None:
         # A repeat that raced its twin: the twin's call was committed after our statement took its snapshot.
-        return Written(row.is_new, _status(connection, client_id, event.call_sid))
-    return Written(row.is_new, row.status, row.ended if row.ended != row.ended_before else None)
+        return WrittenDelivery(row.is_new, _status(connection, client_id, event.call_sid))
+    return WrittenDelivery(row.is_new, row.status, row.ended if row.ended != row.ended_before else None)
 
 
-def try_writing(connection: Connection, deliveries: Iterable[tuple[CallEvent, Entry]], client_id: UUID) -> None:
+def write_trial(connection: Connection, deliveries: Iterable[tuple[CallEvent, Entry]], client_id: UUID) -> None:
     """Write the deliveries, and check what their commit would check. Raises as `write` does. The caller rolls back."""
     for event, entry in deliveries:
         write(connection, event, client_id, entry)
@@ -70,7 +70,7 @@ class LedgerEntry:
     payload: Mapping[str, str | list[str]]
 
 
-def keys(
+def call_keys(
     connection: Connection, client_id: UUID | None, since: datetime | None, after: tuple[UUID, str] | None
 ) -> list[tuple[UUID, str]]:
     """A page of calls, by client and CallSid: of one client or all, seen since a moment or ever."""
@@ -91,7 +91,7 @@ def locked_view(connection: Connection, client_id: UUID, call_sid: str) -> CallV
     )
 
 
-def rows(connection: Connection, client_id: UUID, call_sids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+def call_rows(connection: Connection, client_id: UUID, call_sids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
     """The rows of those of the client's calls that are on record, by CallSid: each a value for every column."""
     found = connection.execute(_ROWS, {"client_id": client_id, "call_sids": list(call_sids)})
     return {row["call_sid"]: dict(row) for row in found.mappings()}

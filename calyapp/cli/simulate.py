@@ -134,7 +134,7 @@ def _differences(
     ends_at = time.monotonic() + settle
     while True:
         with database.records.connection() as connection:
-            rows = call_store.rows(connection, client.id, (call.call_sid for call in played))
+            rows = call_store.call_rows(connection, client.id, (call.call_sid for call in played))
         found = comparison.differences(played, attempts, rows, clock.now())
         if not found or time.monotonic() >= ends_at:
             return found

@@ -15,7 +15,7 @@ from calyapp.calls.frame import UnreadableFrameError
 from calyapp.calls.replay import AlreadyReplayingError
 from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows
-from calyapp.spool.journal import Quarantined
+from calyapp.spool.journal import QuarantinedFrame
 
 spool = AppGroup("spool", help="Deliveries that wait on this host's disk for their place in the database.")
 quarantine = AppGroup("quarantine", help="Deliveries that the database refused, or that nobody owns.")
@@ -124,14 +124,14 @@ def drop(frame_id: int, as_json: bool) -> None:
     print_record({"dropped": frame_id}, as_json)
 
 
-def _find(frame_id: int) -> Quarantined:
+def _find(frame_id: int) -> QuarantinedFrame:
     for one in services().journal.quarantined():
         if one.id == frame_id:
             return one
     raise click.ClickException(f"Not in quarantine: {frame_id}")
 
 
-def _summary(one: Quarantined) -> dict[str, Any]:
+def _summary(one: QuarantinedFrame) -> dict[str, Any]:
     return {
         "id": one.id,
         "arrivedAt": clock.iso(one.arrived_at),

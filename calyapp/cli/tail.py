@@ -10,7 +10,7 @@ import click
 import orjson
 
 from calyapp import clock
-from calyapp.calls.feed_store import Feed, News, Result
+from calyapp.calls.feed_store import Feed, FeedItem, FeedResult
 from calyapp.cli.command import services
 from calyapp.cli.output import printable
 from calyapp.cli.records import client_names
@@ -20,13 +20,13 @@ from calyapp.errors import DatabaseError
 POLL_SECONDS = 1.0
 _RECENT = 10
 _COLOURS = {
-    Result.NEW: "green",
-    Result.REPEAT: "cyan",
-    Result.REFUSED: "red",
-    Result.LIMITED: "yellow",
-    Result.FAILED: "red",
-    Result.DEGRADED: "red",
-    Result.RECOVERED: "green",
+    FeedResult.NEW: "green",
+    FeedResult.REPEAT: "cyan",
+    FeedResult.REFUSED: "red",
+    FeedResult.LIMITED: "yellow",
+    FeedResult.FAILED: "red",
+    FeedResult.DEGRADED: "red",
+    FeedResult.RECOVERED: "green",
 }
 
 
@@ -46,7 +46,7 @@ def tail(client_id: UUID | None, as_json: bool) -> None:
         click.echo(show(news))
 
 
-def _follow(feed: Feed) -> Iterator[News]:
+def _follow(feed: Feed) -> Iterator[FeedItem]:
     """Without end. What fails at once ends the command; what fails later is said once, and waited for."""
     yield from feed.recent(_RECENT)
     is_away = False
@@ -71,7 +71,7 @@ class _Lines:
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
 
-    def line(self, news: News) -> str:
+    def line(self, news: FeedItem) -> str:
         result = click.style(f"{news.result:<9}", fg=_COLOURS[news.result])
         client = self._client(str(news.client_id)) if news.client_id else "-"
         cells = [clock.iso(news.at), result, f"{news.route or '-':<11}", f"{client:<16}", news.call_sid or "-"]
@@ -88,7 +88,7 @@ class _Lines:
         return self._names.get(client_id, client_id)
 
 
-def _json_line(news: News) -> str:
+def _json_line(news: FeedItem) -> str:
     shown: dict[str, Any] = {
         "at": clock.iso(news.at),
         "result": news.result,

@@ -38,7 +38,7 @@ def rebuild(
     after: tuple[UUID, str] | None = None
     while True:
         with pool.connection() as connection:
-            page = store.keys(connection, client_id, since, after)
+            page = store.call_keys(connection, client_id, since, after)
         for owner, call_sid in page:
             yield _fold_again(pool, owner, call_sid, dry_run=dry_run)
         if not page:

@@ -115,7 +115,7 @@ def check_spool(journal: Journal) -> Finding:
         "oldestSeconds": round(status.oldest_seconds(clock.now()), 1),
         "quarantined": status.quarantined,
         "bytes": status.bytes,
-        "setAside": status.set_aside,
+        "setAside": status.damaged_files,
     }
     problems = list(spool_problems(status, clock.now()))
     if problems:
@@ -147,9 +147,9 @@ def spool_problems(status: JournalStatus, now: datetime) -> Iterator[Problem]:
             "See `flask caly spool quarantine list`, mend the reason, then `flask caly spool quarantine retry --all`.",
             is_serious=False,
         )
-    if status.set_aside:
+    if status.damaged_files:
         yield Problem(
-            f"damaged journals, set aside: {status.set_aside}",
+            f"damaged journals, set aside: {status.damaged_files}",
             "What could be read was saved: keep damaged-*.db in SPOOL_DIR elsewhere, then remove them.",
             is_serious=False,
         )

@@ -97,7 +97,7 @@ class Folder:
         self.current()
         return made
 
-    def set_aside(self) -> int:
+    def damaged_files(self) -> int:
         """How many damaged files lie here."""
         return len(list(self.path.glob("damaged-*.db")))
 

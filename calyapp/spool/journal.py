@@ -18,7 +18,7 @@ from calyapp.spool.files import RESERVE
 from calyapp.spool.rows import PAGE, FrameRow
 from calyapp.spool.transactions import WAL_REFUSED, SpoolError, Transactions
 
-__all__ = ["Journal", "JournalStatus", "Lane", "Quarantined", "SpoolError", "Waiting"]
+__all__ = ["Journal", "JournalStatus", "Lane", "QuarantinedFrame", "ReadyFrame", "SpoolError"]
 
 MIN_BYTES = 16 * 1024 * 1024
 MAX_FRAME_BYTES = 1536 * 1024
@@ -40,7 +40,7 @@ class Lane(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class ReadyFrame:
     """A frame that may be tried now."""
 
     id: int
@@ -48,7 +48,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantined:
+class QuarantinedFrame:
     """A frame that is not tried any more, and why."""
 
     id: int
@@ -68,7 +68,7 @@ class JournalStatus:
     oldest_at: Mapping[Lane, datetime]
     quarantined: int
     bytes: int
-    set_aside: int
+    damaged_files: int
 
     def oldest_seconds(self, now: datetime, *lanes: Lane) -> float:
         """How long the oldest frame of these lanes, or of all, has waited; 0 if none waits."""
@@ -110,7 +110,7 @@ class Journal:
 
         self._run(work, frees=False)
 
-    def has_waiting(self) -> bool:
+    def has_ready(self) -> bool:
         """Whether a frame may be tried now, in any lane; read from the indexes alone."""
 
         def work(db: sqlite3.Connection) -> bool:
@@ -119,21 +119,21 @@ class Journal:
 
         return self._run(work)
 
-    def waiting(self, lane: Lane, each: int) -> list[Waiting]:
+    def ready(self, lane: Lane, per_client: int) -> list[ReadyFrame]:
         """The oldest frames of every client, up to `each`, clients in turn; those without a client are one client.
 
         They end where they come to 4 MB: whoever wants to append waits meanwhile.
         """
 
-        def work(db: sqlite3.Connection) -> list[Waiting]:
+        def work(db: sqlite3.Connection) -> list[ReadyFrame]:
             self._end_postponements(db)
-            turns = zip_longest(*[_oldest(db, lane, client, each) for client in _clients(db, lane)])
+            turns = zip_longest(*[_oldest(db, lane, client, per_client) for client in _clients(db, lane)])
             ids = (id for id in chain.from_iterable(turns) if id is not None)
-            return [Waiting(row.id, row.content) for row in _bounded(rows.of(db, ids)) if _is_sound(db, row)]
+            return [ReadyFrame(row.id, row.content) for row in _bounded(rows.of(db, ids)) if _is_sound(db, row)]
 
         return self._run(work)
 
-    def done(self, ids: Sequence[int]) -> None:
+    def remove_replayed(self, ids: Sequence[int]) -> None:
         """Forget these frames, and count them as replayed."""
         for start in range(0, len(ids), _BATCH):  # a bounded transaction each
             self._run(lambda db, batch=ids[start : start + _BATCH]: _replayed(db, batch))  # type: ignore[misc]
@@ -150,7 +150,7 @@ class Journal:
         until = self._clock() + seconds
         self._run(lambda db: db.execute("UPDATE frames SET not_before = ? WHERE id = ?", (until, id)))
 
-    def quarantined(self) -> list[Quarantined]:
+    def quarantined(self) -> list[QuarantinedFrame]:
         """All frames in quarantine, the oldest first."""
         query = f"SELECT {rows.COLUMNS} FROM frames WHERE reason IS NOT NULL ORDER BY arrived_at, id"  # noqa: S608 — our words
         return self._run(lambda db: [_as_quarantined(FrameRow(*row)) for row in db.execute(query)])
@@ -248,7 +248,7 @@ class Journal:
             oldest,
             quarantined,
             self._transactions.folder.bytes(),
-            self._transactions.folder.set_aside(),
+            self._transactions.folder.damaged_files(),
         )
 
 
@@ -301,8 +301,8 @@ def _count(db: sqlite3.Connection, name: str, number: int) -> None:
     db.execute(statement, (name, number))
 
 
-def _as_quarantined(row: FrameRow) -> Quarantined:
-    return Quarantined(row.id, _client_id(row.client), _moment(row.arrived_at), row.reason or "", row.content)
+def _as_quarantined(row: FrameRow) -> QuarantinedFrame:
+    return QuarantinedFrame(row.id, _client_id(row.client), _moment(row.arrived_at), row.reason or "", row.content)
 
 
 def _client_id(client: str) -> UUID | None:

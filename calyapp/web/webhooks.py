@@ -8,7 +8,7 @@ from flask import Blueprint, g, request
 
 from calyapp import clock, redact
 from calyapp.calls.event import Arrival, Route
-from calyapp.calls.receiver import Received
+from calyapp.calls.receiver import ReceivedDelivery
 from calyapp.clients.store import Client
 from calyapp.errors import DatabaseError, NotFoundError
 from calyapp.exotel import payload
@@ -75,7 +75,7 @@ class Webhooks:
         self._receive(route)
         return {"success": True}
 
-    def _receive(self, route: Route) -> Received:
+    def _receive(self, route: Route) -> ReceivedDelivery:
         event = payload.load(route, parameters.read(request), _arrival(), g.client_id)
         received = self._services.receiver.receive(
             replace(event, key_version=g.unconfirmed_key_version), deferred=g.is_over_limit

@@ -4,9 +4,9 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-import ledger
 import plans
 import pytest
+import sample_records
 
 from calyapp import services as wiring
 from calyapp.audit import audit_log
@@ -17,14 +17,14 @@ from calyapp.db import partitions, tenancy
 from calyapp.db.keyset import Place
 from calyapp.db.tables import audit_logs
 
-CLIENT = UUID("5a0c9f1e-8f43-4c5d-9d6f-0d1f3e1c2b4a")  # the ledger's
+CLIENT = sample_records.CLIENT_ID
 USER = UUID(int=3)  # the same in every process: it names tests
 
 
 @pytest.fixture
 def reader(services, query):
     """Four entries of a client, and one that is nobody's."""
-    ledger.fill(query, calls=1)
+    sample_records.fill(query, calls=1)
     failure = Entry.now(EventType.LOGIN_FAILURE, "Login", status="failure", user_id=USER)
     audit_log.write(services.database.records, failure)
     return services.event_reader

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-import ledger
 import pytest
+import sample_records
 from sqlalchemy import make_url
 
 from calyapp.backup import backup
@@ -155,7 +155,7 @@ class TestFailure:
 
     def test_comes_rather_than_a_part_where_rows_are_hidden(self, make, files, query, database_url):
         role = f"reader_{uuid4().hex}"
-        ledger.fill(query, calls=1)
+        sample_records.fill(query, calls=1)
         query(f"CREATE ROLE {role} LOGIN")
         query(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
         query("ALTER TABLE calls ENABLE ROW LEVEL SECURITY")

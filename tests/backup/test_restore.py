@@ -1,8 +1,8 @@
 from dataclasses import replace
 
-import ledger
 import psycopg2.errors
 import pytest
+import sample_records
 
 from calyapp.backup import backup, restore
 from calyapp.backup.client_programs import MaintenanceError
@@ -13,7 +13,7 @@ from calyapp.db import engine
 @pytest.fixture
 def made(services, database_url, tmp_path, query):
     """A backup of a database with three calls."""
-    ledger.fill(query, calls=3)
+    sample_records.fill(query, calls=3)
     with services.database.records.connection() as connection:
         contents = backup.survey(connection)
     return backup.make(database_url, tmp_path, contents, keep=1).file
@@ -73,8 +73,8 @@ class TestFill:
     def test_brings_back_every_row(self, fill, query, query_empty):
         fill()
 
-        restored = ledger.fingerprints(query_empty)
-        assert restored == ledger.fingerprints(query)
+        restored = sample_records.fingerprints(query_empty)
+        assert restored == sample_records.fingerprints(query)
         assert restored["calls"][0] == 3
         assert sum(count for table, (count, _) in restored.items() if table.startswith("audit_logs")) == 12
 

@@ -20,36 +20,36 @@ def told(query) -> list[tuple]:
 
 class TestTell:
     def test_tells_nothing_where_nothing_was(self, services, degraded, query):
-        degraded.tell(services.database.ingest)
+        degraded.report(services.database.ingest)
 
         assert told(query) == []
 
     def test_tells_once_when_it_began_and_that_it_is_over(self, services, degraded, query):
-        degraded.changed(True)
-        degraded.changed(True)  # another worker, or the same again
-        degraded.changed(False)
+        degraded.record_change(True)
+        degraded.record_change(True)  # another worker, or the same again
+        degraded.record_change(False)
 
-        degraded.tell(services.database.ingest)
-        degraded.tell(services.database.ingest)
+        degraded.report(services.database.ingest)
+        degraded.report(services.database.ingest)
 
         assert [row[0] for row in told(query)] == ["DEGRADED_MODE_ENTERED", "DEGRADED_MODE_LEFT"]
-        assert not degraded.is_untold()
+        assert not degraded.has_unreported()
 
     def test_keeps_for_later_what_the_trail_cannot_take(self, services_without_database):
         degraded = DegradedMode(services_without_database.journal)
-        degraded.changed(True)
-        degraded.changed(False)
+        degraded.record_change(True)
+        degraded.record_change(False)
 
         with pytest.raises(DatabaseAway):
-            degraded.tell(services_without_database.database.ingest)
+            degraded.report(services_without_database.database.ingest)
 
-        assert degraded.is_untold()
+        assert degraded.has_unreported()
 
     def test_outlives_the_process_that_saw_it(self, services, degraded, query):
-        degraded.changed(True)
-        degraded.changed(False)
+        degraded.record_change(True)
+        degraded.record_change(False)
 
-        DegradedMode(services.journal).tell(services.database.ingest)
+        DegradedMode(services.journal).report(services.database.ingest)
 
         assert len(told(query)) == 2
 
@@ -57,15 +57,15 @@ class TestTell:
     def test_does_not_keep_the_deliveries_waiting_for_a_time_that_cannot_be(self, services, degraded, query, at):
         services.journal.remember("degraded since", f'{{"id": "{uuid4()}", "at": "{at}"}}')
 
-        degraded.tell(services.database.ingest)
+        degraded.report(services.database.ingest)
 
         assert [row[0] for row in told(query)] == ["DEGRADED_MODE_ENTERED", "DEGRADED_MODE_LEFT"]
-        assert not degraded.is_untold()
+        assert not degraded.has_unreported()
 
     def test_does_not_keep_the_deliveries_waiting_for_a_note_that_is_damaged(self, services, degraded, query):
         services.journal.remember("degraded since", '{"id": "\ufffd')
 
-        degraded.tell(services.database.ingest)
+        degraded.report(services.database.ingest)
 
         assert len(told(query)) == 2
 
@@ -74,23 +74,23 @@ def test_a_spool_that_cannot_be_written_is_logged_and_no_more(services, degraded
     services.settings.spool_dir.parent.mkdir(parents=True)
     services.settings.spool_dir.write_text("a file where the folder should be")
 
-    degraded.changed(True)
+    degraded.record_change(True)
 
     assert "the spool cannot be written" in caplog.text
 
 
 def test_a_period_that_goes_on_is_not_told_by_those_who_do_not_notice(services, degraded, query):
-    degraded.changed(True)
+    degraded.record_change(True)
 
-    degraded.tell(services.database.ingest)
+    degraded.report(services.database.ingest)
 
-    assert (told(query), degraded.is_untold()) == ([], True)
+    assert (told(query), degraded.has_unreported()) == ([], True)
 
 
 def test_a_period_whose_process_died_is_told_a_minute_later(services, degraded, query):
     with time_machine.travel(clock.now() - timedelta(minutes=2)):
-        degraded.changed(True)
+        degraded.record_change(True)
 
-    degraded.tell(services.database.ingest)
+    degraded.report(services.database.ingest)
 
     assert len(told(query)) == 2

@@ -12,7 +12,7 @@ from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
 from calyapp.calls import feed_store
 from calyapp.calls.event import Arrival
-from calyapp.calls.feed_store import OVERLAP, Feed, Result
+from calyapp.calls.feed_store import OVERLAP, Feed, FeedResult
 from calyapp.db import tenancy
 
 OURS, THEIRS = "+918047112345", "+918047112346"
@@ -84,7 +84,7 @@ class TestRecent:
 
         assert [news.call_sid for news in told] == [delivery.call_sid for delivery in deliveries[1:]]
         assert {(news.result, news.route, news.client_id, news.count) for news in told} == {
-            (Result.NEW, "call-status", owner.id, 1)
+            (FeedResult.NEW, "call-status", owner.id, 1)
         }
         assert feed.poll() == []
 
@@ -127,11 +127,11 @@ class TestPoll:
         later = feed.poll()
 
         assert [(news.result, news.call_sid, news.count) for news in told] == [
-            (Result.NEW, delivery.call_sid, 1),
-            (Result.REPEAT, delivery.call_sid, 2),
+            (FeedResult.NEW, delivery.call_sid, 1),
+            (FeedResult.REPEAT, delivery.call_sid, 2),
         ]
         assert [(news.result, news.call_sid, news.client_id) for news in later] == [
-            (Result.REPEAT, before.call_sid, owner.id)
+            (FeedResult.REPEAT, before.call_sid, owner.id)
         ]
 
     @pytest.mark.parametrize(
@@ -140,18 +140,18 @@ class TestPoll:
             (
                 EventType.WEBHOOK_REJECTED,
                 {"reason": "From is missing.", "count": 31},
-                Result.REFUSED,
+                FeedResult.REFUSED,
                 "From is missing.",
             ),
-            (EventType.LOGIN_FAILURE, {"count": 31}, Result.REFUSED, "Said"),
+            (EventType.LOGIN_FAILURE, {"count": 31}, FeedResult.REFUSED, "Said"),
             (
                 EventType.RATE_LIMIT_EXCEEDED,
                 {"limit": 1000, "seconds": 60, "count": 31},
-                Result.LIMITED,
+                FeedResult.LIMITED,
                 "more than 1000 requests in 60 s",
             ),
-            (EventType.ERROR_OCCURRED, {"reason": "KeyError", "count": 31}, Result.FAILED, "KeyError"),
-            (EventType.DEGRADED_MODE_ENTERED, {"count": 31}, Result.DEGRADED, "Said"),
+            (EventType.ERROR_OCCURRED, {"reason": "KeyError", "count": 31}, FeedResult.FAILED, "KeyError"),
+            (EventType.DEGRADED_MODE_ENTERED, {"count": 31}, FeedResult.DEGRADED, "Said"),
         ],
     )
     def test_tells_of_refusals_with_their_number_and_reason(self, feed, note, type_, metadata, result, reason):
@@ -188,7 +188,7 @@ class TestPoll:
         (news,) = feed.poll()
 
         assert heard == [on_time.call_sid]
-        assert (replayed.result, replayed.reason) == (Result.RECOVERED, "Said: 1 recorded")
+        assert (replayed.result, replayed.reason) == (FeedResult.RECOVERED, "Said: 1 recorded")
         assert (news.call_sid, news.reason) == (late.call_sid, "recorded late, from the spool")
         assert feed.poll() == []
 

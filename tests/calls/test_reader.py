@@ -1,19 +1,19 @@
 """Calls as a tenant may read them: whatever is asked for, the rows of others are not there."""
 
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import ledger
 import pytest
+import sample_records
 
 from calyapp.calls.reader import MAX_TIMELINE_BYTES, MAX_TIMELINE_DELIVERIES
 from calyapp.db import tenancy
 
-CLIENT = UUID("5a0c9f1e-8f43-4c5d-9d6f-0d1f3e1c2b4a")  # the ledger's
+CLIENT = sample_records.CLIENT_ID
 
 
 @pytest.fixture
 def reader(services, query):
-    ledger.fill(query, calls=3)
+    sample_records.fill(query, calls=3)
     query(
         "UPDATE calls SET recording_url = 'https://r.example/1', recording_url_source = 'api' WHERE call_sid = 'call-1'"
     )

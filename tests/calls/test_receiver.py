@@ -15,7 +15,7 @@ def owner(services):
 
 
 def spooled(services, lane: Lane = Lane.AWAY):
-    return [frame.load(one.content) for one in services.journal.waiting(lane, 100)]
+    return [frame.load(one.content) for one in services.journal.ready(lane, 100)]
 
 
 class TestReceive:

@@ -108,12 +108,12 @@ class TestTryAgain:
     def test_finds_that_the_database_takes_deliveries_again(self, services, recorder, changes, read_only):
         read_only(True)
         self.fail(recorder)
-        recorder.try_again()
+        recorder.probe()
         assert changes == [True]
         read_only(False)
         services.database.ingest.engine.dispose()
 
-        recorder.try_again()
+        recorder.probe()
 
         assert changes == [True, False]
         assert recorder.record(event(client_id=uuid4())).is_new
@@ -128,7 +128,7 @@ class TestTryAgain:
         with psycopg2.connect(database_url.replace("+psycopg2", "")) as listener:
             listener.cursor().execute("LISTEN recorded")
             listener.commit()
-            recorder.try_again()
+            recorder.probe()
             readable, _, _ = select.select([listener], [], [], 0)
         listener.close()
 
@@ -158,7 +158,7 @@ class TestTryAgain:
             for delivery in (ringing, over, ringing):
                 with suppress(DatabaseAway):
                     recorder.record(delivery)
-            recorder.try_again()
+            recorder.probe()
 
         assert changes in ([], [True])  # news that succeeds between those that fail may keep it closed
         assert False not in changes
@@ -169,7 +169,7 @@ class TestTryAgain:
         query(f"LOCK TABLE {lock} IN SHARE MODE")
         self.fail(recorder)
 
-        recorder.try_again()
+        recorder.probe()
 
         assert changes == [True]
         query("ROLLBACK")

@@ -249,8 +249,8 @@ class TestTrail:
         for note in ("degraded since", "degraded until"):
             services.journal.remember(note, json.dumps({"id": str(uuid4()), "at": began.isoformat()}))
 
-        degraded.turn()
-        degraded.turn()
+        degraded.run_if_needed()
+        degraded.run_if_needed()
 
         told = query("SELECT event_type, created_at FROM audit_logs WHERE event_type LIKE 'DEGRADED%%' ORDER BY 2")
         assert [row[0] for row in told] == ["DEGRADED_MODE_ENTERED", "DEGRADED_MODE_LEFT"]
@@ -261,7 +261,7 @@ class TestTurn:
     def test_replays_on_a_thread_of_its_own(self, services, owner, put, query):
         put(event(client_id=owner.id))
 
-        thread = threading.Thread(target=services.replay.turn)
+        thread = threading.Thread(target=services.replay.run_if_needed)
         thread.start()
         thread.join()
 
@@ -273,6 +273,6 @@ class TestTurn:
         running = services.replay.run()
         next(running)
 
-        services.replay.turn()
+        services.replay.run_if_needed()
 
         running.close()

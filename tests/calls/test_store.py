@@ -53,7 +53,7 @@ def entry_of(delivery: CallEvent) -> Entry:
 def write(services):
     """Write deliveries one after the other; the outcome of the last."""
 
-    def write_all(*deliveries: CallEvent, client_id: UUID = CLIENT) -> store.Written:
+    def write_all(*deliveries: CallEvent, client_id: UUID = CLIENT) -> store.WrittenDelivery:
         with services.database.ingest.connection() as connection:
             return [store.write(connection, one, client_id, entry_of(one)) for one in deliveries][-1]
 
@@ -124,7 +124,7 @@ class TestWrite:
         written = write(delivery)
 
         call_id = delivery.call_id(CLIENT)
-        assert written == store.Written(is_new=True, status="ringing")
+        assert written == store.WrittenDelivery(is_new=True, status="ringing")
         assert query("SELECT id::text, client_id::text, status FROM calls") == [(str(call_id), str(CLIENT), "ringing")]
         assert query("SELECT encode(digest, 'hex'), call_id::text, route, payload, repeats FROM deliveries") == [
             (delivery.digest.hex(), str(call_id), "call-status", {"CallSid": "sid", "x": ["1", "2"]}, 0)
@@ -147,7 +147,7 @@ class TestWrite:
 
         written = write(again)
 
-        assert written == store.Written(is_new=False, status="ringing")
+        assert written == store.WrittenDelivery(is_new=False, status="ringing")
         assert query("SELECT * FROM calls") == before
         assert query("SELECT repeats FROM deliveries") == [(1,)]
         assert query("SELECT count(*) FROM audit_logs") == [(1,)]
@@ -158,7 +158,7 @@ class TestWrite:
 
         written = write(event(CallView(phase=Phase.RINGING), digest=delivery.digest), client_id=UUID(int=8))
 
-        assert written == store.Written(is_new=True, status="ringing")
+        assert written == store.WrittenDelivery(is_new=True, status="ringing")
         assert query("SELECT status FROM calls ORDER BY client_id") == [("completed",), ("ringing",)]
 
     def test_tells_a_calls_outcome_when_it_has_it_and_when_that_changes(self, write):
@@ -184,7 +184,7 @@ class TestWrite:
     def test_keeps_what_belongs_to_no_call(self, write, query):
         written = write(event(CallView(), call_sid=None, route=Route.HEARTBEAT))
 
-        assert written == store.Written(is_new=True, status=None)
+        assert written == store.WrittenDelivery(is_new=True, status=None)
         assert query("SELECT count(*) FROM calls") == [(0,)]
         assert query("SELECT call_id FROM deliveries") == [(None,)]
 
@@ -238,8 +238,8 @@ class TestTogether:
         assert query("SELECT repeats FROM deliveries") == [(39,)]
         assert query("SELECT count(*) FROM audit_logs") == [(1,)]
 
-    def _write_at_once(self, services, deliveries: list[CallEvent]) -> list[store.Written]:
-        def write(delivery: CallEvent) -> store.Written:
+    def _write_at_once(self, services, deliveries: list[CallEvent]) -> list[store.WrittenDelivery]:
+        def write(delivery: CallEvent) -> store.WrittenDelivery:
             with services.database.ingest.connection() as connection:
                 return store.write(connection, delivery, CLIENT, entry_of(delivery))
 
@@ -266,7 +266,7 @@ class TestRows:
         write(event(view, "s3"), client_id=UUID(int=8))
 
         with services.database.records.connection() as connection:
-            rows = store.rows(connection, CLIENT, ["s1", "s3", "s4"])
+            rows = store.call_rows(connection, CLIENT, ["s1", "s3", "s4"])
 
         assert list(rows) == ["s1"]
         assert rows["s1"].items() >= store.columns(view).items()

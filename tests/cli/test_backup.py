@@ -2,8 +2,8 @@ import hashlib
 import os
 from pathlib import Path
 
-import ledger
 import pytest
+import sample_records
 
 from calyapp.backup import backup as backups
 from calyapp.db import migrations
@@ -23,7 +23,7 @@ def entries(query):
 @pytest.fixture
 def made(told, query, tmp_path):
     """A backup of three calls, as the command tells of it."""
-    ledger.fill(query, calls=3)
+    sample_records.fill(query, calls=3)
     return told("backup", tmp_path / "backups")
 
 

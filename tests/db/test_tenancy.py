@@ -3,9 +3,9 @@
 from dataclasses import replace
 from uuid import UUID, uuid4
 
-import ledger
 import psycopg2.errors
 import pytest
+import sample_records
 from sqlalchemy import make_url, text
 
 from calyapp import clock
@@ -23,7 +23,7 @@ from calyapp.errors import DatabaseError
 from calyapp.exotel import payload, rebuild
 
 TABLES = ("calls", "deliveries", "audit_logs", "audit_counts_daily", "audit_counts_pending")
-OURS = UUID("5a0c9f1e-8f43-4c5d-9d6f-0d1f3e1c2b4a")  # the ledger's client
+OURS = sample_records.CLIENT_ID
 THEIRS = UUID("7b1d0a2f-9e54-4d6e-8e70-1e2f4f2d3c5b")
 
 
@@ -61,7 +61,7 @@ def pools(place, settings):
 def filled(place):
     """Three calls of each of two clients, with their deliveries and entries."""
     _, query = place
-    ledger.fill(query, calls=3)
+    sample_records.fill(query, calls=3)
     query("INSERT INTO audit_counts_daily SELECT * FROM audit_counts_pending")
     for table in TABLES:
         query(
@@ -160,7 +160,7 @@ class TestBackup:
         with pools.records.connection() as connection:
             contents = backups.survey(connection)
         file = backups.make(url, tmp_path, contents, keep=1).file
-        before = ledger.fingerprints(query)
+        before = sample_records.fingerprints(query)
         query("DROP TABLE calls, deliveries, audit_logs, alembic_version, client_numbers, sessions, api_keys, users")
         query("DROP TABLE audit_counts_daily, audit_counts_pending, exotel_accounts, clients")
         query("DROP FUNCTION audit_logs_refuse_change, audit_logs_count")
@@ -170,7 +170,7 @@ class TestBackup:
             restores.ensure_roles(connection)
         restores.fill(url, file, server)
 
-        assert ledger.fingerprints(query) == before
+        assert sample_records.fingerprints(query) == before
         assert seen(pools.records, THEIRS) == shows(THEIRS)
 
     def test_is_refused_where_another_policy_may_hide_rows(self, owner, settings, run_alembic, query_empty):

@@ -49,7 +49,7 @@ class TestCurrent:
         current = folder.current()
 
         assert current is not None
-        assert (current.read_text(), folder.set_aside()) == ("kept", 1)
+        assert (current.read_text(), folder.damaged_files()) == ("kept", 1)
 
 
 class TestReplace:
@@ -75,7 +75,7 @@ class TestReplace:
             folder.replace(fail)
 
         assert (tmp_path / "journal.db").read_text() == "old"
-        assert folder.set_aside() == 0
+        assert folder.damaged_files() == 0
 
 
 class TestReserve:

@@ -41,18 +41,18 @@ class AgainstAModel(RuleBasedStateMachine):
     @rule(lane=st.sampled_from(Lane), each=st.integers(0, 4))
     def list_waiting(self, lane: Lane, each: int) -> None:
         expected = [content for (of, _), queue in self.waiting.items() if of == lane for content in queue[:each]]
-        assert sorted(frame.content for frame in self.journal.waiting(lane, each)) == sorted(expected)
+        assert sorted(frame.content for frame in self.journal.ready(lane, each)) == sorted(expected)
 
     @rule(data=st.data(), lane=st.sampled_from(Lane), quarantine=st.booleans())
     def take_some(self, data: st.DataObject, lane: Lane, quarantine: bool) -> None:
-        offered = self.journal.waiting(lane, 3)
+        offered = self.journal.ready(lane, 3)
         frames = data.draw(st.lists(st.sampled_from(offered), unique_by=lambda frame: frame.id)) if offered else []
         if quarantine:
             for frame in frames:
                 self.journal.quarantine(frame.id, "refused")
             self.quarantined += [frame.content for frame in frames]
         else:
-            self.journal.done([frame.id for frame in frames])
+            self.journal.remove_replayed([frame.id for frame in frames])
         self.counts["quarantined" if quarantine else "replayed"] += len(frames)
         for frame in frames:
             next(queue for queue in self.waiting.values() if frame.content in queue).remove(frame.content)
@@ -117,26 +117,26 @@ class TestWaiting:
         for client, number in [(0, 1), (0, 2), (0, 3), (1, 4), (2, 5), (1, 6)]:
             append(journal, b"%d" % number, CLIENTS[client])
 
-        assert [frame.content for frame in journal.waiting(Lane.AWAY, 2)] == [b"1", b"4", b"5", b"2", b"6"]
+        assert [frame.content for frame in journal.ready(Lane.AWAY, 2)] == [b"1", b"4", b"5", b"2", b"6"]
 
     def test_gives_no_more_than_fits_into_memory_and_the_rest_next(self, tmp_path: Path) -> None:
         journal = Journal(tmp_path, 8 * LEAST)
         for number in range(40):
             append(journal, b"%d" % number + b"x" * 1_000_000, CLIENTS[number % 3])
 
-        offered = journal.waiting(Lane.AWAY, 32)
+        offered = journal.ready(Lane.AWAY, 32)
 
         assert sum(len(frame.content) for frame in offered) < 6_000_000
         assert drain(journal) == 40
 
     def test_tells_whether_there_are_any(self, journal: Journal) -> None:
-        assert not journal.has_waiting()
+        assert not journal.has_ready()
         append(journal, b"x", lane=Lane.DEFERRED)
-        assert journal.has_waiting()
+        assert journal.has_ready()
 
-        journal.quarantine(journal.waiting(Lane.DEFERRED, 1)[0].id, "refused")
+        journal.quarantine(journal.ready(Lane.DEFERRED, 1)[0].id, "refused")
 
-        assert not journal.has_waiting()
+        assert not journal.has_ready()
 
     def test_keeps_the_lanes_apart(self, journal: Journal) -> None:
         append(journal, b"away")
@@ -148,7 +148,7 @@ class TestWaiting:
         now = [1000.0]
         journal = Journal(tmp_path, LEAST, clock=lambda: now[0])
         append(journal, b"x")
-        (frame,) = journal.waiting(Lane.AWAY, 1)
+        (frame,) = journal.ready(Lane.AWAY, 1)
 
         journal.postpone(frame.id, 10)
 
@@ -160,7 +160,7 @@ class TestWaiting:
         now = [4e9]
         journal = Journal(tmp_path, LEAST, clock=lambda: now[0])
         append(journal, b"x")
-        (frame,) = journal.waiting(Lane.AWAY, 1)
+        (frame,) = journal.ready(Lane.AWAY, 1)
         journal.postpone(frame.id, 10)
 
         now[0] = 2e9
@@ -184,7 +184,7 @@ class TestQuarantine:
         journal.append(b"x", client_id=CLIENTS[1], lane=Lane.AWAY, arrived_at=ARRIVED, reason="no such client")
 
         (found,) = journal.quarantined()
-        assert found == module.Quarantined(found.id, CLIENTS[1], ARRIVED, "no such client", b"x")
+        assert found == module.QuarantinedFrame(found.id, CLIENTS[1], ARRIVED, "no such client", b"x")
         assert (contents(journal), journal.counts()["quarantined"]) == ([], 1)
 
     def test_offers_a_frame_again_on_retry(self, journal: Journal) -> None:
@@ -218,7 +218,7 @@ class TestStatus:
         status = journal.status()
 
         assert (status.depth, status.deferred, status.quarantined) == (2, 1, 1)
-        assert (status.oldest_at, status.set_aside) == ({Lane.AWAY: ARRIVED, Lane.DEFERRED: ARRIVED}, 0)
+        assert (status.oldest_at, status.damaged_files) == ({Lane.AWAY: ARRIVED, Lane.DEFERRED: ARRIVED}, 0)
 
     def test_tells_the_age_of_the_oldest_by_lane(self, journal: Journal) -> None:
         now = ARRIVED + timedelta(seconds=90)
@@ -239,7 +239,7 @@ class TestCapacity:
         assert taken > 100
         assert not journal.has_room()
         assert journal.status().bytes <= LEAST
-        journal.quarantine(journal.waiting(Lane.AWAY, 1)[0].id, "refused " * 100)
+        journal.quarantine(journal.ready(Lane.AWAY, 1)[0].id, "refused " * 100)
         assert drain(journal) == taken - 1
         assert journal.status().bytes <= LEAST
         assert journal.has_room()

@@ -31,7 +31,7 @@ def appended(folder: Path, frames: int) -> Journal:
 
 
 def numbers(journal: Journal) -> list[int]:
-    return [int(frame.content.split()[1]) for frame in journal.waiting(Lane.AWAY, 10**6)]
+    return [int(frame.content.split()[1]) for frame in journal.ready(Lane.AWAY, 10**6)]
 
 
 def frames_on(page: bytes) -> set[int]:
@@ -72,7 +72,7 @@ class TestRebuild:
 
             assert set(range(40)) - set(back) <= lost, cut
             assert back == sorted(set(back)), cut
-            assert journal.status().set_aside == criticals(caplog) == 1, cut
+            assert journal.status().damaged_files == criticals(caplog) == 1, cut
             journal.close()
             shutil.rmtree(folder)
 
@@ -93,8 +93,8 @@ class TestRebuild:
 
     def test_brings_back_both_sides_of_a_gap_of_millions_of_ids(self, tmp_path: Path) -> None:
         journal = appended(tmp_path, 100)
-        frames = journal.waiting(Lane.AWAY, 100)
-        journal.done([frame.id for frame in frames[10:90]])
+        frames = journal.ready(Lane.AWAY, 100)
+        journal.remove_replayed([frame.id for frame in frames[10:90]])
         journal.close()
         file = tmp_path / "journal.db"
         file.write_bytes(b"no database" + file.read_bytes()[11:])
@@ -107,27 +107,27 @@ class TestRebuild:
 
         journal.append(content(20), client_id=CLIENT, lane=Lane.AWAY, arrived_at=ARRIVED)
 
-        assert (numbers(journal), journal.status().set_aside) == ([20], 1)
+        assert (numbers(journal), journal.status().damaged_files) == ([20], 1)
 
     def test_of_a_broken_header_loses_nothing(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         journal = appended(tmp_path, 20)
-        ids = [frame.id for frame in journal.waiting(Lane.AWAY, 20)]
+        ids = [frame.id for frame in journal.ready(Lane.AWAY, 20)]
         journal.quarantine(ids[0], "refused")
         journal.postpone(ids[1], 3600)
-        journal.done(ids[2:4])
+        journal.remove_replayed(ids[2:4])
         journal.remember("since", "noon")
         before = journal.quarantined()
         journal.close()
         file = tmp_path / "journal.db"
         file.write_bytes(os.urandom(PAGE) + file.read_bytes()[PAGE:])
 
-        back = journal.waiting(Lane.AWAY, 20)
+        back = journal.ready(Lane.AWAY, 20)
 
         assert [frame.id for frame in back] == ids[4:]
         assert journal.quarantined() == before
         assert journal.counts() == {"replayed": 2, "quarantined": 1}
         assert journal.recall("since") == "noon"
-        assert (journal.status().depth, journal.status().set_aside, criticals(caplog)) == (17, 1, 1)
+        assert (journal.status().depth, journal.status().damaged_files, criticals(caplog)) == (17, 1, 1)
 
     def test_reads_what_only_the_wal_has(self, tmp_path: Path) -> None:
         journal = appended(tmp_path, 5)
@@ -146,13 +146,13 @@ class TestRebuild:
 
     def test_never_gives_an_id_twice_though_nothing_can_be_read(self, tmp_path: Path) -> None:
         journal = appended(tmp_path, 3)
-        ids = [frame.id for frame in journal.waiting(Lane.AWAY, 3)]
+        ids = [frame.id for frame in journal.ready(Lane.AWAY, 3)]
         journal.close()
         (tmp_path / "journal.db").write_bytes(b"")
 
         journal.append(content(3), client_id=CLIENT, lane=Lane.AWAY, arrived_at=ARRIVED)
 
-        assert min(frame.id for frame in journal.waiting(Lane.AWAY, 3)) > max(ids)
+        assert min(frame.id for frame in journal.ready(Lane.AWAY, 3)) > max(ids)
 
 
 def frames_root(whole: bytes) -> int:

@@ -150,7 +150,7 @@ for line in sys.stdin:
             assert other.wait() == 0
         journal.close()
         assert sorted(contents(journal)) == [b"after", b"before", b"ours", b"theirs"]
-        assert journal.status().set_aside == 1
+        assert journal.status().damaged_files == 1
 
     def test_threads_of_one_process_share_it(self, journal: Journal) -> None:
         threads = [

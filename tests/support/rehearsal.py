@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
-from reckoning import Query, Reckoning
+from reconciliation import Query, Reconciliation
 from running_server import Server, eventually
 from traffic import ENCODINGS, Attempt, Delivery, heartbeat, send, whole_call
 
@@ -77,7 +77,7 @@ class Rehearsal:
 
     def faults(self) -> list[str]:
         """What is lost, doubled or wrong in the database."""
-        return Reckoning(self.query, self.attempts, STREAM_BASE_URL).findings().faults
+        return Reconciliation(self.query, self.attempts, STREAM_BASE_URL).discrepancies().faults
 
     def _send(self, delivery: Delivery, encoding: str) -> Attempt:
         connection = self.server.connect()

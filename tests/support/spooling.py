@@ -16,7 +16,7 @@ def append(journal: Journal, content: bytes, client: UUID | None = None, lane: L
 
 
 def contents(journal: Journal, lane: Lane = Lane.AWAY) -> list[bytes]:
-    return [frame.content for frame in journal.waiting(lane, 10**6)]
+    return [frame.content for frame in journal.ready(lane, 10**6)]
 
 
 def fill(journal: Journal, lane: Lane = Lane.AWAY, size: int = 50_000, client: UUID | None = CLIENTS[1]) -> int:
@@ -31,7 +31,7 @@ def fill(journal: Journal, lane: Lane = Lane.AWAY, size: int = 50_000, client: U
 
 def drain(journal: Journal) -> int:
     drained = 0
-    while frames := journal.waiting(Lane.AWAY, 100):
-        journal.done([frame.id for frame in frames])
+    while frames := journal.ready(Lane.AWAY, 100):
+        journal.remove_replayed([frame.id for frame in frames])
         drained += len(frames)
     return drained

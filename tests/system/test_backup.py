@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ledger
 import pytest
+import sample_records
 from child_processes import children, command_lines, is_alive
 from running_server import ROOT, eventually
 from small_disk import small_disk
@@ -87,8 +87,8 @@ def dumps(folder: Path) -> list[Path]:
 
 class TestRestoration:
     def test_brings_back_what_was_there_row_by_row(self, done, folder, query, postgres_to_fill):
-        ledger.fill(query, calls=500)
-        before = ledger.fingerprints(query, but=SINCE)
+        sample_records.fill(query, calls=500)
+        before = sample_records.fingerprints(query, ignoring=SINCE)
 
         assert done("backup", folder)[0] == 0
         (file,) = folder.glob("*.dump")
@@ -96,7 +96,9 @@ class TestRestoration:
 
         assert (code, errors) == (0, "")
         assert "calls           500\n" in output
-        after = ledger.fingerprints(postgres_to_fill.query, but=SINCE + " OR event_type = 'BACKUP_STARTED'")
+        after = sample_records.fingerprints(
+            postgres_to_fill.query, ignoring=SINCE + " OR event_type = 'BACKUP_STARTED'"
+        )
         assert after == before
         assert after["deliveries"][0] == 2000
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from reckoning import Reckoning
+from reconciliation import Reconciliation
 from rehearsal import STREAM_BASE_URL, Rehearsal, statuses
 from running_server import eventually
 from small_disk import small_disk
@@ -144,7 +144,7 @@ def test_spool_damaged(rehearse, serve, postgres, damage):
 
     assert statuses(answers) == {200}
     assert len(answers) - FRAMES_OF_A_PAGE <= len(kept)
-    assert Reckoning(postgres.query, kept, STREAM_BASE_URL).findings().faults == []
+    assert Reconciliation(postgres.query, kept, STREAM_BASE_URL).discrepancies().faults == []
     eventually(lambda: rehearsal.replayed() == len(kept))
     assert [path.name.partition("-")[0] for path in spool.glob("damaged-*.db")] == ["damaged"]
     message = "The spool was damaged: the file is set aside, what could be read is in a new one"

@@ -6,9 +6,9 @@ import io
 import json
 from http.client import HTTPResponse, IncompleteRead
 
-import ledger
 import pytest
 import raw_http
+import sample_records
 from running_server import Server, eventually
 
 PATH = "/api/audit/export?eventType=DELIVERY_RECEIVED"
@@ -23,7 +23,7 @@ def front(request) -> str:
 
 @pytest.fixture(scope="module")
 def server(module_serve, module_query) -> Server:
-    ledger.fill(module_query, CALLS)
+    sample_records.fill(module_query, CALLS)
     module_query("ANALYZE audit_logs")
     return module_serve(**ONE_WORKER)
 

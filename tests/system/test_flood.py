@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 
 import pytest
-from reckoning import Reckoning
+from reconciliation import Reconciliation
 from running_server import eventually
 from traffic import Attempt, Traffic, starts
 
@@ -39,7 +39,7 @@ def test_a_flood_loses_nothing_and_delays_nobody_else(serve, tenant, redis_serve
     everything = [*before.attempts, *during.attempts, *flood.attempts]
     assert {attempt.status for attempt in everything} == {200}
     assert deferred == max(0, len(flood.sent) - LIMIT)
-    assert Reckoning(query, everything, STREAM_BASE_URL).findings().faults == []
+    assert Reconciliation(query, everything, STREAM_BASE_URL).discrepancies().faults == []
 
 
 def _play(*traffics: Traffic) -> None:

@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 from postgres_server import PostgresServer
-from reckoning import Findings, Reckoning
+from reconciliation import Discrepancies, Reconciliation
 from running_server import Server
 from traffic import Attempt, Traffic
 
@@ -58,7 +58,7 @@ def test_nothing_acknowledged_is_lost_doubled_or_wrong(serve, tenant, postgres):
     traffic.stop()
     _wait_until_drained(server)
 
-    findings = Reckoning(postgres.query, traffic.attempts, STREAM_BASE_URL).findings()
+    findings = Reconciliation(postgres.query, traffic.attempts, STREAM_BASE_URL).discrepancies()
     _report(_figures(traffic, postgres, outages, findings))
     assert findings.faults == []
     assert traffic.sent == traffic.acknowledged
@@ -122,7 +122,7 @@ FROM audit_logs WHERE metadata ? 'digest'
 """
 
 
-def _figures(traffic: Traffic, postgres: PostgresServer, outages: list[Outage], findings: Findings) -> dict:
+def _figures(traffic: Traffic, postgres: PostgresServer, outages: list[Outage], findings: Discrepancies) -> dict:
     written = postgres.query(_LATE)
     nexts = [*(outage.began for outage in outages[1:]), math.inf]
     drained = [_drained(outage, until, written) for outage, until in zip(outages, nexts, strict=True)]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from child_processes import children
-from reckoning import Reckoning
+from reconciliation import Reconciliation
 from running_server import ROOT, Server, eventually, webhook
 from traffic import Traffic
 
@@ -102,7 +102,7 @@ def test_ten_under_a_hundred_a_second_refuse_and_break_nothing(unit, nginx, tena
     assert [attempt.failure for attempt in traffic.attempts if attempt.failure] == []
     assert {attempt.status for attempt in traffic.attempts} == {200}
     eventually(lambda: server.cli("spool", "status")["depth"] == 0)
-    assert Reckoning(query, traffic.attempts, STREAM_BASE_URL).findings().faults == []
+    assert Reconciliation(query, traffic.attempts, STREAM_BASE_URL).discrepancies().faults == []
 
 
 @pytest.mark.timeout(120)

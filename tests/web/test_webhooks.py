@@ -323,7 +323,7 @@ class TestWithoutDatabase:
         """What is on record once the database is back."""
 
         def calls() -> list[tuple]:
-            app.extensions["caly"].replay.turn()
+            app.extensions["caly"].replay.run_if_needed()
             return query("SELECT id::text, client_id::text FROM calls")
 
         return calls

@@ -6,8 +6,8 @@ import io
 import json
 from datetime import UTC, datetime
 
-import ledger
 import pytest
+import sample_records
 
 from calyapp.web.api import exports
 
@@ -25,7 +25,7 @@ EXPORTED = (
 @pytest.fixture
 def filled(app, query):
     """Twelve entries of one client, and the ids of it and a second one."""
-    ledger.fill(query, calls=3)
+    sample_records.fill(query, calls=3)
     other = app.extensions["caly"].clients.add("Banyan Dental", []).id
     ((ours,),) = query("SELECT id::text FROM clients WHERE name LIKE 'नमस्ते%%'")
     return ours, str(other)

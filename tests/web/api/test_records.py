@@ -1,7 +1,7 @@
 """What all lists of records have in common, by the list of calls; and who may see whose records, of every route."""
 
-import ledger
 import pytest
+import sample_records
 
 UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
 LISTS = ("/api/calls", "/api/audit/events")
@@ -10,7 +10,7 @@ LISTS = ("/api/calls", "/api/audit/events")
 @pytest.fixture
 def filled(app, query):
     """Three calls of one client (`ours`), and an id of a second one (`other`)."""
-    ledger.fill(query, calls=3)
+    sample_records.fill(query, calls=3)
     other = app.extensions["caly"].clients.add("Banyan Dental", []).id
     ((ours,),) = query("SELECT id::text FROM clients WHERE name LIKE 'नमस्ते%%'")
     return ours, other

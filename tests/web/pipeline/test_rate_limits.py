@@ -93,7 +93,7 @@ class TestDeliveries:
     def test_over_the_limit_wait_on_the_spool_and_lose_nothing(self, deliver, app, query):
         answers = [deliver("call-start", **start(n)) for n in range(10)]
         before = query("SELECT count(*) FROM deliveries")
-        app.extensions["caly"].replay.turn()
+        app.extensions["caly"].replay.run_if_needed()
 
         assert (before, query("SELECT count(*) FROM deliveries")) == ([(3,)], [(10,)])
         in_answers = {parse_qs(urlsplit(answer.json["url"]).query)["callId"][0] for answer in answers}

@@ -1,13 +1,17 @@
-"""Calls with all that belongs to them, made up in SQL, and what to compare databases by. Imports nothing of calyapp."""
+"""Fills a database with calls and everything that belongs to them, and fingerprints tables to compare databases.
+
+Imports nothing of calyapp.
+"""
 
 from collections.abc import Callable
+from uuid import UUID
 
 Query = Callable[..., list[tuple]]
 
-_CLIENT = """
-INSERT INTO clients (id, name, created_at, updated_at)
-VALUES ('5a0c9f1e-8f43-4c5d-9d6f-0d1f3e1c2b4a', 'नमस्ते Clinics', now(), now())
-"""
+CLIENT_ID = UUID("5a0c9f1e-8f43-4c5d-9d6f-0d1f3e1c2b4a")
+"""The client that owns all records."""
+
+_CLIENT = "INSERT INTO clients (id, name, created_at, updated_at) VALUES (%s, 'नमस्ते Clinics', now(), now())"
 _NUMBER = """
 INSERT INTO client_numbers (number, client_id, created_at) SELECT '+918047112345', id, now() FROM clients
 """
@@ -33,30 +37,30 @@ SELECT gen_random_uuid(), now(), 'DELIVERY_RECEIVED', 'LOW', 'success', client_i
        jsonb_build_object('digest', encode(digest, 'hex'), 'route', route)
 FROM deliveries
 """
-_PARTITION = """
+_TABLES = """
 SELECT relid::text FROM pg_partition_tree('audit_logs') WHERE isleaf UNION ALL
 VALUES ('clients'), ('client_numbers'), ('calls'), ('deliveries'), ('alembic_version') ORDER BY 1
 """
 
 
 def fill(query: Query, calls: int) -> None:
-    """So many calls of one client, with four deliveries and four audit entries each."""
-    query(_CLIENT)
+    """Inserts `calls` calls of one client, with four deliveries and four audit entries each."""
+    query(_CLIENT, str(CLIENT_ID))
     query(_NUMBER)
     query(_CALLS, calls)
     query(_DELIVERIES)
     query(_ENTRIES)
 
 
-def fingerprints(query: Query, but: str = "false") -> dict[str, tuple]:
-    """Of each table, each month of the trail by itself: how many rows, and a hash over all of them in order.
+def fingerprints(query: Query, ignoring: str = "false") -> dict[str, tuple]:
+    """Returns the row count and a hash over all rows of each table, and of each partition of the audit log.
 
-    Without those audit entries that `but` is true of.
+    Ignores the audit entries for which the SQL condition `ignoring` is true.
     """
-    return {table: _fingerprint(query, table, but) for (table,) in query(_PARTITION)}
+    return {table: _fingerprint(query, table, ignoring) for (table,) in query(_TABLES)}
 
 
-def _fingerprint(query: Query, table: str, but: str) -> tuple:
-    condition = f"WHERE NOT ({but})" if table.startswith("audit_logs") else ""
+def _fingerprint(query: Query, table: str, ignoring: str) -> tuple:
+    condition = f"WHERE NOT ({ignoring})" if table.startswith("audit_logs") else ""
     rows = f"SELECT md5(t::text) AS row FROM {table} AS t {condition}"
     return query(f"SELECT count(*), md5(string_agg(row, '' ORDER BY row)) FROM ({rows}) AS rows")[0]

@@ -39,7 +39,7 @@ _CALLS = "SELECT client_id::text, call_sid, id::text, status, outcome FROM calls
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class Discrepancies:
     """A sentence for each fault. Without any, `faults` is empty."""
 
     lost: list[str] = field(default_factory=list)
@@ -61,7 +61,7 @@ class _Kept:
     digest: str
 
 
-class Reckoning:
+class Reconciliation:
     """The database as it stands now, against what was sent and what was acknowledged."""
 
     def __init__(self, query: Query, attempts: Iterable[Attempt], stream_base_url: str) -> None:
@@ -76,24 +76,24 @@ class Reckoning:
         for client_id, digest, *entry in query(_TRAIL):
             self._trail[client_id, digest].append(tuple(entry))
         self._calls = {(client_id, sid): tuple(row) for client_id, sid, *row in query(_CALLS)}
-        self._findings = Findings()
+        self._discrepancies = Discrepancies()
 
-    def findings(self) -> Findings:
+    def discrepancies(self) -> Discrepancies:
         """Everything that is lost, doubled or wrong. To be asked once."""
         for delivery in self._sent:
             self._check_delivery(delivery)
         self._check_calls()
         self._check_streams()
         self._check_strangers()
-        return self._findings
+        return self._discrepancies
 
     def _check_delivery(self, delivery: Delivery) -> None:
         """Once in the ledger and once in the trail; if it was not acknowledged, it may be in neither."""
         rows = self._ledger[delivery.client_id, delivery.marker]
         if not rows and delivery in self._acknowledged:
-            self._findings.lost.append(f"{delivery.marker}: {delivery.route} is not in the ledger")
+            self._discrepancies.lost.append(f"{delivery.marker}: {delivery.route} is not in the ledger")
         if len(rows) > 1:
-            self._findings.doubled.append(f"{delivery.marker}: {len(rows)} rows in the ledger")
+            self._discrepancies.doubled.append(f"{delivery.marker}: {len(rows)} rows in the ledger")
         for row in rows:
             self._check_row(delivery, row)
             self._check_entry(delivery, row)
@@ -107,9 +107,9 @@ class Reckoning:
     def _check_entry(self, delivery: Delivery, row: _Kept) -> None:
         entries = self._trail[delivery.client_id, row.digest]
         if not entries:
-            self._findings.lost.append(f"{delivery.marker}: {delivery.route} is not in the audit trail")
+            self._discrepancies.lost.append(f"{delivery.marker}: {delivery.route} is not in the audit trail")
         if len(entries) > 1:
-            self._findings.doubled.append(f"{delivery.marker}: {len(entries)} audit entries")
+            self._discrepancies.doubled.append(f"{delivery.marker}: {len(entries)} audit entries")
         expected = (_event_type(delivery), self._call_id(delivery))
         for entry in entries:
             if entry != expected:
@@ -125,7 +125,7 @@ class Reckoning:
             if self._acknowledged.issuperset(news):
                 known, expected = self._calls.get(call, ())[1:], _status(news)
                 if known != expected:
-                    self._findings.wrong.append(f"call {call[1]} is {known} and not {expected}")
+                    self._discrepancies.wrong.append(f"call {call[1]} is {known} and not {expected}")
 
     def _check_streams(self) -> None:
         """Each stream's address, against the call that the database has."""
@@ -148,13 +148,13 @@ class Reckoning:
             ("audit entry", [key for key, entries in self._trail.items() if entries], digests),
             ("call", self._calls, sids),
         ):
-            self._findings.wrong.extend(f"{name} {key} was never sent" for key in found if key not in known)
+            self._discrepancies.wrong.extend(f"{name} {key} was never sent" for key in found if key not in known)
 
     def _call_id(self, delivery: Delivery) -> str | None:
         return self._calls.get((delivery.client_id, delivery.fields.get("CallSid", "")), (None,))[0]
 
     def _wrong(self, delivery: Delivery, what: str) -> None:
-        self._findings.wrong.append(f"{delivery.marker}: {what}")
+        self._discrepancies.wrong.append(f"{delivery.marker}: {what}")
 
 
 def _event_type(delivery: Delivery) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from reckoning import Reckoning
+from reconciliation import Reconciliation
 from traffic import Attempt, deliveries
 
 STREAM_BASE_URL = "ws://localhost:9000"
@@ -24,7 +24,7 @@ def attempts(app, client) -> list[Attempt]:
 def findings(query, attempts):
     """`findings(attempts)`: what the auditor says who remembers these, all of them unless told."""
     query("SET session_replication_role = replica")  # lets us falsify the audit trail
-    return lambda remembered=attempts: Reckoning(query, remembered, STREAM_BASE_URL).findings()
+    return lambda remembered=attempts: Reconciliation(query, remembered, STREAM_BASE_URL).discrepancies()
 
 
 def _sent(client, delivery) -> Attempt:
