@@ -104,6 +104,7 @@ def run(command: list[str], title: str) -> bool:
     finally:
         reader.join()
         process.wait()
+        process.stdout.close()
     if ON_TERMINAL:
         show("")
     if process.returncode:
