@@ -1,6 +1,6 @@
-"""Settings that are allowed and still not what production should run with, and keys that can be guessed.
+"""Checks of the settings: those that are allowed but unsafe in production, and keys that can be guessed.
 
-What is refused never comes this far: it ends every command before it begins. No value of a key is ever shown.
+Settings that are not allowed end every command before it starts. No finding shows the value of a key.
 """
 
 import math
@@ -14,12 +14,12 @@ from calyapp.health.checks import Finding
 from calyapp.setting_kinds import Networks, Secret
 
 _MIN_BITS = 96
-_RENEW = 'Make a new key for each: python3 -c "import secrets; print(secrets.token_hex(32))"'
-_PREVIOUS = "_PREVIOUS"
+_NEW_KEY = 'Create a new key for each: python3 -c "import secrets; print(secrets.token_hex(32))"'
+_PREVIOUS_SUFFIX = "_PREVIOUS"
 
 
 def checks(settings: Settings) -> list[NamedCheck]:
-    """What can be said of the environment alone."""
+    """Returns the checks that need only the settings."""
     return [
         NamedCheck("configuration", lambda: check_environment(settings)),
         NamedCheck("trust", lambda: check_trust(settings)),
@@ -28,13 +28,13 @@ def checks(settings: Settings) -> list[NamedCheck]:
 
 
 def check_environment(settings: Settings) -> Iterator[Finding]:
-    """What the process is for, and what it lets in and writes down."""
+    """Checks the environment, the webhook authentication and the log level."""
     yield ok(f"{settings.app_env}, webhook keys {settings.webhook_auth}, log level {settings.log_level}")
     if settings.app_env is not AppEnv.PRODUCTION:
         yield warn(f"APP_ENV is {settings.app_env}", "Set APP_ENV=production where real calls arrive.")
     elif settings.webhook_auth is WebhookAuth.OPTIONAL:
         yield warn(
-            "deliveries without a webhook key are taken",
+            "deliveries without a webhook key are accepted",
             "Register with Exotel the URLs that `flask caly clients show CLIENT --with-key` prints, "
             "then set WEBHOOK_AUTH=required.",
         )
@@ -43,81 +43,81 @@ def check_environment(settings: Settings) -> Iterator[Finding]:
 
 
 def check_trust(settings: Settings) -> Iterator[Finding]:
-    """Whose headers are believed, and who may see the details."""
-    yield ok("only named networks are believed")
+    """Checks that only named networks may set forwarded headers and see the details of health."""
+    yield ok("only named networks are trusted")
     if _includes_every_address(settings.trusted_proxies):
         yield fail(
-            "TRUSTED_PROXIES believes everybody, so anybody may claim any address and HTTPS",
+            "TRUSTED_PROXIES includes every address, so any sender can claim another address and HTTPS",
             "Name in TRUSTED_PROXIES only the proxies in front of Caly; for nginx on this host: unset it.",
         )
     if _includes_every_address(settings.health_trusted):
         yield fail(
-            "HEALTH_TRUSTED shows the details of health and metrics to everybody",
-            "Name in HEALTH_TRUSTED only the networks that watch over Caly.",
+            "HEALTH_TRUSTED includes every address, so anyone can read the details of health and metrics",
+            "Name in HEALTH_TRUSTED only the networks of your monitoring.",
         )
 
 
 def _includes_every_address(networks: Networks) -> bool:
-    """Whether they hold every address of a family; one network or several that together do."""
+    """Returns whether the networks together hold (nearly) every address of IPv4 or of IPv6."""
     for family in {network.version for network in networks}:
         of_family = [network for network in networks if network.version == family]
-        # Half of all addresses is as good as all: nobody has so many of his own.
+        # Half of all addresses counts as all: no operator owns so many.
         if sum(network.num_addresses for network in of_family) >= 2 ** (of_family[0].max_prefixlen - 1):
             return True
     return False
 
 
 def check_keys(settings: Settings) -> Iterator[Finding]:
-    """Keys that are public, guessable, used for two purposes, or still there from before."""
+    """Checks for keys that are public, weak or used twice, and for previous keys that are still set."""
     keys = _keys(settings)
     yield ok(f"{len(keys)} keys, none of them weak, each with one purpose")
     public = [variable for variable, key in keys.items() if is_public_key(key.decode())]
     weak = [variable for variable, key in keys.items() if variable not in public and _bits(key) < _MIN_BITS]
     if public:
-        yield warn(f"public, so anybody can use them: {', '.join(public)}", _RENEW)
+        yield warn(f"public, so anyone can use them: {', '.join(public)}", _NEW_KEY)
     if weak:
-        yield warn(f"too regular or of too few different bytes, so they can be guessed: {', '.join(weak)}", _RENEW)
+        yield warn(f"too regular, so they can be guessed: {', '.join(weak)}", _NEW_KEY)
     for variable in keys:
-        if variable.endswith(_PREVIOUS):
-            yield ok(f"{variable} is still set: unset it when nothing made under it is in use")
+        if variable.endswith(_PREVIOUS_SUFFIX):
+            yield ok(f"{variable} is still set: unset it when nothing uses it any more")
     for one, other in combinations(keys, 2):
         if keys[one] == keys[other]:
-            yield _same(one, other)
+            yield _same_key(one, other)
 
 
-def _same(one: str, other: str) -> Finding:
-    if other == one + _PREVIOUS:
-        return warn(f"{other} is {one} itself", f"Unset {other}, or put the former key there.")
-    return fail(f"{one} and {other} are the same: who learns one has both", _RENEW)
+def _same_key(one: str, other: str) -> Finding:
+    if other == one + _PREVIOUS_SUFFIX:
+        return warn(f"{other} is the same as {one}", f"Unset {other}, or set it to the previous key.")
+    return fail(f"{one} and {other} are the same: a leak of one is a leak of both", _NEW_KEY)
 
 
 def _keys(settings: Settings) -> dict[str, bytes]:
-    """Those that are set, by their variables."""
-    found = {}
+    """Returns the keys that are set, by environment variable."""
+    keys = {}
     for name, setting in Settings.declared().items():
         value = getattr(settings, name)
         if isinstance(value, Secret) and isinstance(key := value.reveal(), bytes):
-            found[setting.variable] = _written(key, setting.variable)
-    return found
+            keys[setting.variable] = _as_written(key, setting.variable)
+    return keys
 
 
-def _written(key: bytes, variable: str) -> bytes:
-    """As it stands in the environment: two variables with the same text are to be found the same."""
+def _as_written(key: bytes, variable: str) -> bytes:
+    """Returns the key as in the environment, so that two variables with the same text compare as equal."""
     return key.hex().encode() if variable.startswith("ENCRYPTION_KEY") else key
 
 
 def _bits(key: bytes) -> float:
-    """How hard it is to guess, from the outside: repetition, few different bytes and even steps make it easy."""
+    """Estimates the strength of a key. Repetition, few different bytes and even steps make it weak."""
     once = key[: _period(key)]
     steps = bytes((after - before) % 256 for before, after in pairwise(once))
     return min(_entropy(once), _entropy(steps)) * len(once)
 
 
 def _period(key: bytes) -> int:
-    """After so many bytes it begins again."""
+    """Returns the number of bytes after which the key repeats itself."""
     return next((step for step in range(1, len(key)) if key[step:] == key[:-step]), len(key))
 
 
 def _entropy(text: bytes) -> float:
-    """Bits a byte, by how often each occurs."""
+    """Returns the Shannon entropy, in bits for each byte."""
     return -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())

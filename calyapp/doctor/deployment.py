@@ -1,4 +1,4 @@
-"""All checks of a deployment, in the order in which one would mend what they find."""
+"""All checks of a deployment, in the order in which an operator would correct what they find."""
 
 from calyapp.config import AppEnv
 from calyapp.doctor import configuration, database, front, host, limits, stream, upkeep
@@ -7,7 +7,7 @@ from calyapp.services import Services
 
 
 def all_checks(services: Services, url: str | None, http_url: str | None) -> list[NamedCheck]:
-    """`url` is where Exotel reaches the service, `http_url` the same host in clear."""
+    """Returns all checks. `url` is where Exotel reaches the service, `http_url` the same host over plain HTTP."""
     settings = services.settings
     return [
         *configuration.checks(settings),

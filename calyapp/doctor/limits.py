@@ -1,4 +1,4 @@
-"""Whether the limits hold over all workers, in the time that a request has for them."""
+"""Checks of the storage of the rate limits: shared by all workers, and fast enough for a request."""
 
 import time
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from calyapp.health.checks import Finding
 from calyapp.web.pipeline.rate_limit_window import PATIENCE_SECONDS
 
 _SECONDS = 2.0
-_TRIES = 5
+_ATTEMPTS = 5
 
 
 def checks(settings: Settings) -> list[NamedCheck]:
-    """One: of the storage in RATELIMIT_STORAGE_URI."""
+    """Returns the check of the storage in RATELIMIT_STORAGE_URI."""
     uri = settings.ratelimit_storage_uri.reveal()
     if uri.startswith("memory:"):
         return [NamedCheck("limits storage", lambda: check_memory(settings.workers))]
@@ -26,18 +26,18 @@ def checks(settings: Settings) -> list[NamedCheck]:
 
 
 def check_memory(workers: int) -> Iterator[Finding]:
-    """Each worker counts for itself, which is right for one."""
+    """Checks that there is one worker, because each worker counts in its own memory."""
     if workers == 1:
         yield ok("in the memory of the only worker")
     else:
         yield warn(
-            f"each of {workers} workers counts for itself, so a limit is up to {workers} times what it says",
+            f"each of {workers} workers counts for itself, so a limit is up to {workers} times too high",
             "Set RATELIMIT_STORAGE_URI=redis://127.0.0.1:6379/0.",
         )
 
 
 def check_redis(uri: str) -> Iterator[Finding]:
-    """It accepts writes, and answers while a request waits for it; the time to resolve its name is included."""
+    """Checks that Redis accepts writes, and that it and its name answer within the time that a request waits."""
     host = urlsplit(uri).hostname or ""
     try:
         resolving = network.seconds_to_resolve(host)
@@ -50,25 +50,25 @@ def check_redis(uri: str) -> Iterator[Finding]:
 
 
 def assess_speed(resolving: float, answering: float) -> Iterator[Finding]:
-    """Of its name and of Redis itself, in seconds: a request's whole patience is fifty milliseconds."""
+    """Assesses the seconds to resolve the name of Redis and to get an answer: a request waits 50 ms at most."""
     yield ok(f"Redis answers within {PATIENCE_SECONDS * 1000:.0f} ms")
     if answering > PATIENCE_SECONDS:
         yield warn(
-            f"Redis takes {answering * 1000:.0f} ms, and a request waits {PATIENCE_SECONDS * 1000:.0f} for it",
-            "Run Redis on this host or beside it.",
+            f"Redis takes {answering * 1000:.0f} ms, but a request waits {PATIENCE_SECONDS * 1000:.0f} ms at most",
+            "Run Redis on this host or on its network.",
         )
     if resolving > PATIENCE_SECONDS:
         yield warn(
             f"the name of Redis takes {resolving * 1000:.0f} ms to resolve",
-            "Give Redis by its address in RATELIMIT_STORAGE_URI, or its name in /etc/hosts.",
+            "Name Redis by its IP address in RATELIMIT_STORAGE_URI, or put its name into /etc/hosts.",
         )
 
 
 def _seconds_to_answer(uri: str) -> float:
-    """The quickest of several answers, so that one hiccup does not count. Writes too, as counting does."""
+    """Returns the time of the fastest of several answers. Writes first, because counting writes."""
     with redis.Redis.from_url(uri, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS) as client:
         client.set("LIMITS:doctor", 1, ex=1)
-        return min(_ping(client) for _ in range(_TRIES))
+        return min(_ping(client) for _ in range(_ATTEMPTS))
 
 
 def _ping(client: redis.Redis) -> float:

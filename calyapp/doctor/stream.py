@@ -1,4 +1,4 @@
-"""Whether the media server is where callers are sent to."""
+"""The check of the media server that callers are connected to."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -12,12 +12,12 @@ _SECONDS = 3.0
 
 
 def checks(settings: Settings) -> list[NamedCheck]:
-    """One: of the server in STREAM_BASE_URL."""
+    """Returns the check of the server in STREAM_BASE_URL."""
     return [NamedCheck("stream", lambda: check_stream(settings.stream_base_url))]
 
 
 def check_stream(url: str) -> Iterator[Finding]:
-    """It takes connections. Production demands wss:// when it starts."""
+    """Checks that the server accepts connections. In production the service only starts with wss://."""
     parts = urlsplit(url)
     host, is_secure = parts.hostname or "", parts.scheme == "wss"
     try:
@@ -27,8 +27,8 @@ def check_stream(url: str) -> Iterator[Finding]:
             network.connect(host, parts.port or 80, _SECONDS).close()
     except OSError as error:
         yield warn(
-            f"the media server is away: {network.why(error)}",
-            "Start the media server, or correct STREAM_BASE_URL: a caller sent there hears silence.",
+            f"the media server cannot be reached: {network.describe(error)}",
+            "Start the media server, or correct STREAM_BASE_URL. Until then callers hear silence.",
         )
         return
-    yield ok("the media server takes connections" + (" over TLS" if is_secure else ""))
+    yield ok("the media server accepts connections" + (" over TLS" if is_secure else ""))

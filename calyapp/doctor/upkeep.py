@@ -1,4 +1,4 @@
-"""What timers do each day: whether the last backup and the last vulnerability scan are there, recent and good."""
+"""Checks of the daily timers: the last backup and the last vulnerability scan."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,7 +15,7 @@ from calyapp.vulnscan import archive
 
 
 def checks(services: Services) -> list[NamedCheck]:
-    """Of the backup, which the audit trail knows, and of the scan, whose report is in SCAN_DIR."""
+    """Returns the checks of the backup, as the audit log has it, and of the scan, as its report in SCAN_DIR has it."""
     settings = services.settings
     latest_backups = partial(backups.latest, services.event_reader)
     return [
@@ -25,14 +25,14 @@ def checks(services: Services) -> list[NamedCheck]:
 
 
 def check_backup(latest_backups: Callable[[], LatestBackups], settings: Settings) -> Iterator[Finding]:
-    """It fails if the last backup failed, never ended or is old; without any, it warns: the first is yet to come."""
+    """Fails if the last backup failed, did not end or is old. Warns if there is none yet."""
     finding = service_checks.check_backup(latest_backups, is_required=settings.app_env is AppEnv.PRODUCTION)
     is_first = not any(finding.facts.values())
     yield from_health(finding, f"completed at {finding.facts.get('completedAt')}", warn if is_first else fail)
 
 
 def check_scan(last_scan: Callable[[], LastScan | None]) -> Iterator[Finding]:
-    """A critical weakness fails; anything else that is wrong warns."""
+    """Fails if the last scan failed. Warns about anything else."""
     finding = service_checks.check_scan(last_scan)
     has_failed = finding.facts.get("result") == "FAILED"
     if finding.status_text:

@@ -1,1 +1,1 @@
-"""Whether Caly is well: the machinery of health checks, which knows none of the things it checks."""
+"""Health checks: how they run, what they check, and the figures of `/health/metrics`."""

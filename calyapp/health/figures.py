@@ -1,4 +1,4 @@
-"""The figures of `/health/metrics`, read out of what all workers together have counted."""
+"""The figures of `/health/metrics`, computed from the metrics of all workers."""
 
 import time
 from collections import Counter, defaultdict
@@ -13,7 +13,7 @@ from calyapp import metrics
 
 
 def summary() -> dict[str, object]:
-    """The figures of `/health/metrics`; a latency is None before the first request."""
+    """Returns the figures of `/health/metrics`. A latency is None before the first request."""
     samples = _Samples(metrics.collect())
     by_status = samples.requests_by_status()
     total = sum(by_status.values())
@@ -32,10 +32,10 @@ def summary() -> dict[str, object]:
 
 
 def percentile(buckets: Sequence[tuple[float, float]], percent: int) -> float | None:
-    """The value that `percent` (1 to 100) of the observations do not exceed, or None without observations.
+    """Returns the value that `percent` (1 to 100) of the observations do not exceed, or None without observations.
 
-    `buckets` are ascending pairs of an upper bound and the number of observations up to it. Inside its bucket
-    the value is interpolated; beyond the last finite bound nothing is known, and that bound is the answer.
+    `buckets` are ascending pairs of an upper bound and the number of observations up to it. The value is interpolated
+    inside its bucket. In the last bucket, which is open, the result is its lower bound.
     """
     count = buckets[-1][1] if buckets else 0
     if not count:
@@ -47,7 +47,7 @@ def percentile(buckets: Sequence[tuple[float, float]], percent: int) -> float | 
 
 
 class _Samples:
-    """One reading of all metrics, and the questions that the summary asks of it."""
+    """The samples of all metrics at one moment, and what the summary reads from them."""
 
     def __init__(self, collected: list[Metric]) -> None:
         self._samples = [sample for metric in collected for sample in metric.samples]
@@ -63,7 +63,7 @@ class _Samples:
         return classes
 
     def latency_ms(self) -> dict[str, float | None]:
-        """Probes of the health routes are left out: they are many and quick, and nobody waits for them."""
+        """Leaves out the health routes: they are frequent and fast, and no user waits for them."""
         counts: defaultdict[float, float] = defaultdict(float)
         for sample in self.named("caly_http_request_seconds_bucket"):
             if not sample.labels["endpoint"].startswith("health."):

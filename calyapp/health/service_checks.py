@@ -1,4 +1,4 @@
-"""The things whose health is asked for: each probe looks at one and says what it found, and what to do about it."""
+"""The health checks of the service. Each one checks one thing, and says what it found and what to do about it."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -21,14 +21,14 @@ MIGRATE = "Run `caly alembic upgrade head`; in development `make migrate`."
 _MIN_MEMORY_SHARE = 0.05
 _MAX_SCAN_AGE = timedelta(days=3)
 _MAX_BACKUP_AGE = timedelta(days=2)
-# A client that stays over its limit keeps some of its deliveries waiting: they are recorded after all others.
+# Deliveries over a client's limit are recorded after all others, so they may wait longer.
 _MAX_WAIT_SECONDS = {Lane.AWAY: 60.0, Lane.DEFERRED: 900.0}
 _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class LastScan:
-    """The verdict of a vulnerability scan, when it was, and how many weaknesses of each severity it found."""
+    """The status and time of a vulnerability scan, and the number of vulnerabilities by severity."""
 
     status: str
     scanned_at: datetime
@@ -37,7 +37,7 @@ class LastScan:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with the spool, what to do about it, and whether deliveries are late or in danger because of it."""
+    """A problem of the spool. It is serious if deliveries are late or can be lost."""
 
     message: str
     remedy: str
@@ -52,7 +52,7 @@ def all_checks(
     last_scan: Callable[[], LastScan | None],
     latest_backups: Callable[[], LatestBackups],
 ) -> Mapping[str, Check]:
-    """By the names under which they are reported."""
+    """Returns the checks by the names under which `/health/detailed` reports them."""
     is_production = settings.app_env is AppEnv.PRODUCTION
     return {
         "database": lambda: check_database(database.ingest, journal),
@@ -69,44 +69,44 @@ def all_checks(
 
 
 def check_database(pool: Pool, journal: Journal) -> Finding:
-    """Reachable, and with a place for the audit entries of this month and the next.
+    """Checks that PostgreSQL answers and has the partitions of this month and the next.
 
-    While it is away, or without its tables, nothing is lost as long as the spool takes the deliveries.
+    While it is away or has no tables, the status is degraded as long as the spool takes the deliveries.
     """
     try:
         with pool.connection() as connection:
-            absent = partitions.missing(connection, clock.now())
+            missing = partitions.missing(connection, clock.now())
     except DatabaseError as error:
         has_room = journal.has_room()
         status = Health.DEGRADED if has_room else Health.UNHEALTHY
-        consequence = "deliveries go to the spool" if has_room else "the spool takes no delivery either"
+        consequence = "deliveries go to the spool" if has_room else "the spool takes no deliveries either"
         if isinstance(error, DatabaseAway):
             return Finding(
                 status,
                 f"PostgreSQL cannot be reached or does not record deliveries; {consequence}",
-                "Run `flask caly doctor`, which says why, and see the log of PostgreSQL.",
+                "Run `flask caly doctor` to see why, and read the log of PostgreSQL.",
                 {"reachable": False},
             )
         return Finding(
             status, f"PostgreSQL answers with an error; {consequence}", f"Its tables may be missing. {MIGRATE}"
         )
-    if absent:
+    if missing:
         return Finding(
             Health.DEGRADED,
-            f"the audit trail has no partition {', '.join(absent)}",
+            f"the audit log has no partition {', '.join(missing)}",
             "Run `flask caly partitions`.",
-            {"missingPartitions": absent},
+            {"missingPartitions": missing},
         )
     return Finding(Health.HEALTHY)
 
 
 def check_spool(journal: Journal) -> Finding:
-    """It takes deliveries, none is in quarantine, and none waits that the database could have."""
+    """Checks that the spool takes deliveries, that none is in quarantine, and that none waits too long."""
     if not journal.has_room():
         return Finding(
             Health.DEGRADED,
-            "the spool takes no delivery: it is full, or its folder cannot be written",
-            "Make room on its disk or raise SPOOL_MAX_MB, and let the service write SPOOL_DIR.",
+            "the spool takes no deliveries: it is full, or its folder is not writable",
+            "Free space on its disk or raise SPOOL_MAX_MB, and let the service write to SPOOL_DIR.",
         )
     status = journal.status()
     facts = {
@@ -125,44 +125,44 @@ def check_spool(journal: Journal) -> Finding:
 
 
 def spool_problems(status: JournalStatus, now: datetime) -> Iterator[Problem]:
-    """What is wrong with what lies on the spool."""
+    """Yields the problems of the deliveries in the spool."""
     if status.oldest_seconds(now, Lane.AWAY) > _MAX_WAIT_SECONDS[Lane.AWAY]:
         yield Problem(
             f"deliveries waiting: {status.depth}, the oldest for {status.oldest_seconds(now, Lane.AWAY):.0f} s",
-            "If PostgreSQL is away, bring it back. Otherwise see that the service runs and what its log says, "
+            "If PostgreSQL is away, start it. Otherwise check that the service runs, read its log, "
             "then run `flask caly spool replay`.",
             is_serious=True,
         )
     if status.oldest_seconds(now, Lane.DEFERRED) > _MAX_WAIT_SECONDS[Lane.DEFERRED]:
         yield Problem(
-            f"deliveries over their clients' limits waiting: {status.deferred}, "
+            f"deliveries over the limit waiting: {status.deferred}, "
             f"the oldest for {status.oldest_seconds(now, Lane.DEFERRED):.0f} s",
-            "RATE_LIMIT_EXCEEDED on the audit trail says whose they are: let that client send less, or raise "
+            "RATE_LIMIT_EXCEEDED in the audit log names the client. Let the client send less, or raise "
             "RATELIMIT_WEBHOOK.",
             is_serious=True,
         )
     if status.quarantined:
         yield Problem(
             f"deliveries in quarantine: {status.quarantined}",
-            "See `flask caly spool quarantine list`, mend the reason, then `flask caly spool quarantine retry --all`.",
+            "See `flask caly spool quarantine list`, correct the cause, run `flask caly spool quarantine retry --all`.",
             is_serious=False,
         )
     if status.damaged_files:
         yield Problem(
-            f"damaged journals, set aside: {status.damaged_files}",
-            "What could be read was saved: keep damaged-*.db in SPOOL_DIR elsewhere, then remove them.",
+            f"damaged journals set aside: {status.damaged_files}",
+            "All that could be read was saved. Copy damaged-*.db from SPOOL_DIR to another place, then remove them.",
             is_serious=False,
         )
 
 
 def check_environment(settings: Settings) -> Finding:
-    """Settings that are allowed, but not what production should run with."""
+    """Checks for settings that are allowed but unsafe in production."""
     facts = {"appEnv": settings.app_env.value, "webhookAuth": settings.webhook_auth.value}
     lax = settings.app_env is AppEnv.PRODUCTION and settings.webhook_auth is WebhookAuth.OPTIONAL
     if lax:
         return Finding(
             Health.DEGRADED,
-            "production takes deliveries without a webhook key",
+            "production accepts deliveries without a webhook key",
             "Register with Exotel the URLs that `flask caly clients show CLIENT --with-key` prints, then set "
             "WEBHOOK_AUTH=required.",
             facts,
@@ -171,7 +171,7 @@ def check_environment(settings: Settings) -> Finding:
 
 
 def check_migrations(pool: Pool) -> Finding:
-    """The database is at the revision that this code was written for."""
+    """Checks that the database is at the revision that this code needs. Raises `DatabaseError` other than away."""
     try:
         with pool.connection() as connection:
             current, head = migrations.current(connection), migrations.head()
@@ -185,22 +185,22 @@ def check_migrations(pool: Pool) -> Finding:
     return Finding(
         Health.DEGRADED,
         f"the database is at {current}, which is newer than this code",
-        "Fine after a rollback; else update Caly.",
+        "This is correct after a rollback. Otherwise update Caly.",
         facts,
     )
 
 
 def check_encryption(take_census: Callable[[], Census]) -> Finding:
-    """Every secret at rest can be read, under the key in use or the one before."""
+    """Checks that every stored secret can be decrypted, with the current or the previous key."""
     try:
         census = take_census()
-    except DatabaseError:  # away, or of another release: calls are answered all the same
+    except DatabaseError:  # away, or without its tables: calls are answered anyway
         return Finding(Health.DEGRADED, "the database cannot be read", _SEE_DATABASE)
     facts = {"secrets": census.sealed, "underPreviousKey": census.under_previous, "unreadable": census.unreadable}
     if census.unreadable:
         return Finding(
             Health.DEGRADED,
-            f"secrets that no key opens: {census.unreadable}",
+            f"secrets that no key decrypts: {census.unreadable}",
             "Set ENCRYPTION_KEY_PREVIOUS to the key under which they were encrypted.",
             facts,
         )
@@ -208,22 +208,22 @@ def check_encryption(take_census: Callable[[], Census]) -> Finding:
 
 
 def check_memory() -> Finding:
-    """What all workers hold, and whether the machine has any left."""
-    found = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE))
-    available, total = int(found["MemAvailable"]), int(found["MemTotal"])
+    """Checks that the machine has free memory, and reports what all workers use."""
+    kibibytes = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE))
+    available, total = int(kibibytes["MemAvailable"]), int(kibibytes["MemTotal"])
     facts = {"residentBytes": metrics.resident_bytes(), "availableBytes": available * 1024}
     if available < total * _MIN_MEMORY_SHARE:
         return Finding(
             Health.DEGRADED,
             f"the machine has {available // 1024} MiB of memory left",
-            "Stop what else runs there, lower WEB_CONCURRENCY, or add memory.",
+            "Stop other programs there, lower WEB_CONCURRENCY, or add memory.",
             facts,
         )
     return Finding(Health.HEALTHY, facts=facts)
 
 
 def check_disk(folder: Path, max_bytes: int) -> Finding:
-    """The spool in this folder may still grow as large as it is allowed to."""
+    """Checks that the spool in this folder can grow to its maximum size, in bytes."""
     try:
         spool = Folder(folder)
         needed, free = max(0, max_bytes - spool.bytes()), spool.free_bytes()
@@ -235,15 +235,15 @@ def check_disk(folder: Path, max_bytes: int) -> Finding:
     if free < needed:
         return Finding(
             Health.DEGRADED,
-            f"{free // _MIB} MiB free, and the spool may still grow by {needed // _MIB}",
-            "Make room on the disk of SPOOL_DIR, or lower SPOOL_MAX_MB.",
+            f"{free // _MIB} MiB free, but the spool may grow by {needed // _MIB} MiB",
+            "Free space on the disk of SPOOL_DIR, or lower SPOOL_MAX_MB.",
             facts,
         )
     return Finding(Health.HEALTHY, facts=facts)
 
 
 def check_pools(database: Database) -> Finding:
-    """Connections of this worker, and whether deliveries find one."""
+    """Checks that deliveries find a free database connection in this worker."""
     ingest, records = database.ingest.statistics(), database.records.statistics()
     facts = {
         "ingest": {"most": ingest.most, "open": ingest.open, "inUse": ingest.in_use},
@@ -253,14 +253,14 @@ def check_pools(database: Database) -> Finding:
         return Finding(
             Health.DEGRADED,
             "every connection for deliveries is in use",
-            "See which statements are slow (caly_db_statement_seconds), or raise DB_POOL_MAX.",
+            "Find out which statements are slow (caly_db_statement_seconds), or raise DB_POOL_MAX.",
             facts,
         )
     return Finding(Health.HEALTHY, facts=facts)
 
 
 def check_backup(latest_backups: Callable[[], LatestBackups], *, is_required: bool) -> Finding:
-    """The last backup is complete and not old. Never unhealthy: calls are answered anyway."""
+    """Checks that the last backup is complete and recent. Never unhealthy, because calls are answered anyway."""
     try:
         latest = latest_backups()
     except DatabaseError:
@@ -270,11 +270,11 @@ def check_backup(latest_backups: Callable[[], LatestBackups], *, is_required: bo
     if latest.has_failed():
         reason = f"the last backup failed: {latest.failure}" if latest.failure else "the last backup failed"
     elif latest.was_interrupted(clock.now()):
-        reason = f"the backup that began at {facts['startedAt']} never ended"
+        reason = f"the backup that began at {facts['startedAt']} did not end"
     elif latest.completed_at is None:
         if not is_required:
             return Finding(Health.HEALTHY, facts=facts, status_text="not backed up")
-        reason = "there is no complete backup of the last 30 days"
+        reason = "there is no complete backup from the last 30 days"
     elif clock.now() - latest.completed_at > _MAX_BACKUP_AGE:
         reason = f"the last complete backup is {(clock.now() - latest.completed_at).days} days old"
     else:
@@ -283,7 +283,7 @@ def check_backup(latest_backups: Callable[[], LatestBackups], *, is_required: bo
 
 
 def check_scan(last_scan: Callable[[], LastScan | None]) -> Finding:
-    """The last scan is recent, looked at everything and found nothing urgent. Never unhealthy, as for the backup."""
+    """Checks that the last vulnerability scan is recent, complete and passed. Never unhealthy, as for the backup."""
     try:
         last = last_scan()
     except (OSError, ValueError):
@@ -302,12 +302,14 @@ def check_scan(last_scan: Callable[[], LastScan | None]) -> Finding:
         return Finding(
             Health.DEGRADED,
             f"the last vulnerability scan is {last.status}",
-            "Run `flask caly scan`, which says what to upgrade, or what it could not look at.",
+            "Run `flask caly scan`. It says what to upgrade, or what it could not check.",
             facts,
         )
     return Finding(Health.HEALTHY, facts=facts)
 
 
-_SEE_DATABASE = "See the check `database`."
-_BACK_UP = "See `journalctl -u caly-backup`, then `systemctl start caly-backup` (elsewhere: `flask caly backup DIR`)."
-_SCAN = "Run `systemctl start caly-scan` (elsewhere: `flask caly scan`), and see that caly-scan.timer is enabled."
+_SEE_DATABASE = "See the `database` check."
+_BACK_UP = (
+    "Read `journalctl -u caly-backup`, then `systemctl start caly-backup` (without systemd: `flask caly backup DIR`)."
+)
+_SCAN = "Run `systemctl start caly-scan` (without systemd: `flask caly scan`). Check that caly-scan.timer is enabled."

@@ -23,44 +23,44 @@ def production(**overrides: str) -> Settings:
     )
 
 
-def diagnosed(look, settings: Settings):
-    (diagnosis,) = examine([NamedCheck("it", lambda: look(settings))])
+def diagnosed(check, settings: Settings):
+    (diagnosis,) = examine([NamedCheck("it", lambda: check(settings))])
     return diagnosis
 
 
 class TestConfiguration:
-    def test_of_production_is_fine(self):
-        found = diagnosed(configuration.check_environment, production())
+    def test_of_production_passes(self):
+        diagnosis = diagnosed(configuration.check_environment, production())
 
-        assert found.verdict is Verdict.OK
-        assert found.found == "production, webhook keys required, log level info"
+        assert diagnosis.verdict is Verdict.OK
+        assert diagnosis.found == "production, webhook keys required, log level info"
 
     @pytest.mark.parametrize("setting", [("APP_ENV", "testing"), ("WEBHOOK_AUTH", "optional"), ("LOG_LEVEL", "debug")])
-    def test_that_suits_no_production_warns_and_names_the_variable(self, setting):
-        found = diagnosed(configuration.check_environment, production(**dict([setting])))
+    def test_that_is_unsafe_in_production_warns_and_names_the_variable(self, setting):
+        diagnosis = diagnosed(configuration.check_environment, production(**dict([setting])))
 
-        assert found.verdict is Verdict.WARN
-        assert setting[0] in found.remedy
+        assert diagnosis.verdict is Verdict.WARN
+        assert setting[0] in diagnosis.remedy
 
 
 class TestTrust:
-    def test_in_named_networks_is_fine(self):
+    def test_in_named_networks_passes(self):
         settings = production(TRUSTED_PROXIES="10.0.0.0/8,192.168.0.0/16,fd00::/8", HEALTH_TRUSTED="10.1.0.0/16")
 
         assert diagnosed(configuration.check_trust, settings).verdict is Verdict.OK
 
-    @pytest.mark.parametrize("everybody", ["0.0.0.0/0", "::/0", "10.0.0.0/8,::/0", "0.0.0.0/1,128.0.0.0/1"])
+    @pytest.mark.parametrize("networks", ["0.0.0.0/0", "::/0", "10.0.0.0/8,::/0", "0.0.0.0/1,128.0.0.0/1"])
     @pytest.mark.parametrize("variable", ["TRUSTED_PROXIES", "HEALTH_TRUSTED"])
-    def test_in_everybody_fails(self, variable, everybody):
-        found = diagnosed(configuration.check_trust, production(**{variable: everybody}))
+    def test_in_every_address_fails(self, variable, networks):
+        diagnosis = diagnosed(configuration.check_trust, production(**{variable: networks}))
 
-        assert found.verdict is Verdict.FAIL
-        assert variable in found.found
+        assert diagnosis.verdict is Verdict.FAIL
+        assert variable in diagnosis.found
 
 
 class TestKeys:
     @pytest.mark.parametrize("make", [lambda: secrets.token_hex(32), lambda: secrets.token_urlsafe(32)])
-    def test_by_chance_are_never_called_weak(self, make):
+    def test_that_are_random_are_never_reported_as_weak(self, make):
         settings = [production(SECRET_KEY=make(), STREAM_TOKEN_KEY=make()) for _ in range(50)]
 
         assert {diagnosed(configuration.check_keys, each).verdict for each in settings} == {Verdict.OK}
@@ -78,41 +78,41 @@ class TestKeys:
         ],
     )
     def test_that_can_be_guessed_warn(self, weak):
-        found = diagnosed(configuration.check_keys, production(STREAM_TOKEN_KEY=weak))
+        diagnosis = diagnosed(configuration.check_keys, production(STREAM_TOKEN_KEY=weak))
 
-        assert found.verdict is Verdict.WARN
-        assert "STREAM_TOKEN_KEY" in found.found
-        assert weak not in str(found)
+        assert diagnosis.verdict is Verdict.WARN
+        assert "STREAM_TOKEN_KEY" in diagnosis.found
+        assert weak not in str(diagnosis)
 
     def test_that_are_public_warn(self):
-        found = diagnosed(configuration.check_keys, Settings.from_env({"APP_ENV": "testing"}))
+        diagnosis = diagnosed(configuration.check_keys, Settings.from_env({"APP_ENV": "testing"}))
 
-        assert found.verdict is Verdict.WARN
-        assert found.found == f"public, so anybody can use them: {', '.join(NAMES)}"
+        assert diagnosis.verdict is Verdict.WARN
+        assert diagnosis.found == f"public, so anyone can use them: {', '.join(NAMES)}"
 
     @pytest.mark.parametrize("other", ["SECRET_KEY", "ENCRYPTION_KEY"])
-    def test_with_two_purposes_fail(self, other):
+    def test_that_are_used_twice_fail(self, other):
         same = secrets.token_hex(32)
 
-        found = diagnosed(configuration.check_keys, production(**{"WEBHOOK_ROOT_KEY": same, other: same}))
+        diagnosis = diagnosed(configuration.check_keys, production(**{"WEBHOOK_ROOT_KEY": same, other: same}))
 
-        assert found.verdict is Verdict.FAIL
-        assert "WEBHOOK_ROOT_KEY" in found.found
-        assert other in found.found
-        assert same not in str(found)
+        assert diagnosis.verdict is Verdict.FAIL
+        assert "WEBHOOK_ROOT_KEY" in diagnosis.found
+        assert other in diagnosis.found
+        assert same not in str(diagnosis)
 
-    def test_from_before_are_remarked(self):
-        found = diagnosed(configuration.check_keys, production(ENCRYPTION_KEY_PREVIOUS=secrets.token_hex(32)))
+    def test_that_are_previous_ones_are_mentioned(self):
+        diagnosis = diagnosed(configuration.check_keys, production(ENCRYPTION_KEY_PREVIOUS=secrets.token_hex(32)))
 
-        assert found.verdict is Verdict.OK
-        assert "ENCRYPTION_KEY_PREVIOUS is still set" in found.found
+        assert diagnosis.verdict is Verdict.OK
+        assert "ENCRYPTION_KEY_PREVIOUS is still set" in diagnosis.found
 
-    def test_from_before_that_are_the_present_ones_warn(self):
+    def test_that_are_both_current_and_previous_warn(self):
         settings = production()
 
-        found = diagnosed(
+        diagnosis = diagnosed(
             configuration.check_keys, replace(settings, webhook_root_key_previous=settings.webhook_root_key)
         )
 
-        assert found.verdict is Verdict.WARN
-        assert "WEBHOOK_ROOT_KEY_PREVIOUS" in found.remedy
+        assert diagnosis.verdict is Verdict.WARN
+        assert "WEBHOOK_ROOT_KEY_PREVIOUS" in diagnosis.remedy

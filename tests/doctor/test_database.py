@@ -27,12 +27,12 @@ GOOD = Server(
 )
 
 
-def diagnosed(look):
-    (diagnosis,) = examine([NamedCheck("it", look)])
+def diagnosed(check):
+    (diagnosis,) = examine([NamedCheck("it", check)])
     return diagnosis
 
 
-class TestReach:
+class TestConnection:
     @pytest.mark.parametrize(
         ("server", "verdict"),
         [
@@ -42,13 +42,13 @@ class TestReach:
             (replace(GOOD, is_verified=False), Verdict.WARN),
         ],
     )
-    def test_over_a_network_wants_tls(self, server, verdict):
+    def test_to_another_host_requires_verified_tls(self, server, verdict):
         assert diagnosed(lambda: database.check_connection(lambda: server)).verdict is verdict
 
 
 class TestServer:
     @pytest.mark.parametrize(
-        ("change", "look"),
+        ("change", "check"),
         [
             ({"version": 14}, database.check_version),
             ({"version": 19}, database.check_version),
@@ -59,17 +59,17 @@ class TestServer:
             ({"not_durable": ("full_page_writes", "synchronous_commit")}, database.check_durability),
         ],
     )
-    def test_that_cannot_keep_our_promises_fails(self, change, look):
-        found = diagnosed(lambda: look(replace(GOOD, **change)))
+    def test_that_is_unsuitable_fails(self, change, check):
+        found = diagnosed(lambda: check(replace(GOOD, **change)))
 
         assert found.verdict is Verdict.FAIL
         assert found.remedy
-        assert diagnosed(lambda: look(GOOD)).verdict is Verdict.OK
+        assert diagnosed(lambda: check(GOOD)).verdict is Verdict.OK
 
 
 class TestConnections:
     @pytest.mark.parametrize(("workers", "verdict"), [(4, Verdict.OK), (5, Verdict.FAIL)])
-    def test_must_do_for_all_workers(self, workers, verdict):
+    def test_must_suffice_for_all_workers(self, workers, verdict):
         settings = replace(Settings.from_env({"APP_ENV": "testing"}), web_concurrency=workers, db_pool_max=20)
 
         assert diagnosed(lambda: database.check_connections(GOOD, settings)).verdict is verdict
@@ -88,16 +88,16 @@ class TestClock:
             (-61, Verdict.FAIL),
         ],
     )
-    def test_may_differ_a_little(self, ahead, verdict):
+    def test_may_differ_by_two_seconds(self, ahead, verdict):
         assert diagnosed(lambda: database.check_clock(ahead)).verdict is verdict
 
     @pytest.mark.parametrize(("ahead", "words"), [(90, "90 s ahead of"), (-90, "90 s behind")])
-    def test_that_differs_is_told_with_its_direction(self, ahead, words):
+    def test_that_differs_is_reported_with_its_direction(self, ahead, words):
         assert words in diagnosed(lambda: database.check_clock(ahead)).found
 
 
 class TestChecks:
-    def test_of_a_migrated_database_find_its_version_and_role(self, settings, services):
+    def test_of_a_migrated_database_report_version_and_role(self, settings, services):
         found = {one.check: one for one in examine(database.checks(settings, services.database.ingest))}
 
         assert found["database"].found == "reachable on this host"
@@ -106,7 +106,7 @@ class TestChecks:
         assert found["database role"].verdict is Verdict.WARN
         assert "superuser" in found["database role"].found
 
-    def test_of_a_database_newer_than_the_code_warn_and_go_on(self, settings, services, query):
+    def test_of_a_database_newer_than_the_code_warn_and_continue(self, settings, services, query):
         query("UPDATE alembic_version SET version_num = '9999'")
 
         found = {one.check: one for one in examine(database.checks(settings, services.database.ingest))}
@@ -128,14 +128,14 @@ class TestChecks:
 class TestPooler:
     @pytest.fixture
     def pooler(self, database_url):
-        with TemporaryDirectory(prefix="caly-", dir="/tmp") as folder:  # a socket's path is short
+        with TemporaryDirectory(prefix="caly-", dir="/tmp") as folder:  # the path of a unix socket must be short
             pooler = PgBouncerServer(Path(folder), database_url)
             yield pooler
             pooler.stop()
 
     @pytest.fixture
     def diagnose(self, pooler):
-        """`diagnose(**settings)`: what is found through a pooler with these settings, by the names of the checks."""
+        """`diagnose(**settings)` returns the diagnoses through a pooler with these settings, by check."""
         built = []
 
         def diagnose(**options: str):
@@ -148,30 +148,30 @@ class TestPooler:
         for services in built:
             services.close()
 
-    def test_is_not_there_on_a_direct_connection(self, settings, services):
+    def test_is_not_detected_on_a_direct_connection(self, settings, services):
         found = {one.check: one for one in examine(database.checks(settings, services.database.ingest))}
 
         assert found["database pooler"].verdict is Verdict.OK
 
-    def test_that_knows_no_options_is_told_from_a_server_that_is_away(self, diagnose):
+    def test_that_rejects_startup_options_is_distinguished_from_a_server_that_is_away(self, diagnose):
         found = diagnose(pool_mode="session")["database"]
 
         assert found.verdict is Verdict.FAIL
         assert "A pooler in front of PostgreSQL" in found.found
-        assert WORKS in found.remedy
+        assert WORKING_OPTIONS in found.remedy
 
-    def test_that_changes_connections_between_statements_fails(self, diagnose):
+    def test_that_changes_backends_between_statements_fails(self, diagnose):
         found = diagnose(pool_mode="transaction", ignore_startup_parameters="options")["database pooler"]
 
         assert found.verdict is Verdict.FAIL
         assert "stay on the spool" in found.found
-        assert WORKS in found.remedy
+        assert WORKING_OPTIONS in found.remedy
 
-    def test_that_keeps_connections_warns(self, diagnose):
+    def test_that_keeps_backends_warns(self, diagnose):
         found = diagnose(pool_mode="session", ignore_startup_parameters="options")["database pooler"]
 
         assert found.verdict is Verdict.WARN
-        assert WORKS in found.remedy
+        assert WORKING_OPTIONS in found.remedy
 
 
-WORKS = "pool_mode=session and ignore_startup_parameters=options"
+WORKING_OPTIONS = "pool_mode=session and ignore_startup_parameters=options"

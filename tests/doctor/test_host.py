@@ -24,8 +24,8 @@ MOUNTS = """\
 """
 
 
-def diagnosed(look, *arguments):
-    (diagnosis,) = examine([NamedCheck("it", lambda: look(*arguments))])
+def diagnosed(check, *arguments):
+    (diagnosis,) = examine([NamedCheck("it", lambda: check(*arguments))])
     return diagnosis
 
 
@@ -36,14 +36,14 @@ def journal(tmp_path):
     journal.close()
 
 
-def keep(journal: Journal, seconds_ago: float = 0, reason: str | None = None) -> None:
+def append(journal: Journal, seconds_ago: float = 0, reason: str | None = None) -> None:
     arrived_at = clock.now() - timedelta(seconds=seconds_ago)
     journal.append(b"{}", client_id=None, lane=Lane.AWAY, arrived_at=arrived_at, reason=reason)
 
 
 class TestEnvironmentFile:
     @pytest.mark.parametrize(("mode", "verdict"), [(0o600, Verdict.OK), (0o640, Verdict.OK), (0o644, Verdict.FAIL)])
-    def test_is_not_for_everybody(self, tmp_path, mode, verdict):
+    def test_must_not_be_readable_by_everyone(self, tmp_path, mode, verdict):
         file = tmp_path / "caly.env"
         file.touch()
         file.chmod(mode)
@@ -55,16 +55,16 @@ class TestEnvironmentFile:
 
 
 class TestFolder:
-    def test_that_is_mine_is_fine_on_a_local_disk(self, tmp_path):
+    def test_of_the_same_user_passes_on_a_local_disk(self, tmp_path):
         expected = {"tmpfs": Verdict.FAIL}.get(host.file_system(tmp_path, Path("/proc/self/mountinfo").read_text()))
 
         assert diagnosed(host.check_folder, tmp_path, os.geteuid()).verdict is (expected or Verdict.OK)
 
-    def test_that_is_missing_fails_and_is_not_made(self, tmp_path):
+    def test_that_is_missing_fails_and_is_not_created(self, tmp_path):
         assert diagnosed(host.check_folder, tmp_path / "spool", os.geteuid()).verdict is Verdict.FAIL
         assert not (tmp_path / "spool").exists()
 
-    def test_of_another_user_fails_and_says_as_whom_to_ask(self, tmp_path):
+    def test_of_another_user_fails_and_says_which_user_to_run_as(self, tmp_path):
         found = diagnosed(host.check_folder, tmp_path, os.geteuid() + 1)
 
         assert found.verdict is Verdict.FAIL
@@ -90,14 +90,14 @@ class TestFileSystem:
 
 
 class TestModes:
-    def test_as_the_journal_and_the_directory_make_them_are_fine(self, journal, tmp_path):
-        keep(journal)
+    def test_of_the_journal_and_the_directory_pass(self, journal, tmp_path):
+        append(journal)
         DirectoryCopy(tmp_path / "spool" / "directory").write([])
 
         assert diagnosed(host.check_modes, tmp_path / "spool").verdict is Verdict.OK
 
-    def test_that_let_others_in_fail(self, journal, tmp_path):
-        keep(journal)
+    def test_that_let_others_enter_fail(self, journal, tmp_path):
+        append(journal)
         (tmp_path / "spool").chmod(0o755)
 
         found = diagnosed(host.check_modes, tmp_path / "spool")
@@ -106,27 +106,27 @@ class TestModes:
 
     @pytest.mark.parametrize("name", ["reserve", "directory", "journal.lock"])
     def test_of_a_file_that_others_may_read_fail_and_name_it(self, journal, tmp_path, name):
-        keep(journal)
+        append(journal)
         DirectoryCopy(tmp_path / "spool" / "directory").write([])
         (tmp_path / "spool" / name).chmod(0o644)
 
         found = diagnosed(host.check_modes, tmp_path / "spool")
 
         assert found.verdict is Verdict.FAIL
-        assert found.found == f"others may read in SPOOL_DIR: {name}"
+        assert found.found == f"other users can read, in SPOOL_DIR: {name}"
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a file")
     def test_of_a_file_of_another_user_fail(self, tmp_path):
         (tmp_path / "reserve").touch(0o600)
         tmp_path.chmod(0o700)
         os.chown(tmp_path / "reserve", 12345, -1)
 
-        assert diagnosed(host.check_modes, tmp_path).found == "of another user, in SPOOL_DIR: reserve"
+        assert diagnosed(host.check_modes, tmp_path).found == "owned by another user, in SPOOL_DIR: reserve"
 
 
 class TestDisk:
-    def test_must_have_room_for_what_the_spool_may_still_take(self, journal, tmp_path):
-        keep(journal)
+    def test_must_have_room_for_the_maximum_size_of_the_spool(self, journal, tmp_path):
+        append(journal)
         free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
 
         assert diagnosed(host.check_disk, tmp_path / "spool", 16 * MIB).verdict is Verdict.OK
@@ -134,16 +134,16 @@ class TestDisk:
 
 
 class TestSpool:
-    def test_that_is_empty_is_fine(self, journal):
+    def test_that_is_empty_passes(self, journal):
         assert diagnosed(host.check_spool, journal).verdict is Verdict.OK
 
-    def test_in_which_deliveries_wait_for_a_moment_is_fine(self, journal):
-        keep(journal)
+    def test_where_a_delivery_waits_briefly_passes(self, journal):
+        append(journal)
 
         assert diagnosed(host.check_spool, journal).found == "deliveries waiting: 1, in quarantine: 0"
 
-    def test_in_which_deliveries_wait_for_long_fails(self, journal):
-        keep(journal, seconds_ago=3600)
+    def test_where_a_delivery_waits_too_long_fails(self, journal):
+        append(journal, seconds_ago=3600)
 
         found = diagnosed(host.check_spool, journal)
 
@@ -151,17 +151,17 @@ class TestSpool:
         assert "the oldest for 360" in found.found
 
     def test_with_a_quarantine_warns(self, journal):
-        keep(journal, reason="SQLSTATE 22003")
+        append(journal, reason="SQLSTATE 22003")
 
         found = diagnosed(host.check_spool, journal)
 
         assert (found.verdict, found.found) == (Verdict.WARN, "deliveries in quarantine: 1")
 
     def test_with_a_damaged_journal_set_aside_warns(self, journal, tmp_path):
-        keep(journal)
+        append(journal)
         (tmp_path / "spool" / "damaged-20261122T090000.db").touch(0o600)
 
-        assert diagnosed(host.check_spool, journal).found == "damaged journals, set aside: 1"
+        assert diagnosed(host.check_spool, journal).found == "damaged journals set aside: 1"
 
     def test_that_cannot_be_written_fails(self, tmp_path):
         (tmp_path / "file").touch()
@@ -170,7 +170,7 @@ class TestSpool:
 
 
 class TestDirectory:
-    def test_that_is_fresh_is_fine(self, tmp_path):
+    def test_that_is_recent_passes(self, tmp_path):
         DirectoryCopy(tmp_path / "directory").write([])
 
         assert diagnosed(host.check_directory, tmp_path / "directory").verdict is Verdict.OK
@@ -195,7 +195,7 @@ class TestDirectory:
 class TestNginx:
     @pytest.fixture
     def diagnose(self, tmp_path):
-        """`diagnose(text)`: what is said of a configuration."""
+        """`diagnose(text)` returns the diagnosis of an nginx.conf with this text."""
 
         def diagnose(text: str):
             file = tmp_path / "nginx.conf"
@@ -204,20 +204,20 @@ class TestNginx:
 
         return diagnose
 
-    def test_as_the_guide_leaves_it_is_fine(self, tmp_path):
+    def test_as_edited_by_the_guide_passes(self, tmp_path):
         file = tmp_path / "nginx.conf"
-        file.write_text(DEBIANS_NGINX)
+        file.write_text(DEBIAN_NGINX_CONF)
         subprocess.run([*guided_edit(), file], check=True)
 
         assert diagnosed(host.check_nginx, file).verdict is Verdict.OK
 
-    def test_as_debian_leaves_it_warns(self, diagnose):
-        found = diagnose(DEBIANS_NGINX)
+    def test_as_installed_by_debian_warns(self, diagnose):
+        found = diagnose(DEBIAN_NGINX_CONF)
 
         assert found.verdict is Verdict.WARN
         assert "worker_connections is 768" in found.found
 
-    def test_that_names_no_number_has_nginxs_own(self, diagnose):
+    def test_without_a_number_has_the_default_of_nginx(self, diagnose):
         assert "worker_connections is 512" in diagnose("events {\n\t# worker_connections 9999;\n}").found
 
     def test_with_too_few_open_files_warns(self, diagnose):
@@ -226,15 +226,15 @@ class TestNginx:
         assert found.verdict is Verdict.WARN
         assert "worker_rlimit_nofile is 1024" in found.found
 
-    def test_is_not_looked_for_where_there_is_none(self, journal, tmp_path):
+    def test_is_not_checked_where_it_is_not_installed(self, journal, tmp_path):
         settings = Settings.from_env({"APP_ENV": "testing"})
 
-        of_host = host.checks(settings, journal, tmp_path / "caly.env", tmp_path / "nginx.conf")
+        checks = host.checks(settings, journal, tmp_path / "caly.env", tmp_path / "nginx.conf")
 
-        assert "nginx" not in [check.name for check in of_host]
+        assert "nginx" not in [check.name for check in checks]
 
 
-DEBIANS_NGINX = """\
+DEBIAN_NGINX_CONF = """\
 user www-data;
 worker_processes auto;
 pid /run/nginx.pid;
@@ -248,11 +248,11 @@ events {
 """
 
 
-def test_the_guides_edit_may_be_repeated(tmp_path):
+def test_the_edit_of_the_guide_can_be_repeated(tmp_path):
     once, twice = tmp_path / "once", tmp_path / "twice"
     for file, times in ((once, 1), (twice, 2)):
-        file.write_text(DEBIANS_NGINX)
+        file.write_text(DEBIAN_NGINX_CONF)
         for _ in range(times):
             subprocess.run([*guided_edit(), file], check=True)
 
-    assert once.read_text() == twice.read_text() != DEBIANS_NGINX
+    assert once.read_text() == twice.read_text() != DEBIAN_NGINX_CONF

@@ -12,14 +12,14 @@ def diagnosed(**environment: str):
     return diagnosis
 
 
-class TestMemory:
+class TestMemoryStorage:
     @pytest.mark.parametrize(("workers", "verdict"), [("1", Verdict.OK), ("2", Verdict.WARN)])
-    def test_is_for_one_worker(self, workers, verdict):
+    def test_suits_only_one_worker(self, workers, verdict):
         assert diagnosed(WEB_CONCURRENCY=workers).verdict is verdict
 
 
-class TestRedis:
-    def test_that_answers_is_fine(self, redis_server):
+class TestRedisStorage:
+    def test_that_answers_passes(self, redis_server):
         assert diagnosed(RATELIMIT_STORAGE_URI=redis_server.url, WEB_CONCURRENCY="2").verdict is Verdict.OK
 
     def test_that_is_away_fails(self, redis_server):
@@ -35,7 +35,7 @@ class TestRedis:
 
         assert diagnosed(RATELIMIT_STORAGE_URI=redis_server.url).verdict is Verdict.FAIL
 
-    def test_whose_name_does_not_resolve_fails_without_the_password(self):
+    def test_with_a_name_that_does_not_resolve_fails_without_showing_the_password(self):
         found = diagnosed(RATELIMIT_STORAGE_URI="redis://:canary@redis.invalid:6379/0")
 
         assert (found.verdict, found.found) == (
@@ -44,7 +44,7 @@ class TestRedis:
         )
         assert "canary" not in str(found)
 
-    def test_whose_password_is_wrong_is_not_to_be_started(self, redis_server):
+    def test_with_a_wrong_password_does_not_suggest_to_start_it(self, redis_server):
         with redis.Redis.from_url(redis_server.url) as client:
             client.config_set("requirepass", "right")
 
@@ -57,7 +57,7 @@ class TestRedis:
         assert "start" not in found.remedy.lower()
 
     @pytest.mark.parametrize(("resolving", "answering", "word"), [(0.06, 0.01, "name"), (0.01, 0.06, "takes 60 ms")])
-    def test_that_is_slow_or_slow_to_find_warns(self, resolving, answering, word):
+    def test_that_is_slow_to_resolve_or_to_answer_warns(self, resolving, answering, word):
         (found,) = examine([NamedCheck("it", lambda: limits.assess_speed(resolving, answering))])
 
         assert found.verdict is Verdict.WARN

@@ -11,7 +11,7 @@ from calyapp.doctor import network
 
 @contextmanager
 def tls_server(certificate=CERTIFICATE):
-    """Shakes hands with one client; yields the port."""
+    """Performs one handshake. Yields the port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
@@ -30,41 +30,41 @@ def tls_server(certificate=CERTIFICATE):
 
 
 class TestHandshake:
-    def test_tells_version_and_days_left(self, monkeypatch):
+    def test_returns_the_version_and_the_days_left(self, monkeypatch):
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
 
         with tls_server() as port:
-            agreed = network.handshake("localhost", port, 5)
+            handshake = network.handshake("localhost", port, 5)
 
-        assert agreed.version == "TLSv1.3"
-        assert agreed.days_left > 365
+        assert handshake.version == "TLSv1.3"
+        assert handshake.days_left > 365
 
-    def test_with_a_certificate_that_nobody_signed_is_refused(self, monkeypatch):
+    def test_refuses_a_self_signed_certificate(self, monkeypatch):
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
 
         with tls_server() as port, pytest.raises(OSError, match="certificate") as raised:
             network.handshake("localhost", port, 5)
 
-        assert network.why(raised.value).startswith("the certificate is not good: self")
+        assert network.describe(raised.value).startswith("the certificate is not valid: self")
 
-    def test_with_who_speaks_no_tls_is_told(self):
-        def answer_in_clear(listening):
+    def test_fails_with_a_server_without_tls(self):
+        def answer_without_tls(listening):
             plain, _ = listening.accept()
             with plain:
                 plain.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                 plain.recv(65536)
 
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            thread = threading.Thread(target=answer_in_clear, args=(listening,))
+            thread = threading.Thread(target=answer_without_tls, args=(listening,))
             thread.start()
             with pytest.raises(ssl.SSLError) as raised:
                 network.handshake("localhost", listening.getsockname()[1], 5)
             thread.join()
 
-        assert network.why(raised.value) == "TLS 1.2 or newer cannot be agreed on"
+        assert network.describe(raised.value) == "the server does not support TLS 1.2 or newer"
 
 
-class TestWhy:
+class TestDescribe:
     @pytest.mark.parametrize(
         ("error", "words"),
         [
@@ -74,11 +74,11 @@ class TestWhy:
             (ConnectionResetError("canary"), "the connection broke"),
         ],
     )
-    def test_is_told_without_the_address(self, error, words):
-        assert network.why(error) == words
+    def test_omits_the_address(self, error, words):
+        assert network.describe(error) == words
 
 
-def test_a_name_that_is_none_raises():
+def test_an_unknown_name_raises():
     with pytest.raises(socket.gaierror):
         network.seconds_to_resolve("caly.invalid")
 

@@ -12,11 +12,11 @@ def diagnosed(url: str):
 
 
 class TestStream:
-    def test_to_a_server_that_listens_is_fine(self):
+    def test_to_a_server_that_listens_passes(self):
         with socket.create_server(("127.0.0.1", 0)) as listening:
             found = diagnosed(f"ws://127.0.0.1:{listening.getsockname()[1]}/media")
 
-        assert (found.verdict, found.found) == (Verdict.OK, "the media server takes connections")
+        assert (found.verdict, found.found) == (Verdict.OK, "the media server accepts connections")
 
     @pytest.mark.parametrize(
         ("url", "words"),
@@ -26,8 +26,8 @@ class TestStream:
             ("wss://media.invalid", "the host name does not resolve"),
         ],
     )
-    def test_to_nobody_warns(self, url, words):
+    def test_to_a_server_that_cannot_be_reached_warns(self, url, words):
         found = diagnosed(url)
 
-        assert (found.verdict, found.found) == (Verdict.WARN, f"the media server is away: {words}")
+        assert (found.verdict, found.found) == (Verdict.WARN, f"the media server cannot be reached: {words}")
         assert "STREAM_BASE_URL" in found.remedy

@@ -13,14 +13,14 @@ NOW = clock.now()
 HOUR = timedelta(hours=1)
 
 
-def diagnosed(look, *arguments):
-    (diagnosis,) = examine([NamedCheck("it", lambda: look(*arguments))])
+def diagnosed(check, *arguments):
+    (diagnosis,) = examine([NamedCheck("it", lambda: check(*arguments))])
     return diagnosis
 
 
 @pytest.fixture
 def settings():
-    """Of production, as far as the doctor reads them here."""
+    """`settings(app_env)` returns the settings that these checks read."""
     values = Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly"})
     return lambda app_env: type("Settings", (), {"app_env": app_env, "scan_dir": values.scan_dir})
 
@@ -37,10 +37,10 @@ class TestBackup:
             (LatestBackups(), AppEnv.DEVELOPMENT, Verdict.OK),
         ],
     )
-    def test_is_judged_as_the_health_check_judges_it(self, settings, latest, app_env, verdict):
+    def test_follows_the_health_check(self, settings, latest, app_env, verdict):
         assert diagnosed(upkeep.check_backup, lambda: latest, settings(app_env)).verdict is verdict
 
-    def test_that_failed_is_told_with_its_reason_and_a_remedy(self, settings):
+    def test_that_failed_is_reported_with_its_reason_and_a_remedy(self, settings):
         latest = LatestBackups(failed_at=NOW, failure="There is too little room")
 
         found = diagnosed(upkeep.check_backup, lambda: latest, settings(AppEnv.PRODUCTION))
@@ -60,5 +60,5 @@ class TestScan:
             (None, Verdict.WARN),
         ],
     )
-    def test_is_judged_as_the_health_check_judges_it(self, last, verdict):
+    def test_follows_the_health_check(self, last, verdict):
         assert diagnosed(upkeep.check_scan, lambda: last).verdict is verdict

@@ -1,4 +1,4 @@
-"""The figures, asked of real worker processes, alone and together."""
+"""Tests the figures of real worker processes, alone and together."""
 
 from bisect import bisect_left
 from math import ceil, inf
@@ -16,12 +16,12 @@ BOUNDS = (1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 
 
 @pytest.fixture(params=["alone", "shared"])
 def worker(request: pytest.FixtureRequest, start_worker: StartWorker, tmp_path: Path) -> Worker:
-    """A single worker, with its values in its own memory or in shared files: it must make no difference."""
+    """A worker, with its values in its own memory or in shared files. Both must behave in the same way."""
     return start_worker(tmp_path if request.param == "shared" else None)
 
 
 class TestSummary:
-    def test_before_the_first_request_claims_nothing(self, worker: Worker) -> None:
+    def test_before_the_first_request_is_empty(self, worker: Worker) -> None:
         summary = worker.summary()
 
         assert summary["requests"] == {"total": 0, "byStatus": {"2xx": 0, "3xx": 0, "4xx": 0, "5xx": 0}}

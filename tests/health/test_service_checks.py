@@ -27,7 +27,7 @@ def test_the_migrations_are_degraded_when_the_database_is_behind(services, query
     assert (finding.status, finding.facts["current"]) == (Health.DEGRADED, "0000")
 
 
-def test_the_environment_is_degraded_when_production_asks_for_no_key(settings):
+def test_the_environment_is_degraded_when_production_requires_no_webhook_key(settings):
     lax = replace(settings, app_env=AppEnv.PRODUCTION, webhook_auth=WebhookAuth.OPTIONAL)
 
     assert service_checks.check_environment(lax).status is Health.DEGRADED
@@ -46,17 +46,17 @@ def test_the_pool_is_degraded_while_deliveries_find_no_connection(services):
     assert service_checks.check_pools(services.database).status is Health.HEALTHY
 
 
-def test_the_memory_is_told_in_bytes():
+def test_the_memory_is_reported_in_bytes():
     facts = service_checks.check_memory().facts
 
     assert 0 < facts["residentBytes"] < facts["availableBytes"]
 
 
-def test_the_encryption_is_degraded_by_a_secret_that_no_key_opens():
-    fine, lost = Census(3, 1, 0), Census(3, 1, 1)
+def test_the_encryption_is_degraded_by_a_secret_that_no_key_decrypts():
+    readable, unreadable = Census(3, 1, 0), Census(3, 1, 1)
 
-    assert service_checks.check_encryption(lambda: fine).status is Health.HEALTHY
-    finding = service_checks.check_encryption(lambda: lost)
+    assert service_checks.check_encryption(lambda: readable).status is Health.HEALTHY
+    finding = service_checks.check_encryption(lambda: unreadable)
     assert (finding.status, finding.facts) == (
         Health.DEGRADED,
         {"secrets": 3, "underPreviousKey": 1, "unreadable": 1},
@@ -64,14 +64,14 @@ def test_the_encryption_is_degraded_by_a_secret_that_no_key_opens():
 
 
 @pytest.mark.parametrize("error", [DatabaseAway, DatabaseError])
-def test_the_encryption_is_degraded_at_most_where_the_database_does_not_tell(error):
+def test_the_encryption_is_degraded_when_the_database_cannot_be_read(error):
     def take_census():
         raise error
 
     assert service_checks.check_encryption(take_census).status is Health.DEGRADED
 
 
-class TestProbeSpool:
+class TestCheckSpool:
     @pytest.fixture
     def journal(self, tmp_path):
         journal = Journal(tmp_path / "spool", 64 * 1024 * 1024)
@@ -96,45 +96,45 @@ class TestProbeSpool:
         assert finding.status is health
         assert bool(finding.message) == bool(finding.remedy) == (health is Health.DEGRADED)
 
-    def test_names_everything_that_is_wrong(self, journal, tmp_path):
+    def test_names_every_problem(self, journal, tmp_path):
         now = clock.now()
         journal.append(b"{}", client_id=None, lane=Lane.AWAY, arrived_at=now - timedelta(hours=1))
         journal.append(b"{}", client_id=None, lane=Lane.AWAY, arrived_at=now, reason="SQLSTATE 22003")
         (tmp_path / "spool" / "damaged-20261122T090000.db").touch(0o600)
 
-        reason = service_checks.check_spool(journal).message
+        message = service_checks.check_spool(journal).message
 
-        assert [part.partition(":")[0] for part in reason.split("; ")] == [
+        assert [part.partition(":")[0] for part in message.split("; ")] == [
             "deliveries waiting",
             "deliveries in quarantine",
-            "damaged journals, set aside",
+            "damaged journals set aside",
         ]
 
 
-class TestProbeDisk:
-    def test_is_degraded_where_the_spool_could_not_grow(self, tmp_path):
+class TestCheckDisk:
+    def test_is_degraded_where_the_spool_cannot_grow(self, tmp_path):
         free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
 
         assert service_checks.check_disk(tmp_path, free * 2).status is Health.DEGRADED
         assert service_checks.check_disk(tmp_path, 1).status is Health.HEALTHY
 
-    def test_looks_at_the_disk_before_the_folder_is_made(self, tmp_path):
+    def test_works_before_the_folder_exists(self, tmp_path):
         finding = service_checks.check_disk(tmp_path / "var" / "spool", 16)
 
         assert (finding.status, finding.facts["neededBytes"]) == (Health.HEALTHY, 16)
         assert finding.facts["freeBytes"] > 0
 
-    def test_is_degraded_where_it_cannot_look(self, tmp_path, monkeypatch):
+    def test_is_degraded_where_the_folder_cannot_be_read(self, tmp_path, monkeypatch):
         monkeypatch.setattr(os, "statvfs", lambda _path: (_ for _ in ()).throw(PermissionError))
 
         assert service_checks.check_disk(tmp_path, 1).status is Health.DEGRADED
 
 
-class TestProbeBackup:
+class TestCheckBackup:
     def finding(self, *, is_required: bool = True, **moments: timedelta):
-        known = {name: clock.now() - age for name, age in moments.items()}
-        failure = {"failure": "pg_dump failed with exit code 1"} if "failed_at" in known else {}
-        return service_checks.check_backup(lambda: LatestBackups(**known, **failure), is_required=is_required)
+        times = {name: clock.now() - age for name, age in moments.items()}
+        failure = {"failure": "pg_dump failed with exit code 1"} if "failed_at" in times else {}
+        return service_checks.check_backup(lambda: LatestBackups(**times, **failure), is_required=is_required)
 
     @pytest.mark.parametrize(
         ("moments", "reason"),
@@ -144,9 +144,9 @@ class TestProbeBackup:
             ({"started_at": HOUR, "completed_at": 25 * HOUR}, ""),
             ({"failed_at": 25 * HOUR, "completed_at": HOUR}, ""),
             ({"started_at": 2 * HOUR, "failed_at": HOUR, "completed_at": 25 * HOUR}, "the last backup failed: pg_dump"),
-            ({"started_at": 7 * HOUR, "completed_at": 25 * HOUR}, "the backup that began at .* never ended"),
+            ({"started_at": 7 * HOUR, "completed_at": 25 * HOUR}, "the backup that began at .* did not end"),
             ({"started_at": 73 * HOUR, "completed_at": 72 * HOUR}, "the last complete backup is 3 days old"),
-            ({}, "there is no complete backup"),
+            ({}, "there is no complete backup from"),
         ],
     )
     def test_says_what_is_wrong_and_what_to_do(self, moments, reason):
@@ -156,20 +156,20 @@ class TestProbeBackup:
         assert bool(finding.message) == bool(finding.remedy) == bool(reason)
         assert finding.status is (Health.DEGRADED if reason else Health.HEALTHY)
 
-    def test_asks_for_none_outside_production_but_tells_of_one_that_failed(self):
+    def test_needs_none_outside_production_but_reports_one_that_failed(self):
         never = self.finding(is_required=False)
 
         assert (never.status, never.status_text) == (Health.HEALTHY, "not backed up")
         assert self.finding(is_required=False, failed_at=HOUR).status is Health.DEGRADED
 
-    def test_is_degraded_at_most_where_the_database_is_away(self):
+    def test_is_degraded_where_the_database_is_away(self):
         def away():
             raise DatabaseAway
 
         assert service_checks.check_backup(away, is_required=True).status is Health.DEGRADED
 
 
-class TestProbeScan:
+class TestCheckScan:
     @pytest.mark.parametrize(
         ("status", "days", "health"),
         [
@@ -181,7 +181,7 @@ class TestProbeScan:
             ("FAILED", 0, Health.DEGRADED),
         ],
     )
-    def test_tells_the_last_verdict_and_is_never_unhealthy(self, status, days, health):
+    def test_reports_the_last_status_and_is_never_unhealthy(self, status, days, health):
         scanned_at = clock.now() - timedelta(days=days)
 
         finding = service_checks.check_scan(lambda: LastScan(status, scanned_at, {"critical": 0}))
@@ -189,7 +189,7 @@ class TestProbeScan:
         assert finding.status is health
         assert finding.facts == {"result": status, "scannedAt": clock.iso(scanned_at), "findings": {"critical": 0}}
 
-    def test_says_that_there_was_none_and_is_not_degraded_by_it(self):
+    def test_reports_a_missing_scan_as_healthy(self):
         finding = service_checks.check_scan(lambda: None)
 
         assert (finding.status, finding.status_text) == (Health.HEALTHY, "not scanned")
@@ -197,7 +197,7 @@ class TestProbeScan:
 
     @pytest.mark.parametrize("error", [ValueError, PermissionError])
     def test_is_degraded_where_the_report_cannot_be_read(self, error):
-        def unreadable():
+        def raises():
             raise error
 
-        assert service_checks.check_scan(unreadable).status is Health.DEGRADED
+        assert service_checks.check_scan(raises).status is Health.DEGRADED

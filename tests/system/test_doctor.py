@@ -374,7 +374,7 @@ class TestBrokenNginx:
         code, found = examined(server, changed(*change))
 
         assert found[check]["verdict"] == verdict, found
-        assert found[check]["remedy"].startswith("Use deploy/nginx/caly.conf as it is")
+        assert found[check]["remedy"].startswith("Use deploy/nginx/caly.conf unchanged")
         assert code == (1 if verdict == "fail" else 0)
 
     def test_that_appends_to_a_forged_address_is_harmless_for_the_last_is_its_own(self, server, changed):
