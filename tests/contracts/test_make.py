@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,3 +48,15 @@ class TestCheck:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
         assert done.stdout + done.stderr == ""
+
+
+def test_psql_opens_the_database_of_the_url(database_url):
+    command = ["sh", "deploy/psql.sh", "--no-psqlrc", "-Atc", "SELECT current_database()"]
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "DATABASE_URL": database_url,
+    }
+
+    printed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert printed.strip() == make_url(database_url).database
