@@ -4,18 +4,18 @@ The library names its files by process id, so that every recycled worker leaves 
 takes the slot of the dead and continues its counts. Knows nothing of which metrics there are.
 """
 
-import fcntl
 import itertools
+import math
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import Metric, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from calyapp import file_lock
 from calyapp.config import ConfigurationError
 
 
@@ -78,7 +78,7 @@ class SlotDirectory:
             return self._slot
 
     def _try_claim(self, number: int) -> Slot | None:
-        lock = _try_lock(self._path / f"slot-{number}.lock")
+        lock = file_lock.try_acquire(self._path / f"slot-{number}.lock")
         if lock is None:
             return None
         os.truncate(lock, 0)
@@ -89,7 +89,7 @@ class SlotDirectory:
 
     def _holders(self) -> dict[int, int]:
         locks = sorted(self._path.glob("slot-*.lock"))
-        return {_slot_number(lock): int(lock.read_text()) for lock in locks if _is_locked(lock)}
+        return {_slot_number(lock): int(lock.read_text()) for lock in locks if file_lock.is_held(lock)}
 
     def _countable(self, live: dict[int, int]) -> list[Path]:
         """Files to merge. An empty one was created this instant, and the library would stumble over it."""
@@ -99,18 +99,12 @@ class SlotDirectory:
             if file.stat().st_size and (not file.name.startswith("gauge_") or _slot_number(file) in live)
         ]
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Claiming and reading exclude each other among all threads of all workers.
+    def _alone(self) -> AbstractContextManager[int]:
+        """Lets one thread of all workers at a time claim a slot or read.
 
-        Without it, to try whether a slot is free would make it look taken to whoever is claiming it.
+        Without it, the look whether a slot is held would make a free slot appear taken to a worker that claims it.
         """
-        lock = os.open(self._path / "slots.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            _unlock(lock)
+        return file_lock.exclusive(self._path / "slots.lock", max_wait_seconds=math.inf)
 
 
 def share_files() -> SlotDirectory | None:
@@ -142,28 +136,3 @@ def _first_start(marker: Path) -> float:
 def _slot_number(file: Path) -> int:
     """7 for `slot-7.lock` and for `gauge_livesum_7.db`."""
     return int(file.stem.replace("-", "_").rpartition("_")[2])
-
-
-def _try_lock(path: Path) -> int | None:
-    """The descriptor that holds the lock on `path`, or None where somebody else does."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
-
-
-def _is_locked(path: Path) -> bool:
-    lock = _try_lock(path)
-    if lock is None:
-        return True
-    _unlock(lock)
-    return False
-
-
-def _unlock(lock: int) -> None:
-    """Unlock, then close: closing alone would leave the lock with a child forked in between."""
-    fcntl.flock(lock, fcntl.LOCK_UN)
-    os.close(lock)

@@ -3,7 +3,6 @@
 A file under its final name is complete, on the disk, and was read to its end. Knows nothing of commands and the trail.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -15,11 +14,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from calyapp import clock
+from calyapp import clock, file_lock
 from calyapp.backup import client_programs
 from calyapp.backup.client_programs import MaintenanceError
 from calyapp.db import tenancy
 from calyapp.db.queries import named
+from calyapp.file_lock import LockHeldError
 
 _PARTIAL, _CHECKSUM = ".partial", ".sha256"
 _FILES = "caly-*.dump"
@@ -96,13 +96,11 @@ def checksum(file: Path) -> str:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Never removed: a process that has it open already would then lock what nobody else can see.
-    with open(folder / "backup.lock", "w", opener=_private) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MaintenanceError("Another backup into this folder is being made") from None
-        yield
+    try:
+        with file_lock.exclusive(folder / "backup.lock"):
+            yield
+    except LockHeldError:
+        raise MaintenanceError("Another backup into this folder is being made") from None
 
 
 def _remove_unfinished(folder: Path) -> None:

@@ -4,10 +4,8 @@ On each host one process at a time does it, whoever holds the lock on a file. Wh
 was recorded already is a repeat.
 """
 
-import fcntl
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from calyapp import clock, metrics
+from calyapp import clock, file_lock, metrics
 from calyapp.audit import audit_log
 from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
@@ -30,6 +28,7 @@ from calyapp.clients.directory import DISABLED, Directory
 from calyapp.clients.keys import Claim
 from calyapp.db.engine import Pool
 from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected, NotFoundError
+from calyapp.file_lock import LockHeldError
 from calyapp.spool.journal import Journal, Lane, ReadyFrame, SpoolError
 
 _BATCH_PER_CLIENT = 32  # of each client: as many are recorded again, as repeats, if the process dies
@@ -184,17 +183,11 @@ class Replay:
     @contextmanager
     def _elected(self) -> Iterator[None]:
         self._lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+            with file_lock.exclusive(self._lock):
+                yield
+        except LockHeldError:
             raise AlreadyReplayingError from None
-        try:
-            yield
-        finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing alone would leave it with a child forked meanwhile
-            os.close(descriptor)
 
 
 def _replayed(identity: UUID, moment: datetime, counts: dict[str, int]) -> Entry:

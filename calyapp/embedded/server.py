@@ -8,7 +8,6 @@ and engines.
 """
 
 import argparse
-import fcntl
 import hashlib
 import os
 import shutil
@@ -26,6 +25,7 @@ from urllib.parse import quote
 import psycopg2
 from psycopg2.sql import SQL, Identifier
 
+from calyapp import file_lock
 from calyapp.embedded import child_process
 from calyapp.embedded.postgres_programs import EmbeddedUnavailable, Programs, binaries
 
@@ -78,16 +78,16 @@ def _started(data: Path, *, durable: bool, max_connections: int) -> Iterator[sub
 
 @contextmanager
 def _exclusively(data: Path) -> Iterator[int]:
-    # The file is never removed: a process that has it open already would then lock what nobody else can see.
-    with data.with_name(data.name + ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(
-                f"A PostgreSQL server is already running in {data}: stop the program that started it, "
-                f"or use that server with DATABASE_URL='{url(data)}'."
-            ) from None
-        yield file.fileno()
+    lock = file_lock.try_acquire(data.with_name(data.name + ".lock"))
+    if lock is None:
+        raise AlreadyRunning(
+            f"A PostgreSQL server already runs in {data}. Stop the program that started it, "
+            f"or use that server with DATABASE_URL='{url(data)}'."
+        )
+    try:
+        yield lock
+    finally:
+        os.close(lock)  # not released: if we are interrupted, a server that still runs keeps the lock
 
 
 def _initialise(programs: Programs, data: Path, *, durable: bool) -> None:

@@ -5,7 +5,6 @@ by name when the last connection closes: a process that still has the file befor
 successor. It also makes the change from one to the other a single step.
 """
 
-import fcntl
 import os
 import shutil
 import threading
@@ -13,6 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from calyapp import file_lock
+from calyapp.file_lock import LockHeldError
 
 RESERVE = 3 * 1024 * 1024
 PATIENCE_SECONDS = 10.0  # a disk that is busy with a server that recovers can take three for one write
@@ -38,13 +40,10 @@ class Folder:
             raise TimeoutError("another thread keeps the spool to itself")
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(self.path / "journal.lock", os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                _lock(lock)
+            with file_lock.exclusive(self.path / "journal.lock", max_wait_seconds=PATIENCE_SECONDS):
                 yield
-            finally:
-                fcntl.flock(lock, fcntl.LOCK_UN)  # closing alone would leave the lock with a child forked meanwhile
-                os.close(lock)
+        except LockHeldError:  # a process that was stopped, with Ctrl-Z for example, must not hold up every call
+            raise TimeoutError("another process keeps the spool to itself") from None
         finally:
             self._lock.release()
 
@@ -146,18 +145,6 @@ class Folder:
         link.symlink_to(file.name)
         link.replace(self._link)
         _sync(self.path)
-
-
-def _lock(file: int) -> None:
-    """Raises TimeoutError. A holder that was stopped, by Ctrl-Z say, is not to hold up every telephone call."""
-    ends_at = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= ends_at:
-                raise TimeoutError("another process keeps the spool to itself") from None
-            time.sleep(0.0005)
 
 
 def _rename(file: Path, to: Path) -> None:

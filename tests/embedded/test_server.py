@@ -108,7 +108,7 @@ class TestRunning:
 
     def test_refuses_a_second_server_in_the_folder(self, data: Path) -> None:
         with running(data) as database_url:
-            with pytest.raises(EmbeddedUnavailable, match="already running in"), running(data):
+            with pytest.raises(EmbeddedUnavailable, match="already runs in"), running(data):
                 pass
 
             assert ask(database_url, "SELECT 1") == [1]
@@ -238,7 +238,7 @@ class TestMain:
             code, output, errors = run_module(data, "echo", "ran")
 
         assert (code, output) == (1, "")
-        assert errors.startswith("A PostgreSQL server is already running in")
+        assert errors.startswith("A PostgreSQL server already runs in")
 
     def test_joins_the_server_that_runs_in_the_folder(self, data: Path) -> None:
         with running(data) as database_url:
