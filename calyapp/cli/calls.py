@@ -122,6 +122,6 @@ def _row(call: dict[str, Any], client: str | None) -> dict[str, Any]:
     }
 
 
-def _difference(difference: rebuild.Difference) -> dict[str, Any]:
+def _difference(difference: rebuild.CallDifference) -> dict[str, Any]:
     changes = [f"{name}: {before} → {after}" for name, (before, after) in difference.fields.items()]
     return {"clientId": str(difference.client_id), "callSid": difference.call_sid, "changes": changes}

@@ -19,7 +19,7 @@ from calyapp.errors import ValidationError
 from calyapp.setting_kinds import ACCOUNT_SID, CREDENTIAL, LANGUAGE, LINE, VOICE, Secret
 
 API_HOSTS = ("api.in.exotel.com", "api.exotel.com")
-"""Mumbai and Singapore (section 10)."""
+"""Mumbai and Singapore: docs/exotel-protocol.md, section 10.1."""
 
 clients = AppGroup("clients", help="Who may be called: clients, their numbers and their webhook keys.")
 numbers = AppGroup("numbers", help="The numbers of a client.")

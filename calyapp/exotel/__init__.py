@@ -1,1 +1,1 @@
-"""Exotel's dialect: what it sends, and what it wants to hear."""
+"""Exotel: reads what it sends in all its dialects, and writes the answers that it acts on."""

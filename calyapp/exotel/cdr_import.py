@@ -1,6 +1,7 @@
-"""A CDR export heals calls that are missing or unfinished: each row goes through the one door for news of calls.
+"""Imports a CDR export: completes calls that are missing or unfinished.
 
-So it may be imported again, whole or in part, whatever became of the first time. Knows no HTTP and no command line.
+Each row goes through the recorder, like a delivery. A repeated import therefore changes nothing, and an import that
+stopped can be repeated. This module knows no HTTP and no command line.
 """
 
 import logging
@@ -23,12 +24,12 @@ from calyapp.errors import DatabaseError, DatabaseRejected, ValidationError
 from calyapp.exotel import cdr, payload
 from calyapp.exotel.cdr import CdrRow, CheckedFile
 
-_MAX_SHOWN_LENGTH = 64  # characters of a CallSid; a longer one is none
+_MAX_SHOWN_LENGTH = 64  # characters of a CallSid; a longer one is invalid
 _log = logging.getLogger(__name__)
 
 
 class RowResult(StrEnum):
-    """What became of a row."""
+    """The result of importing a row: a new delivery, a repeated one, or a rejected one."""
 
     NEW = "new"
     REPEAT = "repeat"
@@ -37,7 +38,7 @@ class RowResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImportedRow:
-    """A row that was tried; the message says why it was rejected."""
+    """A row with its result; the message says why it was rejected."""
 
     row: CdrRow
     result: RowResult
@@ -45,14 +46,14 @@ class ImportedRow:
 
     @property
     def shown(self) -> dict[str, Any]:
-        """As the outside sees it."""
-        call_sid = dict(self.row.parameters).get(cdr.IDENTITY, "")[:_MAX_SHOWN_LENGTH]
-        told = {"line": self.row.line, "callSid": call_sid, "result": self.result.value}
-        return told | ({"message": self.message} if self.message else {})
+        """The row as the API and the command line show it."""
+        call_sid = dict(self.row.parameters).get(cdr.CALL_SID_COLUMN, "")[:_MAX_SHOWN_LENGTH]
+        shown = {"line": self.row.line, "callSid": call_sid, "result": self.result.value}
+        return shown | ({"message": self.message} if self.message else {})
 
 
 class CdrImport:
-    """An import under way: reports each row as it is tried, and knows at the end how many went how."""
+    """An import in progress: reports each row as it is recorded, and counts the results."""
 
     def __init__(
         self, recorder: Recorder, file: BinaryIO, checked: CheckedFile, client_id: UUID, origin: Origin
@@ -65,43 +66,43 @@ class CdrImport:
         self._counted: Counter[RowResult] = Counter()
 
     def announce(self, pool: Pool, principal: Principal | None) -> None:
-        """Put it on the trail, before any row is. Raises `DatabaseError`."""
+        """Writes the audit entry of the import, before its first row. Raises `DatabaseError`."""
         audit_log.write(pool, self._entry(principal))
 
     def rows(self) -> Iterator[ImportedRow]:
-        """Each row in turn. Ends early where the database fails: the others may be imported later."""
+        """Records the rows one by one. Stops where the database fails; repeat the import to record the others."""
         for row in cdr.rows(self._file):
             try:
-                reported = self._tried(row)
+                imported = self._import_row(row)
             except DatabaseError as error:
                 _log.warning("an import stopped at line %d: %s", row.line, type(error).__name__)
                 return
-            self._counted[reported.result] += 1
-            yield reported
+            self._counted[imported.result] += 1
+            yield imported
 
     @property
     def summary(self) -> dict[str, int | bool]:
-        """How many rows there are of each result, as the outside sees it."""
+        """The number of rows by result, as the API and the command line show it."""
         not_tried = self._checked.rows - self._counted.total()
         counts = {result.value: self._counted[result] for result in RowResult}
         return {**counts, "notTried": not_tried, "complete": not_tried == 0}
 
-    def _tried(self, row: CdrRow) -> ImportedRow:
+    def _import_row(self, row: CdrRow) -> ImportedRow:
         try:
             recorded = self._recorder.record(self._event(row))
         except ValidationError as error:
             return ImportedRow(row, RowResult.REJECTED, error.message)
-        except DatabaseRejected as rejected:
-            return ImportedRow(row, RowResult.REJECTED, f"The database refuses its content: {rejected.reason}.")
+        except DatabaseRejected as error:
+            return ImportedRow(row, RowResult.REJECTED, f"The database rejects the row: {error.reason}.")
         return ImportedRow(row, RowResult.NEW if recorded.is_new else RowResult.REPEAT)
 
     def _event(self, row: CdrRow) -> CallEvent:
         if any("\0" in text for _, text in row.parameters):
-            raise ValidationError("The row contains NUL.")
-        moment, origin = clock.now(), self._origin
+            raise ValidationError("The row contains a NUL character.")
+        now, origin = clock.now(), self._origin
         arrival = Arrival(
-            at=moment,
-            audit_id=clock.uuid7(moment),
+            at=now,
+            audit_id=clock.uuid7(now),
             request_id=origin.request_id,
             ip_address=origin.ip_address,
             user_agent=origin.user_agent,

@@ -1,6 +1,7 @@
-"""A delivery's parameters by name: twins, bracket keys, JSON in a text. Knows how Exotel writes, not what it means.
+"""Access to the parameters of a delivery by name: several names of one field, bracket keys, JSON inside a text.
 
-The first text under a name counts. Blank and `null` say nothing.
+It knows how Exotel writes parameters (docs/exotel-protocol.md, sections 2.1 and 3.1), not what they mean. Where a name
+is repeated, the first text counts. A blank text and `null` say nothing (section 2.6).
 """
 
 import json
@@ -24,15 +25,15 @@ class Fields:
                 self._groups.setdefault(head, []).append((inner + more, text))
 
     def has(self, *names: str) -> bool:
-        """Whether any of them is there, with whatever text or as a group."""
+        """Whether any of the names was sent, even blank, as a text or as a group."""
         return not (self._texts.keys().isdisjoint(names) and self._groups.keys().isdisjoint(names))
 
     def is_group(self, name: str) -> bool:
-        """Whether it came as a list or an object."""
+        """Whether the name came as a list or an object, in bracket keys."""
         return name not in self._texts and name in self._groups
 
     def text(self, *names: str) -> str:
-        """The first of the twins that says something, to the letter; else an empty text."""
+        """Returns the first text under these names that says something, unchanged; else an empty text."""
         for name in names:
             text = self._texts.get(name)
             if text and text.strip().lower() not in ("", "null"):
@@ -40,31 +41,31 @@ class Fields:
         return ""
 
     def raw(self, *names: str) -> str:
-        """As `text`; but where none of them says anything, the first that came at all."""
+        """Like `text`, but returns the first text that was sent at all if none says anything."""
         return self.text(*names) or next((self._texts[name] for name in names if name in self._texts), "")
 
     def word(self, *names: str) -> str:
-        """As `text`, in the one spelling to compare by: `In_Progress` is `in-progress`."""
+        """Like `text`, in one spelling for comparisons: `In_Progress` is `in-progress`."""
         return self.text(*names).strip().lower().replace("_", "-")
 
     def group(self, name: str) -> "Fields":
-        """What stands under the name, as bracket keys or as one JSON text; empty where that is broken."""
-        return Fields((*self._groups.get(name, ()), *_written(self._texts.get(name, ""))))
+        """Returns the members of the name, from bracket keys or a JSON text. Broken JSON has no members."""
+        return Fields((*self._groups.get(name, ()), *_json_members(self._texts.get(name, ""))))
 
     def members(self, name: str) -> list["Fields"]:
-        """The members of a list, or of a map with numbers for names, in order; the first sixteen."""
+        """Returns the first 16 members of a list, or of an object with numbers for names, in order."""
         if not self.has(name):
             return []
         group = self.group(name)
         return [group.group(str(index)) for index in range(_MAX_MEMBERS)]
 
 
-def _written(text: str) -> Iterator[tuple[str, str]]:
-    """The members of a JSON text in bracket names, two levels deep: Exotel writes no deeper ones."""
+def _json_members(text: str) -> Iterator[tuple[str, str]]:
+    """Yields the members of a JSON text under bracket names, two levels deep: Exotel nests no deeper."""
     if not text.lstrip().startswith(("{", "[")):
         return
     try:
-        # Numbers stay as they were written, which also spares us the conversion of absurd ones.
+        # Numbers stay as they were written. This also avoids converting huge ones.
         parsed = json.loads(text, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         return

@@ -1,7 +1,7 @@
-"""A delivery's parameters → a `CallEvent`: the one door to Exotel's dialects.
+"""Turns the parameters of a delivery into a `CallEvent`, whatever its dialect.
 
-What a delivery must carry stands here, and where numbers, times and links are found in it. What its words say of the
-call's progress is for `dialects`.
+This module says what a delivery must carry, and which fields hold numbers, times and links. `dialects` reads the
+progress of the call from the status words.
 """
 
 from datetime import datetime, timedelta
@@ -14,22 +14,23 @@ from calyapp import phone, validation
 from calyapp.calls.event import Arrival, CallEvent, Pairs, Route, digest
 from calyapp.calls.state import CallView, Direction, Phase, Source, Sourced
 from calyapp.exotel import dialects, times
-from calyapp.exotel.dialects import CALLER, Dialect, Reading
+from calyapp.exotel.dialects import CALLER_FIELDS, Dialect, Reading
 from calyapp.exotel.fields import Fields
 
 _MAX_NUMBER_LENGTH = 64
 _MAX_URL_LENGTH = 2_048
 
-# Twins, by dialect. The number that was dialled is `CallTo`: on trial accounts `To` can be one that many share.
-_CALLED = ("CallTo", "To", "ToNumber")
-_EXOPHONE = ("PhoneNumberSid", "VirtualNumber", "call_details[virtual_number]")
-_CALL_SIDS = ("CallSid", "call_details[call_sid]", "call_details[sid]")
-_STARTED = ("StartTime", "Created", "DateCreated", "call_details[start_time]")
-_ENDED = ("EndTime", "call_details[end_time]")
-_LASTED = ("CallDuration", "TotalDuration", "call_details[total_duration]")
-_LASTED_IN_CDR = ("Duration",)
-_RECORDED = ("RecordingUrl", "CallRecordings")
-_PROGRESS = (
+# The names of one field in all dialects, the most reliable first. On trial accounts `To` can be a number that Exotel
+# shares between accounts, while `CallTo` is the one that was dialled (docs/exotel-protocol.md, section 2.4).
+_CALLED_FIELDS = ("CallTo", "To", "ToNumber")
+_EXOPHONE_FIELDS = ("PhoneNumberSid", "VirtualNumber", "call_details[virtual_number]")
+_CALL_SID_FIELDS = ("CallSid", "call_details[call_sid]", "call_details[sid]")
+_START_TIME_FIELDS = ("StartTime", "Created", "DateCreated", "call_details[start_time]")
+_END_TIME_FIELDS = ("EndTime", "call_details[end_time]")
+_DURATION_FIELDS = ("CallDuration", "TotalDuration", "call_details[total_duration]")
+_CDR_DURATION_FIELDS = ("Duration",)
+_RECORDING_FIELDS = ("RecordingUrl", "CallRecordings")
+_STATUS_FIELDS = (
     *("CallStatus", "Status", "EventType", "CallType", "DialCallStatus", "CallState", "CallDetail", "Stream[Status]"),
     *("event_details[event_type]", "call_details[status]", "call_details[state]"),
 )
@@ -41,7 +42,7 @@ _DIRECTION = {
     "outbound-api": Direction.OUTBOUND,
     "outbound-dial": Direction.OUTBOUND,
 }
-"""The same call is `incoming` in a flow and `inbound` in a callback (section 2)."""
+"""The words for a direction differ by dialect: docs/exotel-protocol.md, section 2.5."""
 
 
 _CALL_SID = validate.Regexp(r"\A[A-Za-z0-9_-]{1,64}\Z", error="must be 1 to 64 of A-Z, a-z, 0-9, _ and -.")
@@ -54,8 +55,8 @@ def _text(*, required: bool = False, check: Any = ()) -> fields.String:
     return fields.String(required=required, validate=check, error_messages=messages)
 
 
-class _About(Schema):
-    """What a delivery must carry to be of use, and which fields must be texts. Nothing else is ever refused."""
+class _CallSchema(Schema):
+    """What a delivery about a call must carry, and which fields must be texts. Nothing else is ever refused."""
 
     class Meta:
         unknown = EXCLUDE
@@ -70,103 +71,108 @@ class _About(Schema):
     RecordingDuration = _text()
 
 
-class _AboutStart(_About):
+class _CallStartSchema(_CallSchema):
     From = _text(required=True, check=_NO_NUL)
     To = _text(required=True, check=_NO_NUL)
 
 
-class _AboutStatus(_About):
+class _CallStatusSchema(_CallSchema):
     CallStatus = _text(required=True, check=_NOT_EMPTY)
 
 
 _SCHEMA: dict[Route, Schema] = {
-    Route.CALL_START: _AboutStart(),
-    Route.CALL_STATUS: _AboutStatus(),
-    Route.CALL_END: _About(),
-    Route.RECORDING: _About(),
-    Route.PASSTHRU: _About(),
+    Route.CALL_START: _CallStartSchema(),
+    Route.CALL_STATUS: _CallStatusSchema(),
+    Route.CALL_END: _CallSchema(),
+    Route.RECORDING: _CallSchema(),
+    Route.PASSTHRU: _CallSchema(),
     Route.HEARTBEAT: Schema(unknown=EXCLUDE),
-    Route.CDR: _About(),
+    Route.CDR: _CallSchema(),
 }
 
-
-_TWINS: dict[str, tuple[str, ...]] = {name: (name,) for name in _About().fields}
-_TWINS |= {"CallSid": _CALL_SIDS, "From": CALLER, "To": _CALLED}
+_SCHEMA_FIELDS: dict[str, tuple[str, ...]] = {name: (name,) for name in _CallSchema().fields}
+_SCHEMA_FIELDS |= {"CallSid": _CALL_SID_FIELDS, "From": CALLER_FIELDS, "To": _CALLED_FIELDS}
+"""Each field of the schemas, with its names in all dialects."""
 
 
 def load(route: Route, parameters: Pairs, arrival: Arrival, client_id: UUID | None) -> CallEvent:
-    """The event that a delivery is. Raises `ValidationError` naming every field that is missing or malformed."""
-    given = Fields(parameters)
-    known = validation.load(_SCHEMA[route], _judged(given))
-    reading = None if route is Route.HEARTBEAT else dialects.read(route, given)
+    """Returns the event of a delivery. Raises `ValidationError` with every field that is missing or malformed."""
+    sent = Fields(parameters)
+    checked = validation.load(_SCHEMA[route], _schema_input(sent))
+    reading = None if route is Route.HEARTBEAT else dialects.read(route, sent)
     return CallEvent(
         route=route,
         parameters=parameters,
         digest=digest(route, parameters),
         arrival=arrival,
         client_id=client_id,
-        call_sid=known.get("CallSid"),
-        dialled=_dialled(reading, given) if reading else None,
-        view=_view(reading, given, arrival) if reading else CallView(),
+        call_sid=checked.get("CallSid"),
+        dialled=_dialled(reading, sent) if reading else None,
+        view=_view(reading, sent, arrival) if reading else CallView(),
     )
 
 
-def _judged(given: Fields) -> dict[str, object]:
-    """The fields of the schemas by their plain names, whichever twin they came under."""
-    judged = {name: _shape(given, names) for name, names in _TWINS.items() if given.has(*names)}
-    if not given.is_group("CallStatus") and (progress := given.text(*_PROGRESS, "Stream")):
-        judged["CallStatus"] = progress
-    return judged
+def _schema_input(sent: Fields) -> dict[str, object]:
+    """Returns the fields of the schemas that were sent, by their plain names."""
+    values = {name: _text_or_list(sent, names) for name, names in _SCHEMA_FIELDS.items() if sent.has(*names)}
+    # A status, state or event of any dialect satisfies the demand for a status.
+    if not sent.is_group("CallStatus") and (status := sent.text(*_STATUS_FIELDS, "Stream")):
+        values["CallStatus"] = status
+    return values
 
 
-def _shape(given: Fields, names: tuple[str, ...]) -> object:
-    """A text; or a list, which no schema takes, where one of the twins is a list or an object."""
-    return [] if any(given.is_group(name) for name in names) else given.raw(*names)
+def _text_or_list(sent: Fields, names: tuple[str, ...]) -> object:
+    """Returns the text, or a list, which every schema refuses, if any of the names came as a list or an object."""
+    return [] if any(sent.is_group(name) for name in names) else sent.raw(*names)
 
 
-def _dialled(reading: Reading, given: Fields) -> str | None:
-    """The client's number. Of a call that a callback reports as outbound, `To` is the customer's."""
-    number = given.text(*_EXOPHONE)
-    of_flow = reading.dialect in (Dialect.FLOW, Dialect.POPUP)
-    if not number and (of_flow or _direction(given) is not Direction.OUTBOUND):
-        number = given.text(*_CALLED)
+def _dialled(reading: Reading, sent: Fields) -> str | None:
+    """Returns the client's number. In a callback about an outbound call, `To` is the customer's number instead."""
+    number = sent.text(*_EXOPHONE_FIELDS)
+    from_flow = reading.dialect in (Dialect.FLOW, Dialect.POPUP)
+    if not number and (from_flow or _direction(sent) is not Direction.OUTBOUND):
+        number = sent.text(*_CALLED_FIELDS)
     return number or None
 
 
-def _view(reading: Reading, given: Fields, arrival: Arrival) -> CallView:
-    """What the delivery says of the call; what makes no sense says nothing."""
+def _view(reading: Reading, sent: Fields, arrival: Arrival) -> CallView:
+    """Returns what the delivery says about the call. A value that makes no sense is left out."""
     source, is_cdr = reading.source, reading.dialect is Dialect.CDR
-    # A CDR export comes long after its calls: when it came says nothing of them, and they may be old.
+    # A CDR export is imported long after its calls: its arrival says nothing about them, and they may be old.
     arrived = None if is_cdr else Sourced(Source.ARRIVAL, arrival.at)
-    oldest = times.MAX_AGE_IN_CDR if is_cdr else times.MAX_AGE
-    started, ended = (_first(given, names, arrival.at, oldest) for names in (_STARTED, _ENDED))
+    max_age = times.MAX_AGE_IN_CDR if is_cdr else times.MAX_AGE
+    started, ended = (
+        _first_instant(sent, names, arrival.at, max_age) for names in (_START_TIME_FIELDS, _END_TIME_FIELDS)
+    )
     return CallView(
         phase=reading.phase,
         evidence=reading.evidence,
-        phone_from=_sourced(source, _number(given.text(*CALLER))),
-        phone_to=_sourced(source, _number(given.text(*_CALLED))),
-        direction=_sourced(source, _direction(given)),
+        phone_from=_sourced(source, _number(sent.text(*CALLER_FIELDS))),
+        phone_to=_sourced(source, _number(sent.text(*_CALLED_FIELDS))),
+        direction=_sourced(source, _direction(sent)),
         start_ts=_sourced(source, started) or arrived,
         end_ts=(_sourced(source, ended) or arrived) if reading.phase is Phase.OVER else None,
         talk_seconds=_sourced(source, reading.talk_seconds),
-        call_seconds=_sourced(source, times.seconds(given.text(*(_LASTED_IN_CDR if is_cdr else _LASTED)))),
-        recording_url=_sourced(source, _recording(given)),
+        call_seconds=_sourced(
+            source, times.seconds(sent.text(*(_CDR_DURATION_FIELDS if is_cdr else _DURATION_FIELDS)))
+        ),
+        recording_url=_sourced(source, _recording_url(sent)),
     )
 
 
-def _direction(given: Fields) -> Direction | None:
-    return _DIRECTION.get(given.word("Direction", "call_details[direction]"))
+def _direction(sent: Fields) -> Direction | None:
+    return _DIRECTION.get(sent.word("Direction", "call_details[direction]"))
 
 
-def _first(given: Fields, names: tuple[str, ...], arrival: datetime, oldest: timedelta) -> datetime | None:
-    """The first of the times that makes sense: a placeholder in one leaves the next its say."""
-    moments = (times.instant(given.text(name), arrival, oldest) for name in names)
-    return next(filter(None, moments), None)
+def _first_instant(sent: Fields, names: tuple[str, ...], arrival: datetime, max_age: timedelta) -> datetime | None:
+    """Returns the first of these times that makes sense: one may be a placeholder, and the next a time."""
+    instants = (times.instant(sent.text(name), arrival, max_age) for name in names)
+    return next(filter(None, instants), None)
 
 
-def _recording(given: Fields) -> str | None:
-    links = (*(given.text(name) for name in _RECORDED), given.group("Stream").text("RecordingUrl"))
-    return next(filter(None, map(_link, links)), None)
+def _recording_url(sent: Fields) -> str | None:
+    texts = (*(sent.text(name) for name in _RECORDING_FIELDS), sent.group("Stream").text("RecordingUrl"))
+    return next(filter(None, map(_web_link, texts)), None)
 
 
 def _sourced(source: Source, value: Any) -> Sourced | None:
@@ -174,8 +180,8 @@ def _sourced(source: Source, value: Any) -> Sourced | None:
 
 
 def _number(raw: str) -> str | None:
-    """E.164 where it is a number, the text as it came for the rest (`sip:agent`), None for a withheld one."""
-    # Unstripped: a blank at the beginning is a plus that was not escaped.
+    """Returns E.164 for a telephone number, None for a withheld one, and the text itself for others (`sip:agent`)."""
+    # Not stripped: a leading space is a plus that was not escaped (docs/exotel-protocol.md, section 2.4).
     number = phone.e164(raw)
     text = raw.strip()
     if number or phone.withheld(text):
@@ -183,11 +189,11 @@ def _number(raw: str) -> str | None:
     return text if _is_printable(text, _MAX_NUMBER_LENGTH) else None
 
 
-def _link(raw: str) -> str | None:
+def _web_link(raw: str) -> str | None:
     text = raw.strip()
-    web = text.lower().startswith(("https://", "http://"))
-    return text if web and _is_printable(text, _MAX_URL_LENGTH) and " " not in text else None
+    is_web = text.lower().startswith(("https://", "http://"))
+    return text if is_web and _is_printable(text, _MAX_URL_LENGTH) and " " not in text else None
 
 
-def _is_printable(text: str, longest: int) -> bool:
-    return 0 < len(text) <= longest and text.isprintable()
+def _is_printable(text: str, max_length: int) -> bool:
+    return 0 < len(text) <= max_length and text.isprintable()

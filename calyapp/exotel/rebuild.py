@@ -1,4 +1,4 @@
-"""Folding calls again from the ledger: when we have learnt to read a dialect better, old calls profit too."""
+"""Rebuilds calls from the ledger, so that an improved reading of a dialect also corrects old calls."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from calyapp.exotel import payload
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """A call whose row is not what its ledger says: each field as it is and as it should be, numbers masked."""
+class CallDifference:
+    """A call whose row differs from its ledger: each field as stored and as rebuilt, telephone numbers masked."""
 
     client_id: UUID
     call_sid: str
@@ -30,61 +30,62 @@ class Difference:
 
 def rebuild(
     pool: Pool, *, client_id: UUID | None = None, since: datetime | None = None, dry_run: bool = False
-) -> Iterator[Difference | None]:
-    """Each call in turn: None if its row is right, else the difference, mended unless this is a dry run.
+) -> Iterator[CallDifference | None]:
+    """Yields for each call None if its row is right, else the difference, which is corrected except in a dry run.
 
-    A call is held for its own short transaction only; deliveries that come meanwhile wait for it and join after it.
+    Each call is locked for a short transaction of its own. A delivery that arrives meanwhile waits for the lock and
+    joins the corrected row. `since` limits this to calls updated since then.
     """
     after: tuple[UUID, str] | None = None
     while True:
         with pool.connection() as connection:
             page = store.call_keys(connection, client_id, since, after)
         for owner, call_sid in page:
-            yield _fold_again(pool, owner, call_sid, dry_run=dry_run)
+            yield _rebuild_call(pool, owner, call_sid, dry_run=dry_run)
         if not page:
             return
         after = page[-1]
 
 
-def _fold_again(pool: Pool, client_id: UUID, call_sid: str, *, dry_run: bool) -> Difference | None:
+def _rebuild_call(pool: Pool, client_id: UUID, call_sid: str, *, dry_run: bool) -> CallDifference | None:
     with pool.transaction() as connection:
         stored = store.locked_view(connection, client_id, call_sid)
-        deliveries = store.ledger(connection, client_id, call_sid)
-        folded = reduce(CallView.join, (_view(kept) for kept in deliveries))
-        if folded == stored:
+        ledger = store.ledger(connection, client_id, call_sid)
+        rebuilt = reduce(CallView.join, map(_view, ledger))
+        if rebuilt == stored:
             return None
-        difference = Difference(client_id, call_sid, _changes(stored, folded))
+        difference = CallDifference(client_id, call_sid, _changes(stored, rebuilt))
         if not dry_run:
-            store.replace(connection, client_id, call_sid, folded)
+            store.replace(connection, client_id, call_sid, rebuilt)
             audit_log.append(connection, _entry(difference))
         return difference
 
 
-def _view(kept: LedgerEntry) -> CallView:
-    texts = {name: [text] if isinstance(text, str) else text for name, text in kept.payload.items()}
-    pairs = [(name, text) for name, several in texts.items() for text in several]
-    arrival = Arrival(at=kept.received_at, audit_id=clock.uuid7(kept.received_at))
-    return payload.load(kept.route, pairs, arrival, None).view
+def _view(entry: LedgerEntry) -> CallView:
+    lists = {name: [texts] if isinstance(texts, str) else texts for name, texts in entry.payload.items()}
+    pairs = [(name, text) for name, texts in lists.items() for text in texts]
+    arrival = Arrival(at=entry.received_at, audit_id=clock.uuid7(entry.received_at))
+    return payload.load(entry.route, pairs, arrival, None).view
 
 
-def _changes(stored: CallView, folded: CallView) -> dict[str, tuple[Any, Any]]:
-    shown = ("status", "outcome", "phase", "evidence", *SOURCED)
-    both = {name: (_shown(getattr(stored, name)), _shown(getattr(folded, name))) for name in shown}
-    return {name: (before, after) for name, (before, after) in both.items() if before != after}
+def _changes(stored: CallView, rebuilt: CallView) -> dict[str, tuple[Any, Any]]:
+    names = ("status", "outcome", "phase", "evidence", *SOURCED)
+    values = {name: (_masked(getattr(stored, name)), _masked(getattr(rebuilt, name))) for name in names}
+    return {name: (before, after) for name, (before, after) in values.items() if before != after}
 
 
-def _shown(value: Any) -> str | None:
-    """With its source, where it has one; numbers masked, for it goes into the trail and onto a screen."""
+def _masked(value: Any) -> str | None:
+    """Returns the value, with its source if it has one. Numbers are masked, for the audit log and for terminals."""
     if value is None:
         return None
     text = f"{value.value} ({value.source})" if hasattr(value, "source") else str(value)
     return redact.text(text)
 
 
-def _entry(difference: Difference) -> Entry:
+def _entry(difference: CallDifference) -> Entry:
     return Entry.now(
         EventType.DATA_UPDATED,
-        "Call folded again from its ledger",
+        "Call rebuilt again from its ledger",
         client_id=difference.client_id,
         resource="call",
         resource_id=difference.call_sid,

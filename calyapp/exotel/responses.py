@@ -1,4 +1,4 @@
-"""What Exotel wants to hear back: where the agent's audio is, and what to say meanwhile."""
+"""Builds the answers that Exotel acts on: the URL of the audio stream, and the greeting until it starts."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,12 +12,15 @@ from calyapp.exotel import stream_token
 
 @dataclass(frozen=True, slots=True)
 class ExotelResponses:
-    """Answers under one configuration."""
+    """Builds answers from the settings."""
 
     settings: Settings
 
     def stream(self, call_id: UUID, client: Client | None, now: datetime) -> dict[str, Any]:
-        """For a Voicebot or Stream applet's dynamic URL, which reads `url` (section 5); 103 characters of query."""
+        """Returns the answer to a Voicebot or Stream applet, which reads only `url`. The client's greeting comes first.
+
+        The query of the URL has 103 characters; Exotel allows 256 (docs/exotel-protocol.md, section 5.2).
+        """
         url = self._stream_url(call_id, now)
         return {
             "url": url,

@@ -155,4 +155,4 @@ class TestImport:
         result = caly("calls", "import", file, "--client", asha["id"])
 
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr == "Error: Nothing was imported. Header lacks the column CallSid.\n"
+        assert result.stderr == "Error: Nothing was imported. Header has no column CallSid.\n"

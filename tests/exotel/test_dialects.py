@@ -25,14 +25,14 @@ def _bracketed(name: str) -> str:
     return head + "".join(f"[{part}]" for part in inner) if head in ("Legs", "Stream") else name
 
 
-def said(route: Route = Route.CALL_STATUS, **fields: str) -> tuple[str, str]:
+def progress(route: Route = Route.CALL_STATUS, **fields: str) -> tuple[str, str]:
     reading = read(route, **fields)
     return reading.phase.value, reading.evidence.value
 
 
 def ccm(route: Route = Route.CALL_STATUS, event: str = "", **details: str) -> Reading:
-    given = [(f"call_details[{name}]", text) for name, text in details.items()]
-    return dialects.read(route, Fields([*given, ("event_details[event_type]", event)]))
+    pairs = [(f"call_details[{name}]", text) for name, text in details.items()]
+    return dialects.read(route, Fields([*pairs, ("event_details[event_type]", event)]))
 
 
 class TestDialect:
@@ -55,13 +55,13 @@ class TestDialect:
             ({"CallStatus": "free", **INTEGRATION}, Dialect.INTEGRATION_CORE),
         ],
     )
-    def test_is_told_by_its_own_marks(self, fields, dialect):
+    def test_is_recognised_by_its_distinctive_fields(self, fields, dialect):
         assert read(**fields).dialect is dialect
 
     @pytest.mark.parametrize(
         ("route", "source"), [("call-start", "passthru"), ("passthru", "passthru"), ("call-end", "status-callback")]
     )
-    def test_without_a_mark_is_told_by_the_route(self, route, source):
+    def test_without_distinctive_fields_follows_the_route(self, route, source):
         assert read(Route(route), CallStatus="ringing").source is Source(source)
 
 
@@ -93,14 +93,14 @@ class TestFlow:
             ({"Stream": '{"Status": "comp'}, "none"),
         ],
     )
-    def test_is_evidence_and_never_the_end(self, fields, evidence):
+    def test_gives_evidence_and_never_the_end(self, fields, evidence):
         phase = "initiated" if evidence == "none" else "in-progress"
 
-        assert said(Route.PASSTHRU, **FLOW, **fields) == (phase, evidence)
-        assert said(Route.CALL_STATUS, **FLOW, **fields) == (phase, evidence)
+        assert progress(Route.PASSTHRU, **FLOW, **fields) == (phase, evidence)
+        assert progress(Route.CALL_STATUS, **FLOW, **fields) == (phase, evidence)
 
-    def test_ends_the_call_at_a_call_end(self):
-        assert said(Route.CALL_END, **FLOW, DialCallStatus="busy") == ("over", "busy")
+    def test_ends_the_call_on_the_route_call_end(self):
+        assert progress(Route.CALL_END, **FLOW, DialCallStatus="busy") == ("over", "busy")
 
     @pytest.mark.parametrize(
         ("fields", "seconds"),
@@ -115,13 +115,13 @@ class TestFlow:
             ({"Stream_Duration": "95", "Legs_0_OnCallDuration": "0"}, 95),
         ],
     )
-    def test_talked_as_long_as_the_leg_that_answered(self, fields, seconds):
+    def test_reads_the_talk_time_of_the_leg_that_answered(self, fields, seconds):
         assert read(**FLOW, **fields).talk_seconds == seconds
 
-    def test_does_not_take_the_callers_own_leg_for_an_answer(self):
-        own = {"From": "09000000001", "Legs_0_Number": "+919000000001", "Legs_0_OnCallDuration": "30"}
+    def test_ignores_the_leg_of_the_caller(self):
+        caller_leg = {"From": "09000000001", "Legs_0_Number": "+919000000001", "Legs_0_OnCallDuration": "30"}
 
-        reading = read(**FLOW, **own, DialCallStatus="no-answer", Legs_1_OnCallDuration="0")
+        reading = read(**FLOW, **caller_leg, DialCallStatus="no-answer", Legs_1_OnCallDuration="0")
 
         assert (reading.evidence, reading.talk_seconds) == ("no-answer", 0)
 
@@ -139,10 +139,10 @@ class TestPopup:
         ],
     )
     @pytest.mark.parametrize("route", [Route.CALL_STATUS, Route.CALL_END])
-    def test_speaks_of_an_agent_and_never_of_the_end(self, route, fields, phase):
-        assert said(route, **POPUP, **fields) == (phase, "none")
+    def test_reports_an_agent_and_never_the_end(self, route, fields, phase):
+        assert progress(route, **POPUP, **fields) == (phase, "none")
 
-    def test_is_no_callback(self):
+    def test_is_trusted_like_a_flow(self):
         assert read(**POPUP, Status="busy").source is Source.PASSTHRU
 
 
@@ -168,12 +168,12 @@ class TestStatusCallback:
             ({"Status": "odd", "EventType": "odd"}, "initiated", "none"),
         ],
     )
-    def test_ends_the_call_unless_its_event_does_not(self, fields, phase, evidence):
-        assert said(**CALLBACK, **fields) == (phase, evidence)
+    def test_ends_the_call_unless_its_event_says_otherwise(self, fields, phase, evidence):
+        assert progress(**CALLBACK, **fields) == (phase, evidence)
 
     @pytest.mark.parametrize("event", ["answered", "ringing", "Answered"])
-    def test_of_an_answer_is_no_end_at_a_call_end(self, event):
-        assert said(Route.CALL_END, Status="in-progress", EventType=event)[0] == "in-progress"
+    def test_of_an_open_event_does_not_end_the_call_on_the_route_call_end(self, event):
+        assert progress(Route.CALL_END, Status="in-progress", EventType=event)[0] == "in-progress"
 
     @pytest.mark.parametrize(
         ("fields", "seconds"),
@@ -184,7 +184,7 @@ class TestStatusCallback:
             ({"ConversationDuration": ""}, None),
         ],
     )
-    def test_talked_while_both_were_connected(self, fields, seconds):
+    def test_reads_the_talk_time_while_both_parties_were_connected(self, fields, seconds):
         assert read(**CALLBACK, **fields).talk_seconds == seconds
 
 
@@ -208,10 +208,10 @@ class TestIntegrationCore:
         ],
     )
     def test_is_over_when_its_state_is_terminal(self, fields, phase, evidence):
-        assert said(**INTEGRATION, **fields) == (phase, evidence)
+        assert progress(**INTEGRATION, **fields) == (phase, evidence)
 
-    def test_posts_all_its_events_to_one_address(self):
-        assert said(Route.CALL_END, **INTEGRATION, CallStatus="busy", CallState="active") == ("ringing", "none")
+    def test_does_not_end_the_call_by_the_route_because_one_url_gets_all_its_events(self):
+        assert progress(Route.CALL_END, **INTEGRATION, CallStatus="busy", CallState="active") == ("ringing", "none")
 
 
 class TestCcm:
@@ -236,7 +236,7 @@ class TestCcm:
         ("event", "state", "phase"),
         [("answered", "", "in-progress"), ("", "active", "in-progress"), ("terminal", "terminal", "over")],
     )
-    def test_is_no_end_at_a_call_end_while_it_goes_on(self, event, state, phase):
+    def test_of_an_open_call_does_not_end_it_on_the_route_call_end(self, event, state, phase):
         assert ccm(Route.CALL_END, event=event, state=state).phase == phase
 
 
@@ -256,10 +256,10 @@ class TestCdr:
             ({}, "initiated", "none"),
         ],
     )
-    def test_says_how_the_call_ended(self, fields, phase, evidence):
-        assert said(Route.CDR, **fields) == (phase, evidence)
+    def test_reads_the_outcome(self, fields, phase, evidence):
+        assert progress(Route.CDR, **fields) == (phase, evidence)
 
-    def test_is_trusted_most_whatever_its_columns_are_called(self):
+    def test_is_recognised_by_the_route_and_trusted_most(self):
         reading = read(Route.CDR, **FLOW, **CALLBACK, ConversationDuration="12")
 
         assert (reading.dialect, reading.source, reading.talk_seconds) == (Dialect.CDR, Source.API, 12)
@@ -282,7 +282,7 @@ def terminal(**fields: str) -> tuple[Route, dict[str, str]]:
     return Route.CALL_STATUS, {"EventType": "terminal", **fields}
 
 
-FLOWS = {
+CALLS = {
     "answered": (
         [START, flow(CallType="completed", DialCallStatus="completed", Legs_0_OnCallDuration="11"), END],
         ("completed", "answered", 11),
@@ -322,16 +322,16 @@ FLOWS = {
         [*OUTBOUND, terminal(Status="completed", ConversationDuration="120", Legs_1_Status="completed")],
         ("completed", "answered", 120),
     ),
-    "outbound, the customer did not": (
+    "outbound, the customer did not answer": (
         [OUTBOUND[0], terminal(Status="no-answer", ConversationDuration="0", Legs_0_OnCallDuration="20")],
         ("no-answer", "missed", 0),
     ),
 }
 
 
-@pytest.mark.parametrize("name", FLOWS)
-def test_any_order_of_a_flows_deliveries_ends_in_its_outcome(name):
-    deliveries, expected = FLOWS[name]
+@pytest.mark.parametrize("name", CALLS)
+def test_any_order_of_the_deliveries_of_a_call_gives_its_outcome(name):
+    deliveries, expected = CALLS[name]
     views = [_view(read(route, **fields)) for route, fields in deliveries]
 
     for order in permutations([*views, views[0]]):
@@ -341,5 +341,5 @@ def test_any_order_of_a_flows_deliveries_ends_in_its_outcome(name):
 
 def _view(reading: Reading) -> CallView:
     talk = reading.talk_seconds
-    known = None if talk is None else Sourced(reading.source, talk)
-    return CallView(phase=reading.phase, evidence=reading.evidence, talk_seconds=known)
+    talk_seconds = None if talk is None else Sourced(reading.source, talk)
+    return CallView(phase=reading.phase, evidence=reading.evidence, talk_seconds=talk_seconds)

@@ -12,7 +12,7 @@ from calyapp.errors import ValidationError
 from calyapp.exotel import payload
 
 ARRIVAL = Arrival(at=datetime(2026, 11, 22, 9, tzinfo=UTC), audit_id=UUID(int=1))
-OF_CALLS = [route for route in Route if route is not Route.HEARTBEAT]
+CALL_ROUTES = [route for route in Route if route is not Route.HEARTBEAT]
 IDENTITY = {"CallSid": "s1", "From": "09876543210", "To": "08047112345", "CallStatus": "ringing"}
 
 NAMES = [
@@ -45,65 +45,65 @@ def refusal(route: Route, *pairs: tuple[str, str], **fields: str) -> ValidationE
     return raised.value
 
 
-class TestIdentity:
-    @pytest.mark.parametrize("route", OF_CALLS)
-    def test_of_a_call_is_its_call_sid(self, route):
+class TestRequiredFields:
+    @pytest.mark.parametrize("route", CALL_ROUTES)
+    def test_of_a_call_include_its_call_sid(self, route):
         missing = {name: value for name, value in IDENTITY.items() if name != "CallSid"}
 
         assert set(refusal(route, **missing).details) == {"CallSid"}
 
     @pytest.mark.parametrize("call_sid", ["", "a" * 65, "a b", "ä", "a\0", "a\n", "{{CallSid}}", "a/b"])
-    def test_refuses_a_malformed_call_sid(self, call_sid):
+    def test_refuse_an_invalid_call_sid(self, call_sid):
         assert set(refusal(Route.CALL_START, **{**IDENTITY, "CallSid": call_sid}).details) == {"CallSid"}
 
     @given(st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True))
-    def test_takes_every_well_formed_call_sid(self, call_sid):
+    def test_accept_every_valid_call_sid(self, call_sid):
         assert load(Route.CALL_END, CallSid=call_sid).call_sid == call_sid
 
-    def test_of_a_start_needs_both_numbers_present(self):
+    def test_of_a_start_include_both_numbers(self):
         error = refusal(Route.CALL_START, CallSid="s1")
 
         assert error.details == {"From": ["is missing."], "To": ["is missing."]}
         assert error.message == "From is missing. To is missing."
 
     @pytest.mark.parametrize("withheld", ["", "anonymous", "Unknown", "Restricted", " "])
-    def test_takes_a_caller_who_withholds_the_number(self, withheld):
+    def test_accept_a_withheld_number(self, withheld):
         event = load(Route.CALL_START, **{**IDENTITY, "From": withheld})
 
         assert event.view.phone_from is None
 
     @pytest.mark.parametrize("status", [{}, {"CallStatus": ""}])
-    def test_of_a_status_needs_a_status(self, status):
+    def test_of_a_status_include_a_status(self, status):
         assert set(refusal(Route.CALL_STATUS, CallSid="s1", **status).details) == {"CallStatus"}
 
-    def test_names_every_wrong_field_at_once(self):
+    def test_are_reported_all_at_once(self):
         assert set(refusal(Route.CALL_STATUS).details) == {"CallSid", "CallStatus"}
 
     @pytest.mark.parametrize("name", ["CallSid", "From", "To", "CallStatus", "RecordingUrl", "CallDuration"])
     @pytest.mark.parametrize("suffix", ["[0]", "[]", "[a][b]"])
-    def test_refuses_a_list_or_an_object_where_a_text_belongs(self, name, suffix):
-        rest = {known: value for known, value in IDENTITY.items() if known != name}
+    def test_refuse_a_list_or_an_object_in_place_of_a_text(self, name, suffix):
+        rest = {other: value for other, value in IDENTITY.items() if other != name}
 
         error = refusal(Route.CALL_START, (name + suffix, "x"), **rest)
 
         assert error.details == {name: ["must be a text, not a list or an object."]}
 
     @pytest.mark.parametrize("name", ["From", "To"])
-    def test_refuses_nul_in_a_number(self, name):
+    def test_refuse_nul_in_a_number(self, name):
         assert set(refusal(Route.CALL_START, **{**IDENTITY, name: "09\0"}).details) == {name}
 
-    def test_of_a_heartbeat_is_nothing(self):
+    def test_of_a_heartbeat_are_none(self):
         event = load(Route.HEARTBEAT, status_type="OK")
 
         assert (event.call_sid, event.view.start_ts) == (None, None)
 
     @pytest.mark.parametrize("name", ["CallSid", "call_details[sid]", "call_details[call_sid]"])
-    def test_may_come_under_the_name_of_any_dialect(self, name):
+    def test_can_have_the_names_of_any_dialect(self, name):
         assert load(Route.CALL_END, (name, "s1")).call_sid == "s1"
 
-    @pytest.mark.parametrize("twins", [("CallFrom", "CallTo"), ("FromNumber", "ToNumber"), ("From", "CallTo")])
-    def test_of_a_start_takes_twins_for_the_numbers(self, twins):
-        event = load(Route.CALL_START, ("CallSid", "s1"), (twins[0], "09876543210"), (twins[1], ""))
+    @pytest.mark.parametrize("names", [("CallFrom", "CallTo"), ("FromNumber", "ToNumber"), ("From", "CallTo")])
+    def test_of_a_start_can_have_other_names_for_the_numbers(self, names):
+        event = load(Route.CALL_START, ("CallSid", "s1"), (names[0], "09876543210"), (names[1], ""))
 
         assert event.view.phone_from.value == "+919876543210"
 
@@ -114,14 +114,14 @@ class TestIdentity:
             *("Stream[Status]", "event_details[event_type]", "call_details[status]", "call_details[state]"),
         ],
     )
-    def test_of_a_status_is_a_status_a_state_or_an_event_of_any_dialect(self, name):
+    def test_of_a_status_can_be_a_status_state_or_event_of_any_dialect(self, name):
         event = load(Route.CALL_STATUS, ("CallSid", "s1"), ("CallStatus", ""), (name, "brand-new"))
 
         assert event.view.phase is Phase.INITIATED
 
     @pytest.mark.parametrize("name", ["CallFrom", "FromNumber"])
     @pytest.mark.parametrize("number", [("", "a\0"), ("[0]", "1")])
-    def test_refuses_a_malformed_twin_under_the_plain_name(self, name, number):
+    def test_are_refused_under_their_plain_name(self, name, number):
         suffix, text = number
 
         assert set(refusal(Route.CALL_START, (name + suffix, text), CallSid="s1", To="1").details) == {"From"}
@@ -135,14 +135,14 @@ class TestIdentity:
             )
         ),
     )
-    def test_may_be_wrong_but_nothing_else_goes_wrong(self, route, pairs):
+    def test_raise_only_validation_errors(self, route, pairs):
         with suppress(ValidationError):
             view = load(route, *pairs).view
 
             assert view.join(view) == view
 
     @given(st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=20), max_size=5))
-    def test_is_all_that_is_ever_refused(self, others):
+    def test_are_the_only_reason_to_refuse(self, others):
         others = {name: text for name, text in others.items() if name.partition("[")[0] not in IDENTITY}
 
         assert load(Route.CALL_START, **{**others, **IDENTITY}).call_sid == "s1"
@@ -165,17 +165,17 @@ class TestProgress:
             ("null", "initiated", "none"),
         ],
     )
-    def test_follows_the_word_of_a_status(self, word, phase, evidence):
+    def test_follows_the_status_word(self, word, phase, evidence):
         view = load(Route.CALL_STATUS, CallSid="s1", CallStatus=word).view
 
         assert (view.phase, view.evidence) == (Phase(phase), Evidence(evidence))
 
     @pytest.mark.parametrize("word", ["completed", "in-progress", "nonsense", ""])
-    def test_is_over_at_a_call_end_whatever_the_word(self, word):
+    def test_is_over_on_the_route_call_end_whatever_the_status(self, word):
         assert load(Route.CALL_END, CallSid="s1", CallStatus=word).view.phase is Phase.OVER
 
     @pytest.mark.parametrize("route", [Route.CALL_START, Route.PASSTHRU, Route.RECORDING])
-    def test_is_never_over_by_what_a_running_flow_says(self, route):
+    def test_is_never_over_on_the_routes_of_a_running_flow(self, route):
         view = load(route, **{**IDENTITY, "CallStatus": "no-answer"}).view
 
         assert (view.phase, view.evidence) == (Phase.IN_PROGRESS, Evidence.NO_ANSWER)
@@ -196,11 +196,11 @@ class TestView:
         assert load(Route.CALL_STATUS, **IDENTITY).view.phone_from.source is Source.STATUS_CALLBACK
 
     @pytest.mark.parametrize("raw", ["sip:agent7", "55x55"])
-    def test_holds_what_is_no_number_as_it_came(self, raw):
+    def test_keeps_text_that_is_not_a_number_unchanged(self, raw):
         assert load(Route.CALL_START, **{**IDENTITY, "From": raw}).view.phone_from.value == raw
 
     @pytest.mark.parametrize("raw", ["1" * 500, "12\x07"])
-    def test_leaves_nonsense_in_the_ledger(self, raw):
+    def test_excludes_long_and_unprintable_numbers(self, raw):
         assert load(Route.CALL_START, **{**IDENTITY, "From": raw}).view.phone_from is None
 
     @pytest.mark.parametrize(
@@ -214,10 +214,10 @@ class TestView:
             ("", None),
         ],
     )
-    def test_knows_the_words_for_a_direction(self, word, direction):
-        known = load(Route.CALL_START, Direction=word, **IDENTITY).view.direction
+    def test_reads_the_direction(self, word, direction):
+        sourced = load(Route.CALL_START, Direction=word, **IDENTITY).view.direction
 
-        assert (known and known.value) is direction
+        assert (sourced and sourced.value) is direction
 
     @pytest.mark.parametrize(
         ("text", "seconds"),
@@ -233,10 +233,10 @@ class TestView:
             ("\x1c5", 5),
         ],
     )
-    def test_takes_a_duration_of_a_day_at_most(self, text, seconds):
-        known = load(Route.CALL_END, CallSid="s1", CallDuration=text).view.call_seconds
+    def test_reads_a_duration_up_to_a_day(self, text, seconds):
+        sourced = load(Route.CALL_END, CallSid="s1", CallDuration=text).view.call_seconds
 
-        assert (known.value if known else None) == seconds
+        assert (sourced.value if sourced else None) == seconds
 
     @pytest.mark.parametrize(
         ("link", "kept"),
@@ -251,12 +251,12 @@ class TestView:
             ("", False),
         ],
     )
-    def test_holds_a_recording_only_if_it_is_a_web_link(self, link, kept):
-        known = load(Route.RECORDING, CallSid="s1", RecordingUrl=link).view.recording_url
+    def test_keeps_a_recording_only_if_it_is_a_web_link(self, link, kept):
+        sourced = load(Route.RECORDING, CallSid="s1", RecordingUrl=link).view.recording_url
 
-        assert (known.value if known else None) == (link if kept else None)
+        assert (sourced.value if sourced else None) == (link if kept else None)
 
-    def test_starts_and_ends_with_the_arrival_where_nothing_better_is_known(self):
+    def test_starts_and_ends_with_the_arrival_if_no_time_was_sent(self):
         view = load(Route.CALL_END, CallSid="s1").view
 
         assert view.start_ts == view.end_ts == Sourced(Source.ARRIVAL, ARRIVAL.at)
@@ -269,7 +269,7 @@ class TestView:
             ({"ToNumber": "08047112345", "VirtualNumber": "08000000010"}, "+918047112345"),
         ],
     )
-    def test_knows_the_number_called_by_its_twins(self, names, called):
+    def test_reads_the_called_number_under_any_of_its_names(self, names, called):
         assert load(Route.CALL_END, CallSid="s1", **names).view.phone_to.value == called
 
     @pytest.mark.parametrize(
@@ -282,12 +282,12 @@ class TestView:
             (Source.STATUS_CALLBACK, {"call_details[start_time]": "2026-11-22 14:25:00+05:30"}),
         ],
     )
-    def test_starts_when_its_dialect_says(self, source, fields):
+    def test_reads_the_start_of_every_dialect(self, source, fields):
         view = load(Route.CALL_STATUS, *fields.items(), CallSid="s1", Status="ringing").view
 
         assert view.start_ts == Sourced(source, datetime(2026, 11, 22, 8, 55, tzinfo=UTC))
 
-    def test_ends_when_its_callback_says(self):
+    def test_reads_the_end_of_a_callback(self):
         view = load(Route.CALL_STATUS, CallSid="s1", Status="completed", EndTime="2026-11-22 14:29:00").view
 
         assert view.end_ts == Sourced(Source.STATUS_CALLBACK, datetime(2026, 11, 22, 8, 59, tzinfo=UTC))
@@ -295,7 +295,7 @@ class TestView:
     @pytest.mark.parametrize(
         "name", ["CallRecordings", "Stream[RecordingUrl]", "Stream"], ids=["integration", "stream", "stream in JSON"]
     )
-    def test_finds_the_recording_of_every_dialect(self, name):
+    def test_reads_the_recording_of_every_dialect(self, name):
         link = "https://recordings.exotel.com/1.mp3"
         text = f'{{"RecordingUrl": "{link}"}}' if name == "Stream" else link
 
@@ -303,7 +303,7 @@ class TestView:
 
         assert view.recording_url.value == link
 
-    def test_takes_the_total_of_integration_core_for_the_length_of_the_call(self):
+    def test_reads_the_duration_of_integration_core(self):
         view = load(Route.CALL_STATUS, CallSid="s1", CallState="terminal", TotalDuration="10").view
 
         assert (view.talk_seconds, view.call_seconds.value) == (None, 10)
@@ -313,7 +313,7 @@ class TestView:
 
 
 class TestDialled:
-    """The client's own number, by which a delivery without a key finds its owner."""
+    """The client's own number, which tells the owner of a delivery without a key."""
 
     @pytest.mark.parametrize(
         ("fields", "dialled"),
@@ -343,7 +343,7 @@ def test_the_first_of_a_repeated_name_counts():
 
 
 class TestCdr:
-    def test_is_believed_of_old_calls_too(self):
+    def test_has_times_of_old_calls(self):
         long_ago = {"StartTime": "2024-02-01 10:00:00", "EndTime": "2024-02-01 10:01:00", "Duration": "60"}
 
         view = load(Route.CDR, CallSid="s1", Status="completed", **long_ago).view
@@ -353,7 +353,7 @@ class TestCdr:
         assert view.call_seconds == (Source.API, 60)
 
     @pytest.mark.parametrize("text", ["", "1970-01-01 05:30:00", "0001-01-01 00:00:00", "2099-01-01 00:00:00"])
-    def test_without_a_time_says_nothing_of_it(self, text):
+    def test_without_a_time_does_not_use_the_arrival(self, text):
         view = load(Route.CDR, CallSid="s1", Status="completed", StartTime=text, EndTime=text).view
 
         assert (view.start_ts, view.end_ts) == (None, None)

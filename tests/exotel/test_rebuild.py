@@ -10,14 +10,14 @@ from calyapp.exotel.rebuild import rebuild
 
 @pytest.fixture
 def record(services):
-    """`record(client, route, **fields)`: as a delivery arrived."""
+    """`record(client, route, **fields)` records a delivery."""
 
-    def deliver(client, route: Route, **fields: str) -> None:
-        moment = clock.now()
-        arrival = Arrival(at=moment, audit_id=clock.uuid7(moment))
+    def record_delivery(client, route: Route, **fields: str) -> None:
+        now = clock.now()
+        arrival = Arrival(at=now, audit_id=clock.uuid7(now))
         services.recorder.record(payload.load(route, list(fields.items()), arrival, client.id))
 
-    return deliver
+    return record_delivery
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def asha(services):
 
 @pytest.fixture
 def calls(record, asha):
-    """Three whole calls of a client."""
+    """Three complete calls of a client."""
     for sid in ("s1", "s2", "s3"):
         record(asha, Route.CALL_START, CallSid=sid, From="09876543210", To="08047112345", CustomField="NUL \0")
         record(asha, Route.CALL_STATUS, CallSid=sid, CallStatus="in-progress")
@@ -35,12 +35,12 @@ def calls(record, asha):
 
 
 @pytest.fixture
-def folded(services):
-    """`folded(**options)`: the differences found."""
-    return lambda **options: [found for found in rebuild(services.database.records, **options) if found]
+def differences(services):
+    """`differences(**options)` rebuilds the calls, and returns the differences."""
+    return lambda **options: [difference for difference in rebuild(services.database.records, **options) if difference]
 
 
-def spoil(query, sid: str) -> None:
+def corrupt(query, sid: str) -> None:
     query(
         "UPDATE calls SET status = 'busy', outcome = 'rejected', evidence = 'busy', phone_from = '+911234567890' "
         "WHERE call_sid = %s",
@@ -50,50 +50,50 @@ def spoil(query, sid: str) -> None:
 
 @pytest.mark.usefixtures("calls")
 class TestRebuild:
-    def test_finds_nothing_where_the_rows_are_right(self, folded):
-        assert folded(dry_run=True) == []
+    def test_finds_no_difference_if_the_rows_are_right(self, differences):
+        assert differences(dry_run=True) == []
 
-    def test_tells_what_would_change_and_changes_nothing_in_a_dry_run(self, folded, query):
-        spoil(query, "s2")
+    def test_reports_differences_and_changes_nothing_in_a_dry_run(self, differences, query):
+        corrupt(query, "s2")
         before = query("SELECT * FROM calls ORDER BY call_sid")
 
-        (found,) = folded(dry_run=True)
+        (difference,) = differences(dry_run=True)
 
-        assert found.call_sid == "s2"
-        assert found.fields["status"] == ("busy", "completed")
-        assert found.fields["phone_from"] == ("*********90 (passthru)", "*********10 (passthru)")
+        assert difference.call_sid == "s2"
+        assert difference.fields["status"] == ("busy", "completed")
+        assert difference.fields["phone_from"] == ("*********90 (passthru)", "*********10 (passthru)")
         assert query("SELECT * FROM calls ORDER BY call_sid") == before
 
-    def test_mends_the_row_and_audits_it(self, folded, query):
+    def test_corrects_the_row_and_writes_an_audit_entry(self, differences, query):
         right = query("SELECT status, outcome, evidence, phone_from, duration_seconds FROM calls WHERE call_sid = 's2'")
-        spoil(query, "s2")
+        corrupt(query, "s2")
 
-        folded()
+        differences()
 
-        mended = query(
+        corrected = query(
             "SELECT status, outcome, evidence, phone_from, duration_seconds FROM calls WHERE call_sid = 's2'"
         )
-        assert mended == right
+        assert corrected == right
         ((before, after),) = query(
             "SELECT changes->'before'->>'status', changes->'after'->>'status' FROM audit_logs "
             "WHERE event_type = 'DATA_UPDATED' AND resource = 'call'"
         )
         assert (before, after) == ("busy", "completed")
-        assert folded(dry_run=True) == []
+        assert differences(dry_run=True) == []
 
-    def test_keeps_to_one_client(self, folded, query, services, record):
+    def test_can_be_limited_to_one_client(self, differences, query, services, record):
         other = services.clients.add("Other", [])
         record(other, Route.CALL_END, CallSid="s9", From="09876543211", CallStatus="completed")
-        spoil(query, "s2")
-        spoil(query, "s9")
+        corrupt(query, "s2")
+        corrupt(query, "s9")
 
-        assert [found.call_sid for found in folded(client_id=other.id, dry_run=True)] == ["s9"]
-        assert folded(client_id=UUID(int=1), dry_run=True) == []
+        assert [difference.call_sid for difference in differences(client_id=other.id, dry_run=True)] == ["s9"]
+        assert differences(client_id=UUID(int=1), dry_run=True) == []
 
-    def test_keeps_to_what_changed_since_a_moment(self, folded, query):
-        spoil(query, "s1")
-        spoil(query, "s2")
+    def test_can_be_limited_to_calls_changed_since_a_time(self, differences, query):
+        corrupt(query, "s1")
+        corrupt(query, "s2")
         query("UPDATE calls SET updated_at = updated_at - interval '1 day' WHERE call_sid = 's1'")
         ((since,),) = query("SELECT now() - interval '1 hour'")
 
-        assert [found.call_sid for found in folded(since=since, dry_run=True)] == ["s2"]
+        assert [difference.call_sid for difference in differences(since=since, dry_run=True)] == ["s2"]

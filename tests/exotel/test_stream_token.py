@@ -16,7 +16,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "stream-token.md"
 
 @pytest.fixture
 def verify():
-    """The verifier that the document offers to the media server's developers."""
+    """The verifier in the document for the developers of media servers."""
     (source,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     names: dict = {}
     exec(source, names)  # noqa: S102 — our own document
@@ -40,7 +40,7 @@ class TestDocumentedVerifier:
     def test_refuses_another_keys_token(self, verify):
         assert not verify([b"x" * 32], str(CALL), token())
 
-    def test_accepts_the_tokens_of_both_keys_during_a_change(self, verify):
+    def test_accepts_the_tokens_of_both_keys_during_a_rotation(self, verify):
         old, new = b"o" * 32, b"n" * 32
 
         assert all(verify([old, new], str(CALL), token(key)) for key in (old, new))
@@ -53,10 +53,10 @@ class TestDocumentedVerifier:
         assert not verify([KEY], str(CALL), fresh[:position] + other + fresh[position + 1 :])
 
     @pytest.mark.parametrize("broken", ["", "x", "a" * 51, "ä" * 52])
-    def test_refuses_what_is_no_token(self, verify, broken):
+    def test_refuses_malformed_tokens(self, verify, broken):
         assert not verify([KEY], str(CALL), broken)
 
-    def test_takes_about_ten_lines(self):
+    def test_has_ten_lines_at_most(self):
         (source,) = re.findall(r"def verify.*?```", DOCUMENT.read_text(), re.DOTALL)
 
         assert source.count("\n") <= 10
@@ -64,26 +64,26 @@ class TestDocumentedVerifier:
 
 class TestRead:
     @pytest.mark.parametrize("position", [0, 1])
-    def test_tells_which_key_signed(self, position):
+    def test_returns_the_index_of_the_key(self, position):
         keys = [b"o" * 32, b"n" * 32]
 
         assert stream_token.read(keys, CALL, token(keys[position])).key_index == position
 
-    def test_tells_when_the_token_expires(self):
-        moment = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+    def test_returns_the_expiry(self):
+        expires_at = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
-        assert stream_token.read([KEY], CALL, stream_token.mint(KEY, CALL, moment)).expires_at == moment
+        assert stream_token.read([KEY], CALL, stream_token.mint(KEY, CALL, expires_at)).expires_at == expires_at
 
     @pytest.mark.parametrize("broken", ["", "x", "a" * 51, "a" * 52, "ä" * 52])
-    def test_knows_no_signature_of_what_is_no_token(self, broken):
+    def test_returns_none_for_malformed_tokens(self, broken):
         assert stream_token.read([KEY], CALL, broken) is None
 
-    def test_knows_no_signature_of_another_key_or_call(self):
+    def test_returns_none_for_another_key_or_call(self):
         assert stream_token.read([b"x" * 32], CALL, token()) is None
         assert stream_token.read([KEY], uuid4(), token()) is None
 
     @given(st.text(max_size=60))
-    def test_takes_any_text(self, text):
+    def test_accepts_any_text(self, text):
         assert stream_token.read([KEY], CALL, text) is None
 
 

@@ -129,7 +129,7 @@ class ImportedRowSchema(BaseResponseSchema):
     line = count("Where it begins in the file", 2)
     call_sid = text("The call that it is about", CALL_SID_EXAMPLE)
     result = word(RowResult, "Recorded now, recorded before, or rejected")
-    message = text("Why it was rejected", "The row contains NUL.", required=False)
+    message = text("Why it was rejected", "The row contains a NUL character.", required=False)
 
 
 class ImportSummarySchema(BaseResponseSchema):
