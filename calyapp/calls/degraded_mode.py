@@ -42,21 +42,21 @@ class DegradedMode:
         identity, moment = _now()
         note = json.dumps({"id": str(identity), "at": moment.isoformat()})
         try:
-            self._journal.remember(_BEGAN if is_away else _ENDED, note)
+            self._journal.notes.add(_BEGAN if is_away else _ENDED, note)
         except SpoolError as error:
             _log.critical("the spool cannot be written: %s", error)
 
     def has_unreported(self) -> bool:
         """Whether the trail has yet to be told."""
-        return self._journal.recall(_BEGAN) is not None
+        return self._journal.notes.get(_BEGAN) is not None
 
     def report(self, pool: Pool) -> None:
         """Tell the trail of the period that is over, if there was one. Raises `DatabaseAway`."""
-        began, ended = self._journal.recall(_BEGAN), self._journal.recall(_ENDED)
+        began, ended = self._journal.notes.get(_BEGAN), self._journal.notes.get(_ENDED)
         if began and (ended or _is_forgotten(began)):
             audit_log.write(pool, *_entries(_read(began) or _now(), _read(ended or "") or _now()))
-            self._journal.forget(_BEGAN)
-            self._journal.forget(_ENDED)
+            self._journal.notes.remove(_BEGAN)
+            self._journal.notes.remove(_ENDED)
 
 
 def _entries(began: Stamp, ended: Stamp) -> tuple[Entry, Entry]:

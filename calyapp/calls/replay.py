@@ -165,20 +165,20 @@ class Replay:
         _log.error("a delivery on the spool was put into quarantine: %s", reason)
 
     def _has_work(self) -> bool:
-        has_counts = any(self._journal.counts().values())
+        has_counts = any(self._journal.notes.counts().values())
         return self._journal.has_ready() or has_counts or self._degraded_mode.has_unreported()
 
     def _tell(self) -> None:
         """Tell the trail how many were replayed since it was told last."""
         self._told_at = time.monotonic()
-        counts = {name: count for name, count in self._journal.counts().items() if count}
-        if counts or self._journal.recall(_REPORT):
+        counts = {name: count for name, count in self._journal.notes.counts().items() if count}
+        if counts or self._journal.notes.get(_REPORT):
             # Remembered first: where the process dies over it, the next one tells the same, under the same id.
             now = clock.now()
-            self._journal.remember(_REPORT, json.dumps([str(clock.uuid7(now)), now.isoformat(), counts]))
-            identity, moment, told = json.loads(self._journal.recall(_REPORT) or "null")
+            self._journal.notes.add(_REPORT, json.dumps([str(clock.uuid7(now)), now.isoformat(), counts]))
+            identity, moment, told = json.loads(self._journal.notes.get(_REPORT) or "null")
             audit_log.write(self._pool, _replayed(UUID(identity), datetime.fromisoformat(moment), told))
-            self._journal.settle(told, note=_REPORT)
+            self._journal.notes.settle(told, note=_REPORT)
 
     @contextmanager
     def _elected(self) -> Iterator[None]:

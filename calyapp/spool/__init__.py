@@ -1,1 +1,1 @@
-"""Deliveries that wait on disk while PostgreSQL cannot take them."""
+"""The durable queue on disk for deliveries that PostgreSQL cannot take now."""

@@ -1,8 +1,9 @@
-"""The folder of a journal: who may write, which file is the journal, the reserve, and what was set aside.
+"""The folder of a journal: the lock, the link to the journal's file, the reserve file, and damaged files.
 
-`journal.db` is a link to the file in use, and each file has a name of its own. For sqlite removes the -wal file
-by name when the last connection closes: a process that still has the file before open would remove that of its
-successor. It also makes the change from one to the other a single step.
+`journal.db` is a symbolic link to the file in use, and each file has a unique name. The invariant: no file name is used
+twice. SQLite deletes the -wal file by name when the last connection closes. If a new journal took the name of the old
+one, a process that still has the old one open would delete the -wal file of the new one, and with it frames that were
+acknowledged. The link also makes the change from one file to the next a single step.
 """
 
 import os
@@ -16,56 +17,57 @@ from pathlib import Path
 from calyapp import file_lock
 from calyapp.file_lock import LockHeldError
 
-RESERVE = 3 * 1024 * 1024
-PATIENCE_SECONDS = 10.0  # a disk that is busy with a server that recovers can take three for one write
+RESERVE_BYTES = 3 * 1024 * 1024
+LOCK_TIMEOUT_SECONDS = 10.0  # one write can take 3 s while a recovering server keeps the disk busy
 
 
 class Folder:
-    """One folder on a local disk. All but `alone` is for whoever is alone."""
+    """One folder on a local disk. The caller holds the lock (`exclusive`) while it uses the other methods."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._link = self.path / "journal.db"
         self._reserve = self.path / "reserve"
-        self._making = self.path / "making"
+        self._new_folder = self.path / "making"
         self._lock = threading.Lock()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """No other thread and no other process. Raises TimeoutError where somebody does not leave.
+    def exclusive(self) -> Iterator[None]:
+        """Excludes all other threads and processes. Raises `TimeoutError` if one of them holds the lock for 10 s.
 
-        Threads wait in turn, processes half a millisecond at a time: sqlite's own lock waits longer and longer.
+        Threads queue for a lock in memory. Processes poll the lock file every 0.5 ms, because SQLite's own lock waits
+        longer after each attempt.
         """
-        if not self._lock.acquire(timeout=PATIENCE_SECONDS):
-            raise TimeoutError("another thread keeps the spool to itself")
+        if not self._lock.acquire(timeout=LOCK_TIMEOUT_SECONDS):
+            raise TimeoutError("another thread holds the lock of the spool")
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with file_lock.exclusive(self.path / "journal.lock", max_wait_seconds=PATIENCE_SECONDS):
+            with file_lock.exclusive(self.path / "journal.lock", max_wait_seconds=LOCK_TIMEOUT_SECONDS):
                 yield
-        except LockHeldError:  # a process that was stopped, with Ctrl-Z for example, must not hold up every call
-            raise TimeoutError("another process keeps the spool to itself") from None
+        except LockHeldError:  # a suspended process that holds the lock (Ctrl-Z) must not block every telephone call
+            raise TimeoutError("another process holds the lock of the spool") from None
         finally:
             self._lock.release()
 
     @contextmanager
-    def no_thread_inside(self) -> Iterator[None]:
-        """Nobody in this process is in `alone`; what other processes do does not matter."""
+    def threads_excluded(self) -> Iterator[None]:
+        """Excludes the other threads of this process, but not other processes."""
         with self._lock:
             yield
 
     def identity(self) -> tuple[int, int] | None:
-        """Which file is the journal now; None if there is none."""
+        """Returns the device and inode of the file that is the journal now, or None if there is none."""
         try:
-            found = os.stat(self._link)
+            status = os.stat(self._link)
         except FileNotFoundError:
             return None
-        return found.st_dev, found.st_ino
+        return status.st_dev, status.st_ino
 
-    def current(self) -> Path | None:
-        """The journal's file, None if there is none.
+    def current_file(self) -> Path | None:
+        """Returns the journal's file, or None if there is none. Repairs what a crash or an operator left behind.
 
-        A file that was put in the link's place, a backup say, is taken in; and where the link is lost, the newest.
-        Files that the link does not name were left by a crash, and are set aside.
+        A regular file in place of the link, such as a restored backup, becomes the journal. If the link is missing,
+        the newest file becomes the journal. Journal files without a link were left by a crash and are set aside.
         """
         if self._link.is_file() and not self._link.is_symlink():
             _rename(self._link, self._name("journal"))
@@ -73,40 +75,40 @@ class Folder:
             self._point_at(files[-1])
         if self.identity() is None:
             return None
-        used = self._link.resolve()
+        current = self._link.resolve()
         for file in self._journals():
-            if file.name != used.name:
+            if file.name != current.name:
                 _rename(file, self._name("damaged"))
-        return used
+        return current
 
     def replace(self, make: Callable[[Path], int]) -> int:
-        """Let `make` write a complete new journal at a path, then make it the journal; the one before is set aside.
+        """Replaces the journal with a new file that `make` writes completely, and sets the old file aside.
 
-        A crash before the link changes leaves the old one in place, whole, and everything is done again; one after
-        it leaves a file that nothing points at, which is set aside when the journal is opened.
+        Returns what `make` returns. Safe against crashes: before the link changes, the old file is intact and in use,
+        and the next attempt starts again. After it, the old file has no link and is set aside at the next opening.
         """
-        shutil.rmtree(self._making, ignore_errors=True)
-        self._making.mkdir(0o700)
-        made = make(self._making / "new.db")
+        shutil.rmtree(self._new_folder, ignore_errors=True)
+        self._new_folder.mkdir(0o700)
+        result = make(self._new_folder / "new.db")
         name = self._name("journal")
-        (self._making / "new.db").rename(name)
+        (self._new_folder / "new.db").rename(name)
         _sync(self.path)
         self._point_at(name)
-        shutil.rmtree(self._making)
-        self.current()
-        return made
+        shutil.rmtree(self._new_folder)
+        self.current_file()
+        return result
 
     def damaged_files(self) -> int:
-        """How many damaged files lie here."""
+        """Returns the number of damaged journals that were set aside in the folder."""
         return len(list(self.path.glob("damaged-*.db")))
 
     def make_reserve(self) -> None:
-        """Keep disk space back for writes that make room; raises OSError if there is not enough."""
+        """Reserves disk space for writes that free space. Raises `OSError` if the disk has too little."""
         if self._reserve.exists():
             return
         file = os.open(self._reserve, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.posix_fallocate(file, 0, RESERVE)
+            os.posix_fallocate(file, 0, RESERVE_BYTES)
         except OSError:
             self._reserve.unlink()
             raise
@@ -114,7 +116,7 @@ class Folder:
             os.close(file)
 
     def release_reserve(self) -> bool:
-        """Give the space back to the disk; False if it was gone already."""
+        """Deletes the reserve file. Returns False if it did not exist."""
         try:
             self._reserve.unlink()
         except FileNotFoundError:
@@ -122,12 +124,12 @@ class Folder:
         return True
 
     def bytes(self) -> int:
-        """What journal and reserve take on the disk."""
-        used = [*self.path.glob("journal-*"), self._reserve]
-        return sum(file.stat().st_size for file in used if file.exists())
+        """Returns the size of the journal and the reserve on the disk."""
+        files = [*self.path.glob("journal-*"), self._reserve]
+        return sum(file.stat().st_size for file in files if file.exists())
 
     def free_bytes(self) -> int:
-        """What the disk has left for us; before the folder is made, the disk on which it will be."""
+        """Returns the free space on the disk of the folder, also before the folder exists."""
         disk = os.statvfs(next(path for path in (self.path, *self.path.parents) if path.exists()))
         return disk.f_bavail * disk.f_frsize
 
@@ -148,17 +150,21 @@ class Folder:
 
 
 def _rename(file: Path, to: Path) -> None:
-    """With what sqlite keeps beside it; the -wal first, for it holds frames and means nothing alone."""
+    """Renames the file together with its -wal and -shm files.
+
+    The -wal file holds committed frames. The main file goes last: after a crash in between it still has its old name,
+    and the next call finds and renames it.
+    """
     for suffix in ("-wal", "-shm", ""):
-        beside = Path(f"{file}{suffix}")
-        if beside.exists():
-            beside.rename(f"{to}{suffix}")
+        part = Path(f"{file}{suffix}")
+        if part.exists():
+            part.rename(f"{to}{suffix}")
 
 
 def _sync(folder: Path) -> None:
-    """Make renames in it last."""
-    opened = os.open(folder, os.O_RDONLY)
+    """Makes renames in the folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)

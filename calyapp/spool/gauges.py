@@ -1,4 +1,4 @@
-"""The spool in figures, for the metrics."""
+"""Measures the spool for the metrics."""
 
 from calyapp import clock, metrics
 from calyapp.spool.journal import Journal, Lane, SpoolError
@@ -7,11 +7,11 @@ EVERY_SECONDS = 5.0
 
 
 def measure(journal: Journal) -> None:
-    """Set the gauges to what the journal holds now; they stay as they are where it cannot be read."""
+    """Sets the gauges to what the journal holds now. They keep their values if the journal cannot be read."""
     try:
         status = journal.status()
     except SpoolError:
-        return  # its health check tells
+        return  # the health check reports it
     metrics.SPOOL_FRAMES.labels("waiting").set(status.depth)
     metrics.SPOOL_FRAMES.labels("quarantined").set(status.quarantined)
     now = clock.now()

@@ -1,6 +1,6 @@
-"""What a journal's file looks like inside: tables, indexes, and the checksum that each frame carries.
+"""The layout of a journal's file: tables, indexes, and the checksum of each frame.
 
-Knows nothing of locks, limits or of what a frame means.
+Knows nothing of locks, limits or the meaning of a frame.
 """
 
 import hashlib
@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PAGE = 4096
-WRITE_BACK_AFTER = 256  # pages in the -wal file; each write-back costs two more fsyncs
+PAGE_BYTES = 4096
+CHECKPOINT_PAGES = 256  # size of the -wal file at which SQLite copies it into the main file; costs two more fsyncs
 
-# A frame waits while `reason` is null. `ready` lists those that may be offered, so that neither postponed nor
-# quarantined ones are ever stepped over; all counting is done on the indexes, which are small, not on contents.
-# Ids are never used again: a late done() must not meet another frame.
+# A frame waits while `reason` is null, and is in quarantine otherwise. Each of the three states (ready, postponed,
+# quarantined) has its own partial index. So finding ready frames never scans past postponed or quarantined ones,
+# however many there are, and counts read the small indexes instead of the contents. The conditions of queries must
+# repeat those of the indexes literally, or SQLite does not use them.
+# AUTOINCREMENT: an id is never used again. A worker that removes a frame late must not remove a newer one.
 _SCHEMA = """
 CREATE TABLE frames (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -34,7 +36,7 @@ CREATE TABLE counts (name TEXT PRIMARY KEY, number INTEGER NOT NULL);
 CREATE TABLE notes (name TEXT PRIMARY KEY, text TEXT NOT NULL);
 """
 
-# The casts give values of the right type even where a damaged page holds another.
+# The casts return the right type even if a damaged page holds a value of another type.
 COLUMNS = (
     "id, CAST(lane AS TEXT), CAST(client AS TEXT), CAST(arrived_at AS INTEGER), CAST(checksum AS BLOB), "
     "CAST(not_before AS REAL), CAST(reason AS TEXT), CAST(content AS BLOB)"
@@ -42,7 +44,7 @@ COLUMNS = (
 
 
 class FrameRow(NamedTuple):
-    """A frame as it is stored; `client` is empty without one, `arrived_at` counts microseconds since the epoch."""
+    """A frame as it is stored. `client` is empty if unknown; `arrived_at` is in microseconds since the epoch."""
 
     id: int
     lane: str
@@ -54,21 +56,24 @@ class FrameRow(NamedTuple):
     content: bytes
 
     @property
-    def intact(self) -> bool:
-        """Whether nothing of it changed since it was appended, but for what may: `not_before` and `reason`."""
+    def is_intact(self) -> bool:
+        """Whether the frame is as it was appended. `not_before` and `reason` may change and are not covered."""
         return None not in (self.lane, self.client, self.arrived_at, self.content) and self.checksum == checksum(
             self.id, self.lane, self.client, self.arrived_at, self.content
         )
 
 
-def checksum(frame: int, lane: str, client: str, arrived_at: int, content: bytes) -> bytes:
-    """Over all that a frame keeps for good; the id too, or damage could let one frame pass for another."""
-    head = f"{frame} {lane} {client} {arrived_at}\n".encode(errors="replace")
+def checksum(id: int, lane: str, client: str, arrived_at: int, content: bytes) -> bytes:
+    """Returns the checksum over everything constant in a frame (16 bytes).
+
+    Includes the id: otherwise damage could make one frame pass for another.
+    """
+    head = f"{id} {lane} {client} {arrived_at}\n".encode(errors="replace")
     return hashlib.blake2b(head + content, digest_size=16).digest()
 
 
 def insert(db: sqlite3.Connection, rows: Iterable[FrameRow]) -> int:
-    """Store these; returns how many."""
+    """Inserts the rows, and skips ids that exist. Returns the number inserted."""
     statement = (
         "INSERT OR IGNORE INTO frames (id, lane, client, arrived_at, checksum, not_before, reason, content)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -76,27 +81,27 @@ def insert(db: sqlite3.Connection, rows: Iterable[FrameRow]) -> int:
     return db.executemany(statement, rows).rowcount
 
 
-def of(db: sqlite3.Connection, ids: Iterable[int]) -> Iterator[FrameRow]:
-    """The rows of these ids, each read when it is asked for."""
-    query = f"SELECT {COLUMNS} FROM frames WHERE id = ?"  # noqa: S608 — our words
+def read(db: sqlite3.Connection, ids: Iterable[int]) -> Iterator[FrameRow]:
+    """Yields the rows with these ids. Reads each one when the iterator reaches it."""
+    query = f"SELECT {COLUMNS} FROM frames WHERE id = ?"  # noqa: S608 — constants only
     return (FrameRow(*row) for id in ids for row in db.execute(query, (id,)))
 
 
 def last_id(db: sqlite3.Connection) -> int:
-    """The greatest id ever given."""
+    """Returns the greatest id that was ever assigned."""
     return int(db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'frames'").fetchone()[0])
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open an existing journal; what is committed on this connection is on disk."""
+    """Opens an existing journal. What is committed on this connection is on disk (`synchronous = FULL`)."""
     db = sqlite3.connect(path.as_uri() + "?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
     db.text_factory = lambda raw: raw.decode(errors="replace")
     try:
         for pragma in (
             "synchronous = FULL",
-            "secure_delete = FAST",  # what a caller said is wiped where that costs no write
-            f"wal_autocheckpoint = {WRITE_BACK_AFTER}",
-            f"journal_size_limit = {WRITE_BACK_AFTER * PAGE}",
+            "secure_delete = FAST",  # overwrites deleted personal data where that costs no extra write
+            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+            f"journal_size_limit = {CHECKPOINT_PAGES * PAGE_BYTES}",
         ):
             db.execute(f"PRAGMA {pragma}")
     except BaseException:
@@ -106,11 +111,11 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def create(path: Path, start: int) -> None:
-    """Make an empty journal whose ids come after `start`."""
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # -wal and -shm take their mode from it
+    """Creates an empty journal whose first id comes after `start`."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # SQLite gives -wal and -shm the same mode
     db = connect(path)
     try:
-        for pragma in (f"page_size = {PAGE}", "auto_vacuum = NONE", "journal_mode = WAL"):
+        for pragma in (f"page_size = {PAGE_BYTES}", "auto_vacuum = NONE", "journal_mode = WAL"):
             db.execute(f"PRAGMA {pragma}")
         db.executescript(f"BEGIN; {_SCHEMA} COMMIT")
         db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('frames', ?)", (start,))
@@ -119,5 +124,5 @@ def create(path: Path, start: int) -> None:
 
 
 def pragma(db: sqlite3.Connection, name: str) -> Any:
-    """The value of a pragma."""
+    """Returns the value of a pragma."""
     return db.execute(f"PRAGMA {name}").fetchone()[0]

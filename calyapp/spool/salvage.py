@@ -1,6 +1,6 @@
-"""Everything readable of a damaged journal, put into a new one. Works on a copy: the original stays as it is.
+"""Copies everything readable from a damaged journal into a new one. Works on a copy; the original does not change.
 
-Knows nothing of who uses a journal meanwhile: the caller holds the lock.
+The caller holds the lock of the folder.
 """
 
 import os
@@ -12,19 +12,19 @@ from itertools import islice
 from pathlib import Path
 
 from calyapp.spool import rows
-from calyapp.spool.rows import PAGE, FrameRow
+from calyapp.spool.rows import PAGE_BYTES, FrameRow
 
-# Ids tried in vain before one end is given up and the other one tried. More than one damaged interior page
-# covers, few enough for a second of work: a gap between two ids can be of any size.
+# Consecutive failed look-ups after which a walk stops. More than the ids behind one damaged interior page, and few
+# enough to take about a second. Without the bound a walk might never end, because gaps between ids can have any size.
 _MAX_MISSING_IDS = 100_000
-_BATCH = 1000
+_BATCH_ROWS = 1000
 _MAX_ID = 2**62
 
 
 def rebuild(old: Path, new: Path, start: int) -> int:
-    """Make the journal `new`, with ids after `start`, from what is readable of `old`; returns the frames saved.
+    """Creates the journal `new` from everything readable in `old`. Returns the number of frames saved.
 
-    Both a copy of `old` and `new` stand in the folder of `new`, which is the caller's to remove after a crash.
+    New ids start after `start`. A copy of `old` is made in the folder of `new`; the caller removes that folder.
     """
     rows.create(new, start)
     copy = new.with_name("old.db")
@@ -34,11 +34,13 @@ def rebuild(old: Path, new: Path, start: int) -> int:
 
 
 def _copy(old: Path, copy: Path, empty: bytes) -> None:
-    """A copy that sqlite opens whatever happened to the original, at least for its intact pages.
+    """Copies the journal and patches the copy so that SQLite opens it and reads its intact pages.
 
-    The first page of a journal is always the same but for counters of the header, which reading does not need:
-    so that of an empty one replaces it, with the number of pages that are really there, and the empty one's other
-    pages follow where the file is shorter still. sqlite refuses a file without them, or shorter than it says.
+    SQLite refuses a file with a damaged header, one that is shorter than its header says, and one without the pages
+    that the schema names as roots. The patch relies on an invariant that `tests/spool/test_rows.py` checks: the first
+    page (header and schema) is the same in every journal, except for counters in the header that reading does not
+    need. So the first page of an empty journal replaces it, with the real number of pages written at byte 28 (the field
+    of SQLite's file format). If the file is shorter than an empty journal, the rest of the empty one is appended.
     """
     shutil.copy(old, copy)
     wal = Path(f"{old}-wal")
@@ -47,53 +49,56 @@ def _copy(old: Path, copy: Path, empty: bytes) -> None:
     with copy.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
         file.write(empty[end:])
-        pages = -(-max(end, len(empty)) // PAGE)
-        file.truncate(pages * PAGE)
+        pages = -(-max(end, len(empty)) // PAGE_BYTES)
+        file.truncate(pages * PAGE_BYTES)
         file.seek(0)
-        file.write(empty[:28] + pages.to_bytes(4, "big") + empty[32:PAGE])
+        file.write(empty[:28] + pages.to_bytes(4, "big") + empty[32:PAGE_BYTES])
 
 
 def _transfer(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
     last = _last_id(source)
-    saved, greatest = 0, 0
-    found = _readable(source, last)
-    while batch := list(islice(found, _BATCH)):
-        greatest = max(greatest, *(row.id for row in batch))
+    saved, max_id = 0, 0
+    readable = _readable(source, last)
+    while batch := list(islice(readable, _BATCH_ROWS)):
+        max_id = max(max_id, *(row.id for row in batch))
         target.execute("BEGIN")
         saved += rows.insert(target, batch)
         target.execute("COMMIT")
-    target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?)", (max(greatest, last or 0),))
+    target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?)", (max(max_id, last or 0),))
     for table in ("counts", "notes"):
-        _transfer_small(source, target, table)
+        _transfer_pairs(source, target, table)
     return saved
 
 
 def _last_id(source: sqlite3.Connection) -> int | None:
     try:
         return rows.last_id(source)
-    except (sqlite3.DatabaseError, TypeError, ValueError):  # unreadable; no such row; not a number
+    except (sqlite3.DatabaseError, TypeError, ValueError):  # unreadable, no such row, not a number
         return None
 
 
 def _readable(source: sqlite3.Connection, last: int | None) -> Iterator[FrameRow]:
-    """Every row that can be read and is intact: from the lowest id upwards, the rest from the greatest downwards.
+    """Yields every readable and intact row: from the lowest id upwards, then the rest from the greatest downwards.
 
-    From both ends, since a damaged page may stand for a wide gap between ids.
+    Both directions are needed: a damaged page may cover a gap between ids that is too wide to walk across.
     """
-    greatest = _MAX_ID if last is None else last
+    max_id = _MAX_ID if last is None else last
     reached = -1
-    for row in _walk(source, ">= ? ORDER BY id", range(greatest + 1)):
+    for row in _walk(source, ">= ? ORDER BY id", range(max_id + 1)):
         reached = row.id
         yield row
-    yield from _walk(source, "<= ? ORDER BY id DESC", range(greatest, reached, -1))
+    yield from _walk(source, "<= ? ORDER BY id DESC", range(max_id, reached, -1))
 
 
 def _walk(source: sqlite3.Connection, beyond: str, ids: range) -> Iterator[FrameRow]:
-    """Rows in one direction. Each is looked up by itself, so that one beyond a damaged page is found as well."""
+    """Yields rows in one direction. Looks up each id separately, to find rows beyond a damaged page as well.
+
+    A single scan would end at the first damaged page.
+    """
     at, failures = ids.start, 0
     while at in ids and failures < _MAX_MISSING_IDS:
-        row, ended = _look_up(source, beyond, at)
-        if ended or (row and row.id not in ids):
+        row, is_end = _look_up(source, beyond, at)
+        if is_end or (row and row.id not in ids):
             return
         if row:
             yield row
@@ -102,21 +107,21 @@ def _walk(source: sqlite3.Connection, beyond: str, ids: range) -> Iterator[Frame
 
 
 def _look_up(source: sqlite3.Connection, beyond: str, at: int) -> tuple[FrameRow | None, bool]:
-    """The row at `at` or next to it, if it is readable and intact; and whether there is none any more."""
-    query = f"SELECT {rows.COLUMNS} FROM frames WHERE id {beyond} LIMIT 1"  # noqa: S608 — our words
+    """Returns the row at or next to the id `at`, or None if it is damaged; and whether no row is left."""
+    query = f"SELECT {rows.COLUMNS} FROM frames WHERE id {beyond} LIMIT 1"  # noqa: S608 — constants only
     try:
-        found = source.execute(query, (at,)).fetchone()
+        row = source.execute(query, (at,)).fetchone()
     except sqlite3.DatabaseError:
         return None, False
-    if found is None:
+    if row is None:
         return None, True
-    row = FrameRow(*found)
-    return (row if row.intact else None), False
+    frame = FrameRow(*row)
+    return (frame if frame.is_intact else None), False
 
 
-def _transfer_small(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
+def _transfer_pairs(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
     try:
-        for pair in source.execute(f"SELECT * FROM {table}"):  # noqa: S608 — our words
-            target.execute(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", pair)  # noqa: S608 — our words
+        for pair in source.execute(f"SELECT * FROM {table}"):  # noqa: S608 — constants only
+            target.execute(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", pair)  # noqa: S608 — constants only
     except sqlite3.DatabaseError:
-        return  # a page or so in all: what could be read of it is there
+        return  # the table has about one page; the readable rows before the damage are copied

@@ -1,6 +1,6 @@
-"""Transactions on the journal's file, by one at a time, in spite of damage, a full disk and forks.
+"""Runs transactions on the journal's file, one at a time, and survives damage, a full disk and forks.
 
-Knows nothing of what is kept in the file.
+Knows nothing of the content of the file.
 """
 
 import logging
@@ -15,94 +15,100 @@ from weakref import WeakSet
 
 from calyapp.spool import rows, salvage
 from calyapp.spool.files import Folder
-from calyapp.spool.rows import PAGE
+from calyapp.spool.rows import PAGE_BYTES
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# The -wal file is written back at 1 MB. It can only grow to this if that fails, or somebody reads for long.
-WAL_REFUSED = 2 * 1024 * 1024
-_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+# SQLite copies the -wal file into the main file at 1 MB. It grows to this size only if
+# that fails, or if a reader blocks it.
+MAX_WAL_BYTES = 2 * 1024 * 1024
+_DISK_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class SpoolError(Exception):
-    """The spool cannot take it: full, disk full, unwritable, damaged beyond use. The message is safe for a log."""
+    """The spool is full, unwritable or damaged beyond repair. The message is safe for a log."""
 
 
-class _Damaged(Exception):  # noqa: N818 - a state, not yet an error
-    """The file is not what was written."""
+class _Damaged(Exception):  # noqa: N818 — not an error yet: salvage follows
+    """The file is not as it was written."""
 
 
 class Transactions:
-    """Those of one process on the journal in a folder, whose file has at most so many pages.
+    """The transactions of one process on the journal in a folder. The file has at most `max_pages` pages.
 
-    Nothing is opened before it is needed.
+    Opens the file when it is first needed.
     """
 
-    def __init__(self, folder: Path, pages: int, clock: Callable[[], float]) -> None:
+    def __init__(self, folder: Path, max_pages: int, clock: Callable[[], float]) -> None:
         self._db: sqlite3.Connection | None = None
         self.folder = Folder(folder)
-        self._pages = pages
+        self._max_pages = max_pages
         self._clock = clock
         self._file = Path()
         self._identity: tuple[int, int] | None = None
-        _all.add(self)
+        _instances.add(self)
 
     def __del__(self) -> None:
-        self._disconnect()  # Python 3.13 warns of a database that is dropped open
+        self._disconnect()  # Python 3.13 warns about a connection that is not closed
 
-    def run(self, work: Callable[[sqlite3.Connection], T], *, frees: bool = True) -> T:
-        """Do it in one transaction, alone. What makes room (or only reads) may use up the reserve for it."""
+    def run(self, work: Callable[[sqlite3.Connection], T], *, frees_space: bool = True) -> T:
+        """Runs `work` in one exclusive transaction and returns its result. Raises `SpoolError`.
+
+        `frees_space` says that the work frees space or only reads. It may then use the reserve when the disk is full:
+        even a DELETE first needs space in the -wal file. `work` runs again after the reserve is released, and after
+        salvage.
+        """
         try:
-            with self.folder.alone():
-                return self._in_spite_of_damage(work, frees)
+            with self.folder.exclusive():
+                return self._run_despite_damage(work, frees_space)
         except (OSError, sqlite3.Error, _Damaged) as error:
             raise SpoolError(f"The spool cannot be used: {type(error).__name__}: {error}") from error
 
     def shrink(self) -> None:
-        """Give the disk back what the file does not use: quick while little is in it. No room for it: not now."""
+        """Returns unused space to the disk. Fast if the file is nearly empty. Only logs a warning if it fails."""
         try:
-            with self.folder.alone():
+            with self.folder.exclusive():
                 self._connection().execute("VACUUM")
                 self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except (OSError, sqlite3.Error, _Damaged) as error:
-            logger.warning("the spool could not be made smaller: %s", error)
+            logger.warning("the file of the spool could not be shrunk: %s", error)
 
     def wal_bytes(self) -> int:
-        """What is committed but not yet written back into the file takes so much."""
+        """Returns the size of the -wal file: what is committed but not yet in the main file."""
         try:
             return os.stat(f"{self._file}-wal").st_size
         except FileNotFoundError:
             return 0
 
     def close(self) -> None:
-        """Let go of the file; the next transaction opens it again."""
-        with self.folder.no_thread_inside():
+        """Closes the file. The next transaction opens it again."""
+        with self.folder.threads_excluded():
             self._disconnect()
 
-    def _in_spite_of_damage(self, work: Callable[[sqlite3.Connection], T], frees: bool) -> T:
+    def _run_despite_damage(self, work: Callable[[sqlite3.Connection], T], frees_space: bool) -> T:
         try:
-            return self._in_spite_of_full_disk(work, frees)
+            return self._run_despite_full_disk(work, frees_space)
         except (sqlite3.DatabaseError, _Damaged) as error:
             if not (isinstance(error, _Damaged) or _primary(error) in _DAMAGED):
                 raise
             self._salvage()
-            return self._in_spite_of_full_disk(work, frees)
+            return self._run_despite_full_disk(work, frees_space)
 
-    def _in_spite_of_full_disk(self, work: Callable[[sqlite3.Connection], T], frees: bool) -> T:
+    def _run_despite_full_disk(self, work: Callable[[sqlite3.Connection], T], frees_space: bool) -> T:
         try:
             return self._transact(work)
         except sqlite3.OperationalError as error:
-            if not (frees and _primary(error) in _FULL and self.folder.release_reserve()):
+            if not (frees_space and _primary(error) in _DISK_FULL and self.folder.release_reserve()):
                 raise
             return self._transact(work)
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             db = self._connection()
-            if self.wal_bytes() > WAL_REFUSED:
+            if self.wal_bytes() > MAX_WAL_BYTES:
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             db.execute("BEGIN IMMEDIATE")
             result = work(db)
@@ -111,43 +117,42 @@ class Transactions:
             db.execute("ROLLBACK")
             raise
         except BaseException:
-            self._disconnect()  # rolls back, and whatever state an error left the connection in is gone with it
+            self._disconnect()  # rolls back, and discards whatever state the error left in the connection
             raise
         return result
 
     def _connection(self) -> sqlite3.Connection:
-        """To the file that is the journal now: another process may have set the one before aside."""
+        """Returns a connection to the current file. Opens the new file if another process replaced the journal."""
         if self._db is None or self.folder.identity() != self._identity:
             self._disconnect()
-            file = self.folder.current()
+            file = self.folder.current_file()
             if file is None:
                 self.folder.replace(self._create)
-                file = self.folder.current()
+                file = self.folder.current_file()
             self._file, self._identity = file or Path(), self.folder.identity()
-            if self._file.stat().st_size < PAGE:  # sqlite would take it for a new one, and remove the -wal
+            if self._file.stat().st_size < PAGE_BYTES:  # SQLite would treat it as new, and delete the -wal
                 raise _Damaged("the file is empty")
             self._db = rows.connect(self._file)
-            self._db.execute(f"PRAGMA max_page_count = {self._pages}")
+            self._db.execute(f"PRAGMA max_page_count = {self._max_pages}")
             self._check(self._db)
         return self._db
 
     def _check(self, db: sqlite3.Connection) -> None:
-        """Raise _Damaged if the file is not whole.
+        """Raises `_Damaged` if the file is truncated or lacks our tables.
 
-        Only its length and that it has our tables, which costs nothing. `PRAGMA quick_check` would read the file
-        in every worker's first request, and other damage comes to light where it matters: sqlite finds a broken
-        page when it walks over it, the checksum a changed content.
+        Checks only what is cheap. `PRAGMA quick_check` would read the whole file in the first request of every worker.
+        Other damage is detected when it is met: SQLite notices a broken page, the checksum a changed content.
         """
         try:
-            _, written, back = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        except sqlite3.OperationalError:  # no room on the disk: the file may lack what the -wal still has
+            _, wal_pages, copied_pages = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.OperationalError:  # disk full: pages may be in the -wal file only, so the length proves nothing
             return
         size = self._file.stat().st_size
-        if written == back and (size % PAGE or size < rows.pragma(db, "page_count") * PAGE):
-            raise _Damaged("the file is cut off")
+        if wal_pages == copied_pages and (size % PAGE_BYTES or size < rows.pragma(db, "page_count") * PAGE_BYTES):
+            raise _Damaged("the file is truncated")
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not {"frames", "counts", "notes"} <= tables:
-            raise _Damaged("the file has lost its tables")
+            raise _Damaged("the file lacks its tables")
 
     def _disconnect(self) -> None:
         if self._db is not None:
@@ -159,42 +164,47 @@ class Transactions:
         return 0
 
     def _first_id(self) -> int:
-        """The time: later than every id of the file before, even where that cannot be read."""
+        """Returns the time in microseconds: greater than every id of the previous file, even if that is unreadable."""
         return int(self._clock() * 1_000_000)
 
     def _salvage(self) -> None:
         self._disconnect()
-        damaged = self.folder.current()
+        damaged = self.folder.current_file()
         if damaged is None:
             return
         saved = self.folder.replace(lambda path: salvage.rebuild(damaged, path, self._first_id()))
         logger.critical(
-            "The spool was damaged: the file is set aside, what could be read is in a new one",
+            "The spool was damaged. Its file was set aside, and everything readable was copied into a new one.",
             extra={"fields": {"event": "SPOOL_DAMAGED", "count": saved}},
         )
 
 
 def _primary(error: sqlite3.Error) -> int:
-    """The kind of error, without its finer distinctions; 0 where Python itself refused."""
+    """Returns SQLite's primary error code, or 0 if the error comes from Python's module itself."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-# sqlite keeps a table of the files that a process has locked. A child inherits the table but not the locks, so
-# that a journal open in both would be unprotected in the child. Therefore none is open while a process forks.
-_all: WeakSet[Transactions] = WeakSet()
-_fork_alone = threading.Lock()
-_forking = ExitStack()
+# Forks. Invariant: no journal is open while this process forks, and no thread is inside a transaction.
+# SQLite keeps a table of the locks of its process. A child inherits the table but not the POSIX locks: it would believe
+# that it holds locks which it does not, and two processes could write at once and corrupt the file. A child would also
+# inherit a lock in memory that a thread held at the fork, and no thread of the child would ever release it.
+# So `_before_fork` takes the thread lock of every journal, closes its file, and holds the locks until the fork is over,
+# in parent and child. `_fork_lock` lets one thread fork at a time: two that take these locks in different orders would
+# wait for each other.
+_instances: WeakSet[Transactions] = WeakSet()
+_fork_lock = threading.Lock()
+_held_locks = ExitStack()
 
 
 def _before_fork() -> None:
-    _forking.enter_context(_fork_alone)
-    for journal in list(_all):
-        _forking.enter_context(journal.folder.no_thread_inside())
-        journal._disconnect()
+    _held_locks.enter_context(_fork_lock)
+    for transactions in list(_instances):
+        _held_locks.enter_context(transactions.folder.threads_excluded())
+        transactions._disconnect()
 
 
 def _after_fork() -> None:
-    _forking.pop_all().close()
+    _held_locks.pop_all().close()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -55,7 +55,7 @@ class TestTell:
 
     @pytest.mark.parametrize("at", ["1970-01-01T00:00:10+00:00", "2035-01-01T00:00:00+00:00", "2026-01-01", "never"])
     def test_does_not_keep_the_deliveries_waiting_for_a_time_that_cannot_be(self, services, degraded, query, at):
-        services.journal.remember("degraded since", f'{{"id": "{uuid4()}", "at": "{at}"}}')
+        services.journal.notes.add("degraded since", f'{{"id": "{uuid4()}", "at": "{at}"}}')
 
         degraded.report(services.database.ingest)
 
@@ -63,7 +63,7 @@ class TestTell:
         assert not degraded.has_unreported()
 
     def test_does_not_keep_the_deliveries_waiting_for_a_note_that_is_damaged(self, services, degraded, query):
-        services.journal.remember("degraded since", '{"id": "\ufffd')
+        services.journal.notes.add("degraded since", '{"id": "\ufffd')
 
         degraded.report(services.database.ingest)
 

@@ -247,7 +247,7 @@ class TestTrail:
         degraded = services.replay
         began = datetime.now(UTC)
         for note in ("degraded since", "degraded until"):
-            services.journal.remember(note, json.dumps({"id": str(uuid4()), "at": began.isoformat()}))
+            services.journal.notes.add(note, json.dumps({"id": str(uuid4()), "at": began.isoformat()}))
 
         degraded.run_if_needed()
         degraded.run_if_needed()

@@ -2,14 +2,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from spooling import LEAST
 
-from calyapp.spool.journal import Journal
+from calyapp.spool.journal import MIN_BYTES, Journal
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    """One that is empty, and as small as can be."""
-    journal = Journal(tmp_path / "spool", LEAST)
+    """An empty journal of the smallest size."""
+    journal = Journal(tmp_path / "spool", MIN_BYTES)
     yield journal
     journal.close()

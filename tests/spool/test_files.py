@@ -1,4 +1,4 @@
-"""Which file is the journal: after a crash at each step, and with files that people put there."""
+"""Which file is the journal, after a crash at each step and after operators moved files."""
 
 import fcntl
 import os
@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from calyapp.spool import files
-from calyapp.spool.files import RESERVE, Folder
+from calyapp.spool.files import RESERVE_BYTES, Folder
 
 
-def written(text: str, folder: Folder) -> None:
+def write_journal(text: str, folder: Folder) -> None:
     def make(path: Path) -> int:
         path.write_text(text)
         return 0
@@ -18,60 +18,60 @@ def written(text: str, folder: Folder) -> None:
     folder.replace(make)
 
 
-class TestCurrent:
+class TestCurrentFile:
     def test_is_none_in_an_empty_folder(self, tmp_path: Path) -> None:
-        assert Folder(tmp_path).current() is None
+        assert Folder(tmp_path).current_file() is None
 
-    def test_is_a_backup_put_in_the_place_of_the_link(self, tmp_path: Path) -> None:
+    def test_is_a_backup_that_replaced_the_link(self, tmp_path: Path) -> None:
         (tmp_path / "journal.db").write_text("backup")
         (tmp_path / "journal.db-wal").write_text("its wal")
 
-        current = Folder(tmp_path).current()
+        current = Folder(tmp_path).current_file()
 
         assert current is not None
         assert (current.read_text(), Path(f"{current}-wal").read_text()) == ("backup", "its wal")
 
-    def test_is_the_newest_file_where_the_link_is_lost(self, tmp_path: Path) -> None:
+    def test_is_the_newest_file_if_the_link_is_missing(self, tmp_path: Path) -> None:
         folder = Folder(tmp_path)
-        written("kept", folder)
+        write_journal("kept", folder)
         (tmp_path / "journal.db").unlink()
 
-        current = folder.current()
+        current = folder.current_file()
 
         assert current is not None
         assert current.read_text() == "kept"
 
-    def test_sets_aside_what_a_crash_left(self, tmp_path: Path) -> None:
+    def test_sets_aside_files_that_a_crash_left(self, tmp_path: Path) -> None:
         folder = Folder(tmp_path)
-        written("kept", folder)
+        write_journal("kept", folder)
         (tmp_path / "journal-20200101T000000.000000000Z.db").write_text("old")
 
-        current = folder.current()
+        current = folder.current_file()
 
         assert current is not None
         assert (current.read_text(), folder.damaged_files()) == ("kept", 1)
 
 
 class TestReplace:
-    def test_sets_the_file_before_aside_with_its_wal(self, tmp_path: Path) -> None:
+    def test_sets_the_old_file_aside_with_its_wal(self, tmp_path: Path) -> None:
         folder = Folder(tmp_path)
-        written("old", folder)
-        Path(f"{folder.current()}-wal").write_text("old wal")
+        write_journal("old", folder)
+        Path(f"{folder.current_file()}-wal").write_text("old wal")
 
-        written("new", folder)
+        write_journal("new", folder)
 
         assert sorted(file.read_text() for file in tmp_path.glob("damaged-*")) == ["old", "old wal"]
         assert (tmp_path / "journal.db").read_text() == "new"
 
-    def test_changes_nothing_if_the_new_one_fails(self, tmp_path: Path) -> None:
+    def test_changes_nothing_if_the_new_file_cannot_be_written(self, tmp_path: Path) -> None:
         folder = Folder(tmp_path)
-        written("old", folder)
+        write_journal("old", folder)
 
         def fail(path: Path) -> int:
             path.write_text("half")
             raise OSError
 
-        with pytest.raises(OSError):  # noqa: PT011 - raised above
+        with pytest.raises(OSError):  # noqa: PT011 — raised above
             folder.replace(fail)
 
         assert (tmp_path / "journal.db").read_text() == "old"
@@ -79,36 +79,36 @@ class TestReplace:
 
 
 class TestReserve:
-    def test_takes_its_bytes_until_it_is_released(self, tmp_path: Path) -> None:
+    def test_uses_its_bytes_until_it_is_released(self, tmp_path: Path) -> None:
         folder = Folder(tmp_path)
         folder.make_reserve()
-        assert folder.bytes() == RESERVE
+        assert folder.bytes() == RESERVE_BYTES
 
         assert folder.release_reserve()
         assert not folder.release_reserve()
         assert folder.bytes() == 0
 
 
-class TestAlone:
-    def test_gives_up_where_another_process_does_not_leave(
+class TestExclusive:
+    def test_times_out_while_another_process_holds_the_lock(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(files, "PATIENCE_SECONDS", 0.05)
+        monkeypatch.setattr(files, "LOCK_TIMEOUT_SECONDS", 0.05)
         other = os.open(tmp_path / "journal.lock", os.O_RDWR | os.O_CREAT)
         fcntl.flock(other, fcntl.LOCK_EX)
 
-        with pytest.raises(TimeoutError, match="another process"), Folder(tmp_path).alone():
-            pytest.fail("it was not alone")
+        with pytest.raises(TimeoutError, match="another process"), Folder(tmp_path).exclusive():
+            pytest.fail("the lock was not exclusive")
         os.close(other)
 
-        with Folder(tmp_path).alone():
+        with Folder(tmp_path).exclusive():
             pass
 
-    def test_gives_up_where_another_thread_does_not_leave(
+    def test_times_out_while_another_thread_holds_the_lock(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(files, "PATIENCE_SECONDS", 0.05)
+        monkeypatch.setattr(files, "LOCK_TIMEOUT_SECONDS", 0.05)
         folder = Folder(tmp_path)
 
-        with folder.alone(), pytest.raises(TimeoutError, match="another thread"), folder.alone():
-            pytest.fail("it was not alone")
+        with folder.exclusive(), pytest.raises(TimeoutError, match="another thread"), folder.exclusive():
+            pytest.fail("the lock was not exclusive")

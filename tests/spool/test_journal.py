@@ -1,4 +1,4 @@
-"""The journal as its users see it: what it takes, offers, puts aside and refuses."""
+"""The journal as its users see it: what it accepts, returns, quarantines and refuses."""
 
 import os
 import stat
@@ -11,21 +11,18 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from spooling import ARRIVED, CLIENTS, LEAST, append, contents, drain, fill
+from spooling import ARRIVED, CLIENTS, append, contents, drain, fill
 
-from calyapp.spool import journal as module
-from calyapp.spool.journal import Journal, Lane, SpoolError
-
-ROOT = Path(__file__).parents[2]
+from calyapp.spool.journal import MAX_FRAME_BYTES, MIN_BYTES, Journal, Lane, QuarantinedFrame, SpoolError
 
 
-class AgainstAModel(RuleBasedStateMachine):
-    """Lists in memory do the same; the journal is closed and opened again at any time."""
+class JournalAndModel(RuleBasedStateMachine):
+    """Compares the journal with lists in memory. Closes and opens the journal at any time."""
 
     @initialize()
     def begin(self) -> None:
         self.folder = Path(os.environ["MODEL_FOLDER"]) / os.urandom(8).hex()
-        self.journal = Journal(self.folder, LEAST)
+        self.journal = Journal(self.folder, MIN_BYTES)
         self.waiting: dict[tuple[Lane, UUID | None], list[bytes]] = {}
         self.quarantined: list[bytes] = []
         self.counts = {"replayed": 0, "quarantined": 0}
@@ -38,15 +35,16 @@ class AgainstAModel(RuleBasedStateMachine):
         append(self.journal, content, client, lane)
         self.waiting.setdefault((lane, client), []).append(content)
 
-    @rule(lane=st.sampled_from(Lane), each=st.integers(0, 4))
-    def list_waiting(self, lane: Lane, each: int) -> None:
-        expected = [content for (of, _), queue in self.waiting.items() if of == lane for content in queue[:each]]
-        assert sorted(frame.content for frame in self.journal.ready(lane, each)) == sorted(expected)
+    @rule(lane=st.sampled_from(Lane), per_client=st.integers(0, 4))
+    def list_ready(self, lane: Lane, per_client: int) -> None:
+        queues = [queue for (queue_lane, _), queue in self.waiting.items() if queue_lane == lane]
+        expected = [content for queue in queues for content in queue[:per_client]]
+        assert sorted(frame.content for frame in self.journal.ready(lane, per_client)) == sorted(expected)
 
     @rule(data=st.data(), lane=st.sampled_from(Lane), quarantine=st.booleans())
-    def take_some(self, data: st.DataObject, lane: Lane, quarantine: bool) -> None:
-        offered = self.journal.ready(lane, 3)
-        frames = data.draw(st.lists(st.sampled_from(offered), unique_by=lambda frame: frame.id)) if offered else []
+    def remove_some(self, data: st.DataObject, lane: Lane, quarantine: bool) -> None:
+        ready = self.journal.ready(lane, 3)
+        frames = data.draw(st.lists(st.sampled_from(ready), unique_by=lambda frame: frame.id)) if ready else []
         if quarantine:
             for frame in frames:
                 self.journal.quarantine(frame.id, "refused")
@@ -67,34 +65,34 @@ class AgainstAModel(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        self.journal.settle(self.journal.counts(), note="reported")
+        self.journal.notes.settle(self.journal.notes.counts(), note="reported")
         self.counts = dict.fromkeys(self.counts, 0)
 
     @rule()
-    def open_again(self) -> None:
+    def reopen(self) -> None:
         self.journal.close()
-        self.journal = Journal(self.folder, LEAST)
+        self.journal = Journal(self.folder, MIN_BYTES)
 
     def teardown(self) -> None:
         status = self.journal.status()
         assert status.depth == sum(map(len, self.waiting.values()))
         assert sorted(frame.content for frame in self.journal.quarantined()) == sorted(self.quarantined)
-        assert self.journal.counts() == self.counts
+        assert self.journal.notes.counts() == self.counts
         self.journal.close()
 
 
 class TestJournal:
-    def test_does_what_a_model_in_memory_does(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_behaves_as_its_model_in_memory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MODEL_FOLDER", str(tmp_path))
         settings = hypothesis.settings(max_examples=25, stateful_step_count=25, deadline=None)
-        run_state_machine_as_test(AgainstAModel, settings=settings)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(JournalAndModel, settings=settings)  # type: ignore[no-untyped-call]
 
-    def test_opens_nothing_before_it_is_used(self, tmp_path: Path) -> None:
-        Journal(tmp_path / "spool", LEAST)
+    def test_creates_nothing_before_it_is_used(self, tmp_path: Path) -> None:
+        Journal(tmp_path / "spool", MIN_BYTES)
 
         assert list(tmp_path.iterdir()) == []
 
-    def test_is_for_its_owner_only(self, journal: Journal, tmp_path: Path) -> None:
+    def test_is_readable_by_its_owner_only(self, journal: Journal, tmp_path: Path) -> None:
         append(journal, b"secret")
 
         folder = tmp_path / "spool"
@@ -103,33 +101,33 @@ class TestJournal:
         assert len(modes) >= 5
         assert set(modes.values()) == {0o600}, modes
 
-    def test_refuses_a_folder_that_is_a_file(self, tmp_path: Path) -> None:
+    def test_reports_a_folder_that_is_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "spool").write_text("")
-        journal = Journal(tmp_path / "spool", LEAST)
+        journal = Journal(tmp_path / "spool", MIN_BYTES)
 
         with pytest.raises(SpoolError):
             append(journal, b"x")
         assert not journal.has_room()
 
 
-class TestWaiting:
-    def test_gives_clients_in_turn_each_the_oldest_first(self, journal: Journal) -> None:
+class TestReady:
+    def test_returns_clients_in_turn_each_oldest_first(self, journal: Journal) -> None:
         for client, number in [(0, 1), (0, 2), (0, 3), (1, 4), (2, 5), (1, 6)]:
             append(journal, b"%d" % number, CLIENTS[client])
 
         assert [frame.content for frame in journal.ready(Lane.AWAY, 2)] == [b"1", b"4", b"5", b"2", b"6"]
 
-    def test_gives_no_more_than_fits_into_memory_and_the_rest_next(self, tmp_path: Path) -> None:
-        journal = Journal(tmp_path, 8 * LEAST)
+    def test_returns_a_bounded_number_of_bytes_and_the_rest_later(self, tmp_path: Path) -> None:
+        journal = Journal(tmp_path, 8 * MIN_BYTES)
         for number in range(40):
             append(journal, b"%d" % number + b"x" * 1_000_000, CLIENTS[number % 3])
 
-        offered = journal.ready(Lane.AWAY, 32)
+        ready = journal.ready(Lane.AWAY, 32)
 
-        assert sum(len(frame.content) for frame in offered) < 6_000_000
+        assert sum(len(frame.content) for frame in ready) < 6_000_000
         assert drain(journal) == 40
 
-    def test_tells_whether_there_are_any(self, journal: Journal) -> None:
+    def test_says_whether_there_are_any(self, journal: Journal) -> None:
         assert not journal.has_ready()
         append(journal, b"x", lane=Lane.DEFERRED)
         assert journal.has_ready()
@@ -144,9 +142,9 @@ class TestWaiting:
 
         assert (contents(journal), contents(journal, Lane.DEFERRED)) == ([b"away"], [b"deferred"])
 
-    def test_passes_over_what_is_postponed_until_its_time(self, tmp_path: Path) -> None:
+    def test_leaves_out_a_postponed_frame_until_its_time(self, tmp_path: Path) -> None:
         now = [1000.0]
-        journal = Journal(tmp_path, LEAST, clock=lambda: now[0])
+        journal = Journal(tmp_path, MIN_BYTES, clock=lambda: now[0])
         append(journal, b"x")
         (frame,) = journal.ready(Lane.AWAY, 1)
 
@@ -156,9 +154,9 @@ class TestWaiting:
         now[0] = 1010
         assert contents(journal) == [b"x"]
 
-    def test_does_not_wait_for_a_time_that_a_clock_set_which_ran_ahead(self, tmp_path: Path) -> None:
+    def test_ends_a_postponement_that_a_fast_clock_made(self, tmp_path: Path) -> None:
         now = [4e9]
-        journal = Journal(tmp_path, LEAST, clock=lambda: now[0])
+        journal = Journal(tmp_path, MIN_BYTES, clock=lambda: now[0])
         append(journal, b"x")
         (frame,) = journal.ready(Lane.AWAY, 1)
         journal.postpone(frame.id, 10)
@@ -167,7 +165,7 @@ class TestWaiting:
 
         assert contents(journal) == [b"x"]
 
-    def test_puts_a_frame_that_changed_on_disk_into_quarantine(self, journal: Journal, tmp_path: Path) -> None:
+    def test_quarantines_a_frame_that_changed_on_disk(self, journal: Journal, tmp_path: Path) -> None:
         append(journal, b"right")
         append(journal, b"other")
         journal.close()
@@ -175,42 +173,30 @@ class TestWaiting:
         file.write_bytes(file.read_bytes().replace(b"right", b"wrong"))
 
         assert contents(journal) == [b"other"]
-        (found,) = journal.quarantined()
-        assert (found.content, "checksum" in found.reason) == (b"wrong", True)
+        (frame,) = journal.quarantined()
+        assert (frame.content, "checksum" in frame.reason) == (b"wrong", True)
 
 
 class TestQuarantine:
-    def test_keeps_all_that_is_known_of_a_frame(self, journal: Journal) -> None:
+    def test_keeps_every_value_of_a_frame(self, journal: Journal) -> None:
         journal.append(b"x", client_id=CLIENTS[1], lane=Lane.AWAY, arrived_at=ARRIVED, reason="no such client")
 
-        (found,) = journal.quarantined()
-        assert found == module.QuarantinedFrame(found.id, CLIENTS[1], ARRIVED, "no such client", b"x")
-        assert (contents(journal), journal.counts()["quarantined"]) == ([], 1)
+        (frame,) = journal.quarantined()
+        assert frame == QuarantinedFrame(frame.id, CLIENTS[1], ARRIVED, "no such client", b"x")
+        assert (contents(journal), journal.notes.counts()["quarantined"]) == ([], 1)
 
-    def test_offers_a_frame_again_on_retry(self, journal: Journal) -> None:
+    def test_returns_a_frame_after_a_retry(self, journal: Journal) -> None:
         journal.append(b"x", client_id=None, lane=Lane.AWAY, arrived_at=ARRIVED, reason="refused")
-        (found,) = journal.quarantined()
+        (frame,) = journal.quarantined()
 
-        assert journal.retry(found.id)
-        assert not journal.retry(found.id)
-        assert not journal.drop(found.id)
+        assert journal.retry(frame.id)
+        assert not journal.retry(frame.id)
+        assert not journal.drop(frame.id)
         assert (contents(journal), journal.quarantined()) == ([b"x"], [])
 
 
-class TestRemember:
-    def test_keeps_the_first_text_until_it_is_forgotten(self, journal: Journal) -> None:
-        journal.remember("since", "noon")
-        journal.remember("since", "one")
-        journal.close()
-        assert journal.recall("since") == "noon"
-
-        journal.forget("since")
-
-        assert journal.recall("since") is None
-
-
 class TestStatus:
-    def test_counts_what_waits_and_since_when(self, journal: Journal) -> None:
+    def test_has_the_number_of_frames_and_the_oldest_arrival(self, journal: Journal) -> None:
         append(journal, b"x", lane=Lane.DEFERRED)
         append(journal, b"x")
         journal.append(b"x", client_id=None, lane=Lane.AWAY, arrived_at=ARRIVED, reason="refused")
@@ -220,7 +206,7 @@ class TestStatus:
         assert (status.depth, status.deferred, status.quarantined) == (2, 1, 1)
         assert (status.oldest_at, status.damaged_files) == ({Lane.AWAY: ARRIVED, Lane.DEFERRED: ARRIVED}, 0)
 
-    def test_tells_the_age_of_the_oldest_by_lane(self, journal: Journal) -> None:
+    def test_has_the_age_of_the_oldest_frame_by_lane(self, journal: Journal) -> None:
         now = ARRIVED + timedelta(seconds=90)
         journal.append(b"x", client_id=None, lane=Lane.AWAY, arrived_at=ARRIVED + timedelta(seconds=60))
         assert journal.status().oldest_seconds(now, Lane.DEFERRED) == 0
@@ -233,18 +219,18 @@ class TestStatus:
 
 
 class TestCapacity:
-    def test_stays_within_its_bytes_and_drains_when_full(self, journal: Journal) -> None:
-        taken = fill(journal)
+    def test_is_not_exceeded_and_a_full_journal_drains(self, journal: Journal) -> None:
+        accepted = fill(journal)
 
-        assert taken > 100
+        assert accepted > 100
         assert not journal.has_room()
-        assert journal.status().bytes <= LEAST
+        assert journal.status().bytes <= MIN_BYTES
         journal.quarantine(journal.ready(Lane.AWAY, 1)[0].id, "refused " * 100)
-        assert drain(journal) == taken - 1
-        assert journal.status().bytes <= LEAST
+        assert drain(journal) == accepted - 1
+        assert journal.status().bytes <= MIN_BYTES
         assert journal.has_room()
 
-    def test_of_one_clients_flood_is_half(self, journal: Journal) -> None:
+    def test_for_deferred_frames_is_half(self, journal: Journal) -> None:
         deferred = fill(journal, Lane.DEFERRED)
 
         away = fill(journal, Lane.AWAY)
@@ -252,22 +238,22 @@ class TestCapacity:
         assert deferred > 50
         assert away >= deferred * 0.8
 
-    def test_of_strangers_is_half(self, journal: Journal) -> None:
-        strangers = fill(journal, client=None)
+    def test_for_frames_without_a_client_is_half(self, journal: Journal) -> None:
+        without_client = fill(journal, client=None)
 
-        clients = fill(journal)
+        with_client = fill(journal)
 
-        assert strangers > 50
-        assert clients >= strangers * 0.8
+        assert without_client > 50
+        assert with_client >= without_client * 0.8
 
-    def test_of_quarantine_is_half(self, journal: Journal) -> None:
-        known = {"client_id": UUID(int=1), "lane": Lane.AWAY, "arrived_at": ARRIVED}
+    def test_for_quarantine_is_half(self, journal: Journal) -> None:
+        fields = {"client_id": UUID(int=1), "lane": Lane.AWAY, "arrived_at": ARRIVED}
         with suppress(SpoolError):
             for _ in range(1_000):
-                journal.append(b"x" * 50_000, **known, reason="SQLSTATE 22001")
+                journal.append(b"x" * 50_000, **fields, reason="SQLSTATE 22001")
 
         assert fill(journal) > 50
 
-    def test_refuses_a_frame_larger_than_any_transaction_may_be(self, journal: Journal) -> None:
+    def test_refuses_a_frame_over_the_maximum_size(self, journal: Journal) -> None:
         with pytest.raises(SpoolError):
-            append(journal, b"x" * (module.MAX_FRAME_BYTES + 1))
+            append(journal, b"x" * (MAX_FRAME_BYTES + 1))

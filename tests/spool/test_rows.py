@@ -1,4 +1,4 @@
-"""What a frame's checksum covers, and what a fresh file looks like."""
+"""What the checksum of a frame covers, and the content of an empty file."""
 
 from pathlib import Path
 
@@ -11,27 +11,27 @@ ROW = FrameRow(5, "away", "client", 1000, rows.checksum(5, "away", "client", 100
 
 
 class TestRow:
-    def test_is_intact_whatever_becomes_of_it(self) -> None:
-        assert ROW.intact
-        assert ROW._replace(reason="refused", not_before=7.5).intact
+    def test_stays_intact_when_its_state_changes(self) -> None:
+        assert ROW.is_intact
+        assert ROW._replace(reason="refused", not_before=7.5).is_intact
 
     @pytest.mark.parametrize(
         "change",
         [{"id": 6}, {"lane": "deferred"}, {"client": "other"}, {"arrived_at": 1}, {"content": b""}, {"checksum": b""}],
     )
-    def test_is_not_intact_once_what_it_keeps_has_changed(self, change: dict[str, object]) -> None:
-        assert not ROW._replace(**change).intact  # type: ignore[arg-type]
+    def test_is_not_intact_after_any_constant_value_changed(self, change: dict[str, object]) -> None:
+        assert not ROW._replace(**change).is_intact  # type: ignore[arg-type]
 
 
 class TestCreate:
-    def test_makes_the_same_first_page_each_time(self, tmp_path: Path) -> None:
+    def test_writes_the_same_first_page_each_time(self, tmp_path: Path) -> None:
         for name, start in (("one", 1), ("two", 2**50)):
             rows.create(tmp_path / name, start)
 
-        first, second = ((tmp_path / name).read_bytes()[: rows.PAGE] for name in ("one", "two"))
+        first, second = ((tmp_path / name).read_bytes()[: rows.PAGE_BYTES] for name in ("one", "two"))
         assert first == second
 
-    def test_gives_ids_after_the_one_it_starts_from(self, tmp_path: Path) -> None:
+    def test_assigns_ids_after_the_start(self, tmp_path: Path) -> None:
         rows.create(tmp_path / "file", 41)
 
         db = rows.connect(tmp_path / "file")

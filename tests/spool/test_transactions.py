@@ -1,4 +1,4 @@
-"""Many threads, forks and deaths at once, files set aside under one's feet, and a disk that really is full."""
+"""Concurrent threads, forks, killed processes, files set aside while in use, and a disk that is really full."""
 
 import os
 import signal
@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 
 from small_disk import small_disk
-from spooling import LEAST, append, contents
+from spooling import append, contents
 
-from calyapp.spool.journal import Journal
+from calyapp.spool.journal import MIN_BYTES, Journal
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,9 +18,9 @@ PRELUDE = """
 import os, sys, signal
 from datetime import datetime, UTC
 from pathlib import Path
-from calyapp.spool.journal import Journal, Lane, SpoolError
+from calyapp.spool.journal import MIN_BYTES, Journal, Lane, SpoolError
 
-journal = Journal(Path(sys.argv[1]), 16 << 20)
+journal = Journal(Path(sys.argv[1]), MIN_BYTES)
 
 def append(content, lane=Lane.AWAY):
     journal.append(content, client_id=None, lane=lane, arrived_at=datetime.now(UTC))
@@ -33,7 +33,7 @@ def start(script: str, folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 class TestFullDisk:
-    def test_refuses_keeps_what_was_taken_and_drains(self, tmp_path: Path) -> None:
+    def test_refuses_frames_keeps_accepted_ones_and_drains(self, tmp_path: Path) -> None:
         filling = """
 from contextlib import suppress
 from spooling import append, drain, fill
@@ -41,15 +41,15 @@ from spooling import append, drain, fill
 disk = Path(sys.argv[1])
 journal = Journal(disk / "spool", 64 << 20)
 append(journal, b"first")
-taken = fill(journal, size=10_000)
-journal.close()  # gives the -wal back, so that even to open the file takes room that is not there
+accepted = fill(journal, size=10_000)
+journal.close()  # deletes the -wal file, so that even opening the journal needs space
 with (disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
-    while True:  # somebody else takes the rest
+    while True:  # another program uses up the rest
         ballast.write(b"x" * 4096)
 
 assert not journal.has_room()
-assert journal.status().depth == taken + 1
-assert drain(journal) == taken + 1
+assert journal.status().depth == accepted + 1
+assert drain(journal) == accepted + 1
 journal.close()
 (disk / "ballast").unlink()
 assert journal.has_room()
@@ -63,7 +63,7 @@ assert journal.has_room()
 
 
 class TestProcesses:
-    def test_killed_at_any_moment_lose_nothing_acknowledged(self, tmp_path: Path) -> None:
+    def test_killed_at_any_moment_lose_no_acknowledged_frame(self, tmp_path: Path) -> None:
         writing = """
 number = int(sys.argv[2])
 while True:
@@ -79,23 +79,23 @@ while True:
             process.send_signal(signal.SIGKILL)
             acknowledged += [int(line) for line in process.communicate()[0].splitlines()]
 
-        found = [int(content) for content in contents(Journal(tmp_path, LEAST))]
+        stored = [int(content) for content in contents(Journal(tmp_path, MIN_BYTES))]
 
-        assert set(acknowledged) <= set(found)
-        assert len(found) == len(set(found)) <= len(acknowledged) + 5
+        assert set(acknowledged) <= set(stored)
+        assert len(stored) == len(set(stored)) <= len(acknowledged) + 5
 
-    def test_append_at_once_without_losing_any(self, tmp_path: Path) -> None:
+    def test_append_concurrently_without_losing_a_frame(self, tmp_path: Path) -> None:
         script = 'for number in range(100): append(b"%s %d" % (sys.argv[2].encode(), number))'
         processes = [start(script, tmp_path, name) for name in "abcd"]
 
         assert [process.wait() for process in processes] == [0, 0, 0, 0]
         for process in processes:
             process.communicate()
-        assert sorted(contents(Journal(tmp_path, LEAST))) == sorted(
+        assert sorted(contents(Journal(tmp_path, MIN_BYTES))) == sorted(
             b"%s %d" % (name.encode(), number) for name in "abcd" for number in range(100)
         )
 
-    def test_share_it_after_a_fork_with_threads_at_work(self, tmp_path: Path) -> None:
+    def test_share_the_journal_after_forks_while_threads_append(self, tmp_path: Path) -> None:
         script = """
 import threading
 append(b"before")
@@ -119,9 +119,9 @@ print([os.waitpid(child, 0)[1] for child in children])
         process = start(script, tmp_path)
 
         assert process.communicate()[0] == "[0, 0, 0, 0]\n"
-        assert len(contents(Journal(tmp_path, LEAST))) == 1 + 6 * 40
+        assert len(contents(Journal(tmp_path, MIN_BYTES))) == 1 + 6 * 40
 
-    def test_go_on_in_the_new_file_when_another_sets_the_old_one_aside(self, tmp_path: Path) -> None:
+    def test_continue_in_the_new_file_after_another_process_replaced_the_old_one(self, tmp_path: Path) -> None:
         writing = """
 append(b"before")
 print("ready", flush=True)
@@ -135,7 +135,7 @@ for line in sys.stdin:
             assert other.stdout
             other.stdout.readline()
             file = (tmp_path / "journal.db").resolve()
-            journal = Journal(tmp_path, LEAST)
+            journal = Journal(tmp_path, MIN_BYTES)
             append(journal, b"ours")
             journal.close()
             with file.open("r+b") as opened:
@@ -152,7 +152,7 @@ for line in sys.stdin:
         assert sorted(contents(journal)) == [b"after", b"before", b"ours", b"theirs"]
         assert journal.status().damaged_files == 1
 
-    def test_threads_of_one_process_share_it(self, journal: Journal) -> None:
+    def test_share_the_journal_between_threads(self, journal: Journal) -> None:
         threads = [
             threading.Thread(target=lambda: [append(journal, b"x") for _ in range(50)] and None) for _ in range(4)
         ]

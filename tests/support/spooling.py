@@ -1,4 +1,4 @@
-"""Frames for a journal to be tried with."""
+"""Fills and empties a journal."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -7,7 +7,6 @@ from uuid import UUID
 from calyapp.spool.journal import Journal, Lane, SpoolError
 
 ARRIVED = datetime(2025, 3, 1, 12, tzinfo=UTC)
-LEAST = 16 << 20
 CLIENTS = [None, UUID(int=1), UUID(int=2)]
 
 
@@ -20,16 +19,17 @@ def contents(journal: Journal, lane: Lane = Lane.AWAY) -> list[bytes]:
 
 
 def fill(journal: Journal, lane: Lane = Lane.AWAY, size: int = 50_000, client: UUID | None = CLIENTS[1]) -> int:
-    """Append until it is refused; returns how many were taken."""
-    taken = 0
+    """Appends frames until one is refused. Returns the number accepted."""
+    accepted = 0
     with suppress(SpoolError):
         while True:
             append(journal, b"x" * size, client, lane=lane)
-            taken += 1
-    return taken
+            accepted += 1
+    return accepted
 
 
 def drain(journal: Journal) -> int:
+    """Removes all ready frames of the lane AWAY. Returns their number."""
     drained = 0
     while frames := journal.ready(Lane.AWAY, 100):
         journal.remove_replayed([frame.id for frame in frames])

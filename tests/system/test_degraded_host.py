@@ -147,7 +147,7 @@ def test_spool_damaged(rehearse, serve, postgres, damage):
     assert Reconciliation(postgres.query, kept, STREAM_BASE_URL).discrepancies().faults == []
     eventually(lambda: rehearsal.replayed() == len(kept))
     assert [path.name.partition("-")[0] for path in spool.glob("damaged-*.db")] == ["damaged"]
-    message = "The spool was damaged: the file is set aside, what could be read is in a new one"
+    message = "The spool was damaged. Its file was set aside, and everything readable was copied into a new one."
     assert logged(rehearsal, message) == {"critical"}
     eventually(lambda: rehearsal.server.readiness() == DEGRADED)
 
