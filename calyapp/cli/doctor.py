@@ -1,4 +1,4 @@
-"""`flask caly doctor`: is this host's deployment as it should be, and if not, what is to be done."""
+"""`flask caly doctor`: checks the deployment on this host."""
 
 import logging
 import shutil
@@ -16,37 +16,37 @@ from calyapp.doctor.deployment import all_checks
 from calyapp.doctor.diagnosis import Diagnosis, Verdict, examine
 
 _COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}
-_WIDEST = 110
+_MAX_WIDTH = 110
 _NAME_WIDTH = 22
 _INDENT = " " * (len("warn  ") + _NAME_WIDTH)
 
 
 @click.command()
 @click.option("--url", type=WEB_ADDRESS, help="Where Exotel reaches the service; PUBLIC_URL if not given.")
-@click.option("--http-url", type=WEB_ADDRESS, help="The same host in clear; its port 80 if not given.")
+@click.option("--http-url", type=WEB_ADDRESS, help="The same host over plain HTTP; its port 80 if not given.")
 @as_json
 def doctor(url: str | None, http_url: str | None, as_json: bool) -> None:
-    """Examine this host's deployment, and say what to mend. Exit code 1 if something failed."""
+    """Check the deployment on this host, and say what to correct. Exit code 1 if a check failed."""
     url = url or services().settings.public_url
     if http_url and not url:
-        raise click.UsageError("--http-url is of use only beside --url or PUBLIC_URL.")
-    found = []
-    with _silence():
+        raise click.UsageError("--http-url needs --url or PUBLIC_URL.")
+    diagnoses = []
+    with _without_logging():
         for diagnosis in examine(all_checks(services(), url, http_url)):
-            found.append(diagnosis)
+            diagnoses.append(diagnosis)
             if not as_json:
                 _print(diagnosis)
     if as_json:
-        click.echo(orjson.dumps(found))
+        click.echo(orjson.dumps(diagnoses))
     else:
-        _print_sum(found)
-    if any(diagnosis.verdict is Verdict.FAIL for diagnosis in found):
+        _print_totals(diagnoses)
+    if any(diagnosis.verdict is Verdict.FAIL for diagnosis in diagnoses):
         raise SystemExit(1)
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """No log lines between ours: what they would tell is told by a check, in its own words."""
+def _without_logging() -> Iterator[None]:
+    """Keeps log lines out of the output: the checks report the same."""
     logging.disable(logging.CRITICAL)
     try:
         yield
@@ -63,8 +63,8 @@ def _print(diagnosis: Diagnosis) -> None:
 
 
 def _lines(diagnosis: Diagnosis) -> list[str]:
-    """The remedy behind what was found where both fit into a line, else below it."""
-    width = max(30, min(shutil.get_terminal_size().columns, _WIDEST) - len(_INDENT))
+    """Puts the remedy behind the message if both fit into one line, else below it."""
+    width = max(30, min(shutil.get_terminal_size().columns, _MAX_WIDTH) - len(_INDENT))
     remedy = f"→ {diagnosis.remedy}" if diagnosis.remedy else ""
     together = f"{diagnosis.found} {remedy}"
     if len(together) <= width:
@@ -73,10 +73,10 @@ def _lines(diagnosis: Diagnosis) -> list[str]:
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    # A command or a variable is not to be broken where it has a hyphen.
+    # Do not break a command or a variable at a hyphen.
     return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
 
 
-def _print_sum(found: list[Diagnosis]) -> None:
-    counted = Counter(diagnosis.verdict for diagnosis in found)
-    click.echo(f"\n{len(found)} checks: " + ", ".join(f"{counted[verdict]} {verdict}" for verdict in Verdict))
+def _print_totals(diagnoses: list[Diagnosis]) -> None:
+    counts = Counter(diagnosis.verdict for diagnosis in diagnoses)
+    click.echo(f"\n{len(diagnoses)} checks: " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict))
