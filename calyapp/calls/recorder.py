@@ -9,7 +9,7 @@ from calyapp.audit.events import EventType
 from calyapp.calls import store
 from calyapp.calls.event import Arrival, CallEvent, Route, digest
 from calyapp.calls.state import CallView, Phase
-from calyapp.clients.directory import DISABLED, Directory
+from calyapp.clients.directory import CLIENT_DISABLED_MESSAGE, Directory
 from calyapp.db.engine import Pool
 from calyapp.errors import DatabaseAway, NotFoundError
 
@@ -90,7 +90,7 @@ class Recorder:
             if len(owners) == 1 and self._directory.client(owners[0]):
                 return owners[0]
         if number and self._directory.is_disabled(number):
-            raise NotFoundError(DISABLED)
+            raise NotFoundError(CLIENT_DISABLED_MESSAGE)
         raise NotFoundError("Client not found")
 
 

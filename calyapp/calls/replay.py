@@ -24,7 +24,7 @@ from calyapp.calls.degraded_mode import DegradedMode
 from calyapp.calls.event import CallEvent
 from calyapp.calls.frame import UnreadableFrameError
 from calyapp.calls.recorder import Recorder
-from calyapp.clients.directory import DISABLED, Directory
+from calyapp.clients.directory import CLIENT_DISABLED_MESSAGE, Directory
 from calyapp.clients.keys import Claim
 from calyapp.db.engine import Pool
 from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected, NotFoundError
@@ -152,10 +152,10 @@ class Replay:
         """Raises `NotFoundError` if the key that it came with is not valid, or its client is gone."""
         if event.key_version is None or event.client_id is None:
             return event
-        if self._directory.accepts(Claim(event.client_id, event.key_version)) is None:
+        if self._directory.authenticate(Claim(event.client_id, event.key_version)) is None:
             is_disabled = self._directory.is_disabled(event.client_id)
             raise NotFoundError(
-                DISABLED if is_disabled else "The webhook key was retired, or its client does not exist"
+                CLIENT_DISABLED_MESSAGE if is_disabled else "The webhook key was retired, or its client does not exist"
             )
         return event
 

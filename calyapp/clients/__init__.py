@@ -1,1 +1,1 @@
-"""Tenants: who they are, which numbers are theirs, and how their deliveries prove themselves."""
+"""Clients: the tenants, their numbers, their webhook keys, and their accounts at Exotel."""

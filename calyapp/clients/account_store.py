@@ -1,6 +1,6 @@
-"""The SQL of clients' accounts at Exotel. Their credentials are sealed here, and leave only as `Secret`.
+"""Stores the accounts of clients at Exotel. Credentials are encrypted here, and leave this module only as `Secret`.
 
-Every change is audited in its own transaction, without the credentials.
+Every change writes an audit entry in its own transaction, without the credentials.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class ExotelAccount:
-    """Where and as whom Exotel's API is asked about a client's calls (section 10)."""
+    """The host and the credentials for Exotel's REST API: docs/exotel-protocol.md, section 10.1."""
 
     account_sid: str
     host: str
@@ -35,46 +35,51 @@ class ExotelAccount:
 
 
 class ExotelAccountStore:
-    """Reads and changes them."""
+    """Reads and changes accounts at Exotel."""
 
     def __init__(self, pool: Pool, encryption: Encryption) -> None:
         self._pool = pool
         self._encryption = encryption
 
     def connect(self, client_id: UUID, account: ExotelAccount) -> None:
-        """Keep the client's account, in place of an earlier one. Raises `NotFoundError` for an unknown client."""
-        given = {"client_id": client_id, "account_sid": account.account_sid, "host": account.host}
+        """Stores the client's account, and replaces an earlier one. Raises `NotFoundError` for an unknown client."""
         with self._pool.transaction() as connection:
-            _demand_client(connection, client_id)
-            sealed = {"credentials": self._seal(client_id, account), "now": clock.now()}
-            connection.execute(_CONNECT, given | sealed)
+            _lock_client(connection, client_id)
+            parameters = {
+                "client_id": client_id,
+                "account_sid": account.account_sid,
+                "host": account.host,
+                "credentials": self._seal(client_id, account),
+                "now": clock.now(),
+            }
+            connection.execute(_CONNECT, parameters)
             _audit(connection, EventType.INTEGRATION_CONNECTED, client_id, account.account_sid, account.host)
 
     def disconnect(self, client_id: UUID) -> None:
-        """Forget the client's account. Raises `NotFoundError` if it has none."""
+        """Deletes the client's account. Raises `NotFoundError` if it has none, or for an unknown client."""
         with self._pool.transaction() as connection:
-            _demand_client(connection, client_id)
+            _lock_client(connection, client_id)
             row = connection.execute(_DISCONNECT, {"client_id": client_id}).one_or_none()
             if row is None:
                 raise NotFoundError("This client is not connected to Exotel")
             _audit(connection, EventType.INTEGRATION_DISCONNECTED, client_id, row.account_sid, row.host)
 
     def account_sid(self, client_id: UUID) -> str | None:
-        """Which account it is connected to; needs no key."""
+        """Returns the SID of the client's account, or None. Needs no encryption key."""
         with self._pool.connection() as connection:
-            found: str | None = connection.scalar(_ACCOUNT_SID, {"client_id": client_id})
-            return found
+            account_sid: str | None = connection.scalar(_ACCOUNT_SID, {"client_id": client_id})
+            return account_sid
 
     def get(self, client_id: UUID) -> ExotelAccount:
-        """Raises `NotFoundError`, or `ConflictError` where no key that is set opens the credentials."""
+        """Returns the account. Raises `NotFoundError`, or `ConflictError` if no configured key decrypts it."""
         with self._pool.connection() as connection:
             row = connection.execute(_ONE, {"client_id": client_id}).one_or_none()
         if row is None:
             raise NotFoundError("This client is not connected to Exotel")
-        return self._opened(row)
+        return self._open(row)
 
     def census(self) -> Census:
-        """What lies under which key, told by the ids of the keys."""
+        """Counts the stored credentials by encryption key. Decrypts nothing: each begins with the id of its key."""
         with self._pool.connection() as connection:
             counts = {bytes(row.key_id): row.sealed for row in connection.execute(_CENSUS)}
         current = counts.get(self._encryption.key_id, 0)
@@ -82,9 +87,9 @@ class ExotelAccountStore:
         return Census(sum(counts.values()), readable - current, sum(counts.values()) - readable)
 
     def reencrypt(self) -> Iterator[tuple[UUID, bool]]:
-        """Bring all that is not under the key in use under it; yields each client, and whether it could be done.
+        """Encrypts all credentials with the current key that are not yet. Yields each client, and whether it succeeded.
 
-        May be broken off and begun again at any time, and run beside readers: whoever has both keys reads either.
+        It can be interrupted and repeated at any time. Readers that have both keys are not affected.
         """
         after = UUID(int=0)
         while done := self._reencrypt_batch(after):
@@ -93,8 +98,8 @@ class ExotelAccountStore:
 
     def _reencrypt_batch(self, after: UUID) -> list[tuple[UUID, bool]]:
         with self._pool.transaction() as connection:
-            given = {"current": self._encryption.key_id, "after": after, "most": _BATCH}
-            rows = connection.execute(_OUTDATED, given).all()
+            parameters = {"current": self._encryption.key_id, "after": after, "limit": _BATCH}
+            rows = connection.execute(_OUTDATED, parameters).all()
             done = [(row.client_id, self._reseal(connection, row)) for row in rows]
             if done:
                 _audit_batch(connection, sum(is_done for _, is_done in done), len(done))
@@ -102,36 +107,36 @@ class ExotelAccountStore:
 
     def _reseal(self, connection: Connection, row: Any) -> bool:
         try:
-            account = self._opened(row)
+            account = self._open(row)
         except ConflictError:
             return False
-        given = {"client_id": row.client_id, "credentials": self._seal(row.client_id, account)}
-        connection.execute(_RESEAL, given)
+        parameters = {"client_id": row.client_id, "credentials": self._seal(row.client_id, account)}
+        connection.execute(_RESEAL, parameters)
         return True
 
     def _seal(self, client_id: UUID, account: ExotelAccount) -> bytes:
         plain = {"apiKey": account.api_key.reveal(), "apiToken": account.api_token.reveal()}
         return self._encryption.seal(orjson.dumps(plain), client_id.bytes)
 
-    def _opened(self, row: Any) -> ExotelAccount:
+    def _open(self, row: Any) -> ExotelAccount:
         try:
             plain = orjson.loads(self._encryption.open(bytes(row.credentials), row.client_id.bytes))
         except UnreadableSecretError:
             raise ConflictError(
-                f"The credentials of client {row.client_id} are under another key: "
-                "set ENCRYPTION_KEY_PREVIOUS to the key before, or connect the client anew"
+                f"The credentials of client {row.client_id} are encrypted with another key: "
+                "set ENCRYPTION_KEY_PREVIOUS to the previous key, or connect the client again"
             ) from None
         return ExotelAccount(row.account_sid, row.host, Secret(plain["apiKey"]), Secret(plain["apiToken"]))
 
 
-def _demand_client(connection: Connection, client_id: UUID) -> None:
+def _lock_client(connection: Connection, client_id: UUID) -> None:
     if connection.execute(_LOCK_CLIENT, {"client_id": client_id}).one_or_none() is None:
         raise NotFoundError("There is no client with this id")
 
 
-def _audit_batch(connection: Connection, done: int, found: int) -> None:
-    metadata = {"via": "command line", "reencrypted": done, "unreadable": found - done}
-    entry = Entry.now(EventType.ENCRYPTION_KEY_ROTATED, "Secrets at rest encrypted anew", metadata=metadata)
+def _audit_batch(connection: Connection, done: int, total: int) -> None:
+    metadata = {"via": "command line", "reencrypted": done, "unreadable": total - done}
+    entry = Entry.now(EventType.ENCRYPTION_KEY_ROTATED, "Secrets encrypted with the current key", metadata=metadata)
     audit_log.append(connection, entry)
 
 
@@ -171,6 +176,6 @@ _CENSUS = named(
 )
 _OUTDATED = named(
     "find_outdated_secrets",
-    f"{_SELECT} WHERE client_id > :after AND {_KEY_ID} <> :current ORDER BY client_id LIMIT :most FOR UPDATE",
+    f"{_SELECT} WHERE client_id > :after AND {_KEY_ID} <> :current ORDER BY client_id LIMIT :limit FOR UPDATE",
 )
 _RESEAL = named("reseal_secret", "UPDATE exotel_accounts SET credentials = :credentials WHERE client_id = :client_id")

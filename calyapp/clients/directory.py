@@ -1,7 +1,7 @@
-"""Who owns a number and which keys are valid, from memory: a delivery asks no database for it.
+"""The directory: the numbers and keys of all clients, in memory, so that a delivery needs no query for them.
 
-The whole directory is read again every few seconds. A number or client that it does not know is looked up in the
-database before it is refused, at most once a second each, so that a client works the moment it is added.
+It is refreshed as a whole every few seconds. An unknown number or client is looked up in the database before it is
+refused, at most once a second each, so that a new client works at once.
 """
 
 import logging
@@ -17,8 +17,8 @@ from calyapp.clients.keys import Claim
 from calyapp.clients.store import Client, ClientStore
 from calyapp.errors import DatabaseAway, DatabaseError, NotFoundError
 
-DISABLED = "The client is disabled: `flask caly clients enable CLIENT` accepts its deliveries again."
-"""What a delivery for such a client is refused with."""
+CLIENT_DISABLED_MESSAGE = "The client is disabled: `flask caly clients enable CLIENT` accepts its deliveries again."
+"""The error message for a delivery to a disabled client."""
 REFRESH_SECONDS = 2.0
 _STALE_SECONDS = 4.0
 _MISS_SECONDS = 1.0
@@ -40,7 +40,7 @@ class _Snapshot:
 
 
 class Directory:
-    """Answers for one process; `refresh` is called by a timer there, and by a reader who finds it stale."""
+    """The directory of one process. A background task calls `refresh`, and so does a reader that finds it stale."""
 
     def __init__(self, store: ClientStore, copy: DirectoryCopy, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -53,7 +53,7 @@ class Directory:
         self._failed_at = -_MISS_SECONDS
 
     def refresh(self) -> _Snapshot:
-        """Read all clients. Raises `DatabaseAway`; what was known then stays known."""
+        """Reads all clients from the database, and writes the copy. Raises `DatabaseAway` and keeps the old ones."""
         self._tried_at = self._clock()
         clients = self._store.all()
         self._snapshot = _Snapshot.of(clients)
@@ -61,40 +61,40 @@ class Directory:
         self._copy.write(clients)
         return self._snapshot
 
-    def accepts(self, claim: Claim) -> Client | None:
-        """The client that a genuine key names, if it still exists, is enabled and the key's version is valid."""
+    def authenticate(self, claim: Claim) -> Client | None:
+        """Returns the client of a verified key. None if it is unknown or disabled, or if the key was retired."""
         client = self.client(claim.client_id)
         if client and claim.version > client.key_version:
-            # A version newer than the directory: it was rotated a moment ago.
+            # The key was rotated after the last refresh.
             return self._look_up(claim, lambda: _valid(claim, self._find(claim.client_id)))
         return _valid(claim, client)
 
     def client(self, client_id: UUID) -> Client | None:
-        """The enabled client with this id."""
+        """Returns the enabled client with this id, or None."""
         return _enabled(self._by_id(client_id))
 
     def owner(self, number: str) -> Client | None:
-        """The enabled client whose number (E.164) this is."""
+        """Returns the enabled client that owns the number (E.164), or None."""
         return _enabled(self._by_number(number))
 
     def is_disabled(self, client: UUID | str) -> bool:
         """Whether the client with this id, or with this number (E.164), exists and is disabled."""
-        known = self._by_id(client) if isinstance(client, UUID) else self._by_number(client)
-        return known is not None and known.disabled_at is not None
+        stored = self._by_id(client) if isinstance(client, UUID) else self._by_number(client)
+        return stored is not None and stored.disabled_at is not None
 
     def _by_id(self, client_id: UUID) -> Client | None:
-        known = self._current().by_id.get(client_id)
-        return known or self._look_up(client_id, lambda: self._find(client_id))
+        client = self._current().by_id.get(client_id)
+        return client or self._look_up(client_id, lambda: self._find(client_id))
 
     def _by_number(self, number: str) -> Client | None:
-        known = self._current().by_number.get(number)
-        return known or self._look_up(number, lambda: self._store.owner(number))
+        client = self._current().by_number.get(number)
+        return client or self._look_up(number, lambda: self._store.owner(number))
 
     def _current(self) -> _Snapshot:
         if self._snapshot is None:
-            return self._first()
+            return self._first_snapshot()
         if self._clock() - self._tried_at > _STALE_SECONDS and self._refreshing.acquire(blocking=False):
-            # One reader pays for the refresh; the others go on with what is known.
+            # One reader refreshes. The others continue with the stale snapshot, so that none waits for the database.
             try:
                 self.refresh()
             except DatabaseError:
@@ -103,12 +103,12 @@ class Directory:
                 self._refreshing.release()
         return self._snapshot
 
-    def _first(self) -> _Snapshot:
+    def _first_snapshot(self) -> _Snapshot:
         with self._refreshing:
             if self._snapshot:
                 return self._snapshot
             if self._clock() - self._failed_at < _MISS_SECONDS:
-                # Those who waited meanwhile must not try one after the other.
+                # Another thread has just failed. Without this the threads waiting for the lock would time out in turn.
                 raise DatabaseAway
             try:
                 return self.refresh()
@@ -126,17 +126,20 @@ class Directory:
         except NotFoundError:
             return None
 
-    def _look_up(self, what: object, find: Callable[[], Client | None]) -> Client | None:
-        """What the database says, asked for each unknown thing once a second at most."""
+    def _look_up(self, key: object, find: Callable[[], Client | None]) -> Client | None:
+        """Returns what `find` reads from the database, or None within a second after it found nothing for this key.
+
+        This keeps requests with unknown numbers or keys from causing a query each.
+        """
         now = self._clock()
-        if now - self._misses.get(what, -_MISS_SECONDS) < _MISS_SECONDS:
+        if now - self._misses.get(key, -_MISS_SECONDS) < _MISS_SECONDS:
             return None
         if len(self._misses) >= _MAX_MISSES:
             self._misses.clear()
-        found = find()
-        if found is None:
-            self._misses[what] = now
-        return found
+        client = find()
+        if client is None:
+            self._misses[key] = now
+        return client
 
 
 def _enabled(client: Client | None) -> Client | None:

@@ -1,6 +1,6 @@
-"""The directory on disk, so that a service can start and answer the telephone while the database is away.
+"""The copy of the directory on disk, so that a service can start and answer calls while the database is away.
 
-It holds telephone numbers and no key; only its owner may read it. A damaged copy is none.
+It holds telephone numbers and no keys. Only its owner may read it. A damaged copy is not used.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class DirectoryCopy:
-    """One file, replaced as a whole: the checksum, a line break, the clients as JSON."""
+    """The file with the copy: a checksum, a line break, and the clients as JSON."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,9 +31,9 @@ class DirectoryCopy:
         self._writing = threading.Lock()
 
     def write(self, clients: Sequence[Client]) -> None:
-        """Keep the clients; where they are those of last time, note that they still are: the file's age tells.
+        """Writes the clients. If they are unchanged, it only renews the file's time, which shows the age of the copy.
 
-        A disk that refuses is logged, no more.
+        An error of the disk is logged and not raised.
         """
         content = orjson.dumps([asdict(client) for client in clients])
         with self._writing:
@@ -45,12 +45,12 @@ class DirectoryCopy:
                     atomic_file.write(self._path, _checksum(content) + b"\n" + content, mode=0o600)
                     self._written = content
             except OSError as error:
-                self._written = None  # perhaps it is gone: next time it is written anew
+                self._written = None  # the file may be missing: the next call writes it again
                 fields = {"error": type(error).__name__}
                 _log.warning("the copy of the directory could not be written", extra={"fields": fields})
 
     def read(self) -> list[Client] | None:
-        """The clients as last written, or None if there is no copy or it is damaged."""
+        """Returns the clients, or None if there is no copy or it is damaged."""
         try:
             checksum, _, content = self._path.read_bytes().partition(b"\n")
         except FileNotFoundError:
@@ -69,12 +69,12 @@ def _checksum(content: bytes) -> bytes:
 
 
 def _client(fields: dict[str, Any]) -> Client:
-    moment = fields["disabled_at"]
+    disabled_at = fields["disabled_at"]
     return Client(
         **fields
         | {
             "id": UUID(fields["id"]),
             "numbers": tuple(fields["numbers"]),
-            "disabled_at": datetime.fromisoformat(moment) if moment else None,
+            "disabled_at": datetime.fromisoformat(disabled_at) if disabled_at else None,
         }
     )

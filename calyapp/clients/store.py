@@ -1,4 +1,4 @@
-"""The SQL of clients and their numbers. Every change is audited in its own transaction."""
+"""Stores clients and their numbers. Every change writes an audit entry in its own transaction."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Client:
 
 
 class Usage(NamedTuple):
-    """How many of each belong to a client: users and API keys that are in force, and calls."""
+    """The numbers of active users, of valid API keys and of calls of a client."""
 
     users: int
     api_keys: int
@@ -47,20 +47,20 @@ class ClientStore:
         self._pool = pool
 
     def all(self) -> list[Client]:
-        """Every client, disabled ones too, by name."""
+        """Returns all clients, including disabled ones, by name."""
         with self._pool.connection() as connection:
             return [_client(row) for row in connection.execute(_ALL)]
 
     def get(self, client_id: UUID) -> Client:
-        """Raises `NotFoundError`."""
+        """Returns the client. Raises `NotFoundError`."""
         with self._pool.connection() as connection:
             return _get(connection, client_id)
 
     def find(self, name: str, number: str | None) -> Client:
-        """The client with this name, or with this number (E.164). Raises `NotFoundError`."""
-        given = {"name": " ".join(name.split()), "number": number}
+        """Returns the client with this name, else the owner of the number (E.164). Raises `NotFoundError`."""
+        parameters = {"name": " ".join(name.split()), "number": number}
         with self._pool.connection() as connection:
-            row = connection.execute(_FIND, given).first()
+            row = connection.execute(_FIND, parameters).first()
         if row is None:
             raise NotFoundError(
                 f"There is no client with the id, name or number {name!r}; see `flask caly clients list`."
@@ -68,44 +68,43 @@ class ClientStore:
         return _client(row)
 
     def owner(self, number: str) -> Client | None:
-        """The client whose number (E.164) this is."""
+        """Returns the client that owns the number (E.164), or None."""
         with self._pool.connection() as connection:
             row = connection.execute(_OWNER, {"number": number}).one_or_none()
             return _client(row) if row else None
 
     def add(self, name: str, numbers: Iterable[str]) -> Client:
-        """A new client with its numbers (E.164). Raises `ConflictError` if name or number is taken."""
+        """Adds a client with its numbers (E.164). Raises `ConflictError` if the name or a number is taken."""
         client_id = uuid4()
         with self._pool.transaction() as connection:
-            given = {"id": client_id, "name": name, "now": clock.now()}
-            if connection.execute(_ADD, given).rowcount == 0:
+            parameters = {"id": client_id, "name": name, "now": clock.now()}
+            if connection.execute(_ADD, parameters).rowcount == 0:
                 raise ConflictError(f"There is already a client named {name!r}")
-            for number in sorted(set(numbers)):  # in one order, so that two at once wait instead of deadlocking
-                _give(connection, client_id, number)
+            for number in sorted(set(numbers)):  # sorted, so that concurrent calls do not deadlock
+                _add_number(connection, client_id, number)
             client = _get(connection, client_id)
-            _audit(connection, EventType.DATA_CREATED, client, "Client added", after=_shown(client))
+            _audit(connection, EventType.DATA_CREATED, client, "Client added", after=_audited_state(client))
             return client
 
     def add_number(self, client_id: UUID, number: str) -> Client:
-        """Raises `NotFoundError`, or `ConflictError` if the number (E.164) belongs to somebody already."""
+        """Adds the number (E.164). Raises `NotFoundError`, or `ConflictError` if a client has it already."""
         with self._pool.transaction() as connection:
             before = _get(connection, client_id, lock=True)
-            _give(connection, client_id, number)
+            _add_number(connection, client_id, number)
             return _updated(connection, before, "Number added")
 
     def remove_number(self, client_id: UUID, number: str) -> Client:
-        """Raises `NotFoundError` if the client does not have the number (E.164)."""
+        """Removes the number (E.164). Raises `NotFoundError` if the client does not have it."""
         with self._pool.transaction() as connection:
             before = _get(connection, client_id, lock=True)
-            given = {"number": number, "client_id": client_id}
-            if connection.execute(_TAKE, given).rowcount == 0:
+            if connection.execute(_REMOVE_NUMBER, {"number": number, "client_id": client_id}).rowcount == 0:
                 raise NotFoundError(f"{before.name!r} does not have this number")
             return _updated(connection, before, "Number removed")
 
     def disable(self, client_id: UUID) -> Client:
-        """Its keys, numbers and users are refused from now on; its records stay.
+        """Refuses the client's keys, numbers and users from now on. Its records stay.
 
-        Raises `NotFoundError`, `ConflictError`.
+        Raises `NotFoundError`, or `ConflictError` if it is disabled already.
         """
         with self._pool.transaction() as connection:
             before = _get(connection, client_id, lock=True)
@@ -115,7 +114,7 @@ class ClientStore:
             return _updated(connection, before, "Client disabled", EventType.CLIENT_DISABLED)
 
     def enable(self, client_id: UUID) -> Client:
-        """Its keys, numbers and users are accepted again. Raises `NotFoundError`, `ConflictError`."""
+        """Accepts the client again. Raises `NotFoundError`, or `ConflictError` if it is not disabled."""
         with self._pool.transaction() as connection:
             before = _get(connection, client_id, lock=True)
             if not before.disabled_at:
@@ -124,32 +123,32 @@ class ClientStore:
             return _updated(connection, before, "Client enabled", EventType.CLIENT_ENABLED)
 
     def usage(self, client_id: UUID, since: datetime) -> Usage:
-        """What a client uses, as far as it ends when the client is disabled; calls are those since this moment."""
+        """Counts what the client loses if it is disabled, and its calls since this time."""
         with self._pool.connection() as connection:
             return Usage(**connection.execute(_USAGE, {"id": client_id, "since": since}).one()._mapping)
 
     def set_greeting(
         self, client_id: UUID, *, text: str | None = None, voice: str | None = None, language: str | None = None
     ) -> Client:
-        """What callers hear at first: changes what is given, and leaves the rest. Raises `NotFoundError`."""
-        return self._greet(client_id, _SET_GREETING, {"text": text, "voice": voice, "language": language})
+        """Changes the greeting that callers hear first. None leaves a part unchanged. Raises `NotFoundError`."""
+        return self._change_greeting(client_id, _SET_GREETING, {"text": text, "voice": voice, "language": language})
 
     def reset_greeting(self, client_id: UUID) -> Client:
-        """Callers hear the deployment's greeting again. Raises `NotFoundError`."""
-        return self._greet(client_id, _RESET_GREETING, {})
+        """Returns to the greeting of the deployment. Raises `NotFoundError`."""
+        return self._change_greeting(client_id, _RESET_GREETING, {})
 
-    def _greet(self, client_id: UUID, statement: Any, given: dict[str, str | None]) -> Client:
+    def _change_greeting(self, client_id: UUID, statement: Any, greeting: dict[str, str | None]) -> Client:
         with self._pool.transaction() as connection:
             before = _get(connection, client_id, lock=True)
-            connection.execute(statement, given | {"id": client_id, "now": clock.now()})
+            connection.execute(statement, greeting | {"id": client_id, "now": clock.now()})
             return _updated(connection, before, "Greeting changed", EventType.SETTINGS_CHANGED)
 
     def rotate_key(self, client_id: UUID) -> Client:
-        """Make the next version valid beside those that are. Raises `NotFoundError`."""
+        """Adds the next key version; the versions before stay valid. Raises `NotFoundError`."""
         return self._set_versions(client_id, _ROTATE, "Webhook key rotated")
 
     def retire_keys(self, client_id: UUID) -> Client:
-        """End all versions but the newest. Raises `NotFoundError`, `ConflictError` if there is no older one."""
+        """Retires all key versions but the newest. Raises `NotFoundError`, or `ConflictError` if there is only one."""
         return self._set_versions(client_id, _RETIRE, "Older webhook keys retired")
 
     def _set_versions(self, client_id: UUID, statement: Any, description: str) -> Client:
@@ -169,9 +168,9 @@ def _get(connection: Connection, client_id: UUID, *, lock: bool = False) -> Clie
     return _client(row)
 
 
-def _give(connection: Connection, client_id: UUID, number: str) -> None:
-    given = {"number": number, "client_id": client_id, "now": clock.now()}
-    if connection.execute(_GIVE, given).rowcount == 0:
+def _add_number(connection: Connection, client_id: UUID, number: str) -> None:
+    parameters = {"number": number, "client_id": client_id, "now": clock.now()}
+    if connection.execute(_ADD_NUMBER, parameters).rowcount == 0:
         raise ConflictError(f"The number {redact.phone_numbers(number)} belongs to a client already")
 
 
@@ -179,7 +178,7 @@ def _updated(
     connection: Connection, before: Client, description: str, event: EventType = EventType.DATA_UPDATED
 ) -> Client:
     client = _get(connection, before.id)
-    _audit(connection, event, client, description, before=_shown(before), after=_shown(client))
+    _audit(connection, event, client, description, before=_audited_state(before), after=_audited_state(client))
     return client
 
 
@@ -198,8 +197,8 @@ def _audit(
     audit_log.append(connection, entry)
 
 
-def _shown(client: Client) -> dict[str, Any]:
-    """What the trail keeps of a client."""
+def _audited_state(client: Client) -> dict[str, Any]:
+    """Returns what the audit log keeps of a client."""
     return {
         "name": client.name,
         "numbers": list(client.numbers),
@@ -235,12 +234,12 @@ _ADD = named(
     "INSERT INTO clients (id, name, created_at, updated_at) VALUES (:id, :name, :now, :now) "
     "ON CONFLICT (name) DO NOTHING",
 )
-_GIVE = named(
+_ADD_NUMBER = named(
     "add_number",
     "INSERT INTO client_numbers (number, client_id, created_at) VALUES (:number, :client_id, :now) "
     "ON CONFLICT (number) DO NOTHING",
 )
-_TAKE = named("remove_number", "DELETE FROM client_numbers WHERE number = :number AND client_id = :client_id")
+_REMOVE_NUMBER = named("remove_number", "DELETE FROM client_numbers WHERE number = :number AND client_id = :client_id")
 _FIND = named(
     "find_client",
     f"{_SELECT} WHERE name = :name OR id = (SELECT client_id FROM client_numbers WHERE number = :number) "  # noqa: S608

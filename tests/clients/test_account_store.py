@@ -13,24 +13,24 @@ OLD, NEW, OTHER = bytes(32), bytes(range(32)), bytes(range(32, 64))
 MUMBAI = "api.in.exotel.com"
 
 
-def account(word="canaryToken", sid="asha1"):
-    return ExotelAccount(sid, MUMBAI, Secret("canaryKey"), Secret(word))
+def account(value="canaryToken", sid="asha1"):
+    return ExotelAccount(sid, MUMBAI, Secret("canaryKey"), Secret(value))
 
 
 @pytest.fixture
 def store(services):
-    """`store(key, previous)`: the accounts as a process with these keys sees them."""
+    """`store(key, previous)` returns the store of a process with these encryption keys."""
     return lambda *keys: ExotelAccountStore(services.database.records, Encryption(*keys))
 
 
 @pytest.fixture
 def clients(services):
-    """`clients(count)`: the ids of so many new clients."""
+    """`clients(count)` adds clients and returns their ids."""
     return lambda count: [services.clients.add(f"Client {number}", []).id for number in range(count)]
 
 
 class TestConnect:
-    def test_keeps_the_account(self, store, clients):
+    def test_stores_the_account(self, store, clients):
         (client_id,) = clients(1)
 
         store(NEW).connect(client_id, account())
@@ -38,7 +38,7 @@ class TestConnect:
         assert store(NEW).get(client_id) == account()
         assert store(NEW).account_sid(client_id) == "asha1"
 
-    def test_replaces_the_account_before(self, store, clients):
+    def test_replaces_an_earlier_account(self, store, clients):
         (client_id,) = clients(1)
         store(NEW).connect(client_id, account())
 
@@ -46,7 +46,7 @@ class TestConnect:
 
         assert store(NEW).get(client_id) == account("newToken1", sid="asha2")
 
-    def test_leaves_no_credential_in_the_database_in_clear(self, store, clients, query):
+    def test_stores_no_credential_in_plain_text(self, store, clients, query):
         (client_id,) = clients(1)
 
         store(NEW).connect(client_id, account())
@@ -55,22 +55,22 @@ class TestConnect:
         assert b"canary".hex() not in row
         assert query("SELECT count(*) FROM audit_logs WHERE audit_logs::text LIKE '%%canary%%'") == [(0,)]
 
-    def test_is_audited(self, store, clients, query):
+    def test_and_disconnect_write_audit_entries(self, store, clients, query):
         (client_id,) = clients(1)
 
         store(NEW).connect(client_id, account())
         store(NEW).disconnect(client_id)
 
-        shown = {"accountSid": "asha1", "host": MUMBAI, "credentials": "***"}
+        audited = {"accountSid": "asha1", "host": MUMBAI, "credentials": "***"}
         assert query(
             "SELECT event_type, client_id::text, changes FROM audit_logs WHERE event_type LIKE 'INTEGRATION%%' "
             "ORDER BY created_at"
         ) == [
-            ("INTEGRATION_CONNECTED", str(client_id), {"after": shown}),
-            ("INTEGRATION_DISCONNECTED", str(client_id), {"before": shown}),
+            ("INTEGRATION_CONNECTED", str(client_id), {"after": audited}),
+            ("INTEGRATION_DISCONNECTED", str(client_id), {"before": audited}),
         ]
 
-    def test_does_not_find_an_unknown_client(self, store, query):
+    def test_refuses_an_unknown_client(self, store, query):
         with pytest.raises(NotFoundError, match="There is no client with this id"):
             store(NEW).connect(uuid4(), account())
 
@@ -78,7 +78,7 @@ class TestConnect:
 
 
 class TestDisconnect:
-    def test_forgets_the_account(self, store, clients):
+    def test_deletes_the_account(self, store, clients):
         (client_id,) = clients(1)
         store(NEW).connect(client_id, account())
 
@@ -88,7 +88,7 @@ class TestDisconnect:
         with pytest.raises(NotFoundError, match="not connected"):
             store(NEW).get(client_id)
 
-    def test_refuses_where_there_is_none(self, store, clients):
+    def test_refuses_a_client_without_an_account(self, store, clients):
         (client_id,) = clients(1)
 
         with pytest.raises(NotFoundError, match="not connected"):
@@ -96,14 +96,14 @@ class TestDisconnect:
 
 
 class TestGet:
-    def test_says_what_to_do_about_another_key(self, store, clients):
+    def test_explains_what_to_do_if_no_key_decrypts(self, store, clients):
         (client_id,) = clients(1)
         store(OLD).connect(client_id, account())
 
         with pytest.raises(ConflictError, match="set ENCRYPTION_KEY_PREVIOUS"):
             store(NEW).get(client_id)
 
-    def test_refuses_credentials_that_were_copied_to_another_client(self, store, clients, query):
+    def test_refuses_credentials_copied_from_another_client(self, store, clients, query):
         asha, bindu = clients(2)
         store(NEW).connect(asha, account())
         store(NEW).connect(bindu, account("another1"))
@@ -118,7 +118,7 @@ class TestGet:
 
 
 class TestReencrypt:
-    def test_makes_the_key_before_superfluous(self, store, clients):
+    def test_makes_the_previous_key_unnecessary(self, store, clients):
         ids = clients(250)  # more than two batches
         for client_id in ids:
             store(OLD).connect(client_id, account(f"token-{client_id}"))
@@ -127,18 +127,18 @@ class TestReencrypt:
 
         assert done == dict.fromkeys(ids, True)
         assert store(NEW).census() == Census(sealed=250, under_previous=0, unreadable=0)
-        assert [store(NEW).get(client_id) for client_id in ids] == [account(f"token-{one}") for one in ids]
+        assert [store(NEW).get(client_id) for client_id in ids] == [account(f"token-{client_id}") for client_id in ids]
 
-    def test_leaves_what_it_cannot_read_and_names_it(self, store, clients):
-        lost, found = clients(2)
-        store(OTHER).connect(lost, account())
-        store(OLD).connect(found, account())
+    def test_skips_and_reports_what_it_cannot_decrypt(self, store, clients):
+        unreadable, readable = clients(2)
+        store(OTHER).connect(unreadable, account())
+        store(OLD).connect(readable, account())
 
-        assert dict(store(NEW, OLD).reencrypt()) == {lost: False, found: True}
-        assert store(OTHER).get(lost) == account()
+        assert dict(store(NEW, OLD).reencrypt()) == {unreadable: False, readable: True}
+        assert store(OTHER).get(unreadable) == account()
         assert store(NEW, OLD).census() == Census(sealed=2, under_previous=0, unreadable=1)
 
-    def test_is_on_the_trail_as_far_as_it_came_when_it_is_broken_off(self, store, clients, query):
+    def test_audits_the_finished_batches_if_it_is_interrupted(self, store, clients, query):
         for client_id in clients(101):  # more than a batch
             store(OLD).connect(client_id, account())
 
@@ -148,32 +148,32 @@ class TestReencrypt:
         assert query(counts) == [(100,)]
         assert store(NEW, OLD).census().under_previous == 1
 
-    def test_has_nothing_to_do_the_second_time(self, store, clients):
+    def test_does_nothing_if_it_is_repeated(self, store, clients):
         (client_id,) = clients(1)
         store(OLD).connect(client_id, account())
         list(store(NEW, OLD).reencrypt())
 
         assert list(store(NEW, OLD).reencrypt()) == []
 
-    def test_is_noticed_by_nobody_who_reads_meanwhile(self, store, clients):
+    def test_does_not_affect_concurrent_readers(self, store, clients):
         ids = clients(1_000)
         for client_id in ids:
             store(OLD).connect(client_id, account(f"token-{client_id}"))
-        over = Event()
+        finished = Event()
 
-        def read_until_over(share):
+        def read_until_finished(share):
             reader, read = store(NEW, OLD), 0
-            while not over.is_set() or not read:
+            while not finished.is_set() or not read:
                 for client_id in share:
                     assert reader.get(client_id) == account(f"token-{client_id}")
                     read += 1
             return read
 
         with ThreadPoolExecutor(2) as readers:
-            reading = [readers.submit(read_until_over, share) for share in (ids[:500], ids[500:])]
+            reading = [readers.submit(read_until_finished, share) for share in (ids[:500], ids[500:])]
             done = sum(is_done for _, is_done in store(NEW, OLD).reencrypt())
-            over.set()
+            finished.set()
 
-            assert all(one.result() >= 500 for one in reading)
+            assert all(reads.result() >= 500 for reads in reading)
         assert done == 1_000
         assert store(NEW).census() == Census(sealed=1_000, under_previous=0, unreadable=0)

@@ -15,8 +15,8 @@ from calyapp.db import queries
 from calyapp.errors import DatabaseAway
 
 NUMBER, OTHER_NUMBER = "+918047112345", "+918047112346"
-STRANGER = uuid4()
-NOBODYS = [f"+9180471199{digits:02}" for digits in range(10)]
+UNKNOWN_CLIENT = uuid4()
+UNKNOWN_NUMBERS = [f"+9180471199{digits:02}" for digits in range(10)]
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ def clock():
 
 @pytest.fixture
 def store(services):
-    """Changes what it is told to, as another process would: the directory hears nothing of it."""
+    """Changes clients as another process does: the directory is not told."""
     return services.clients
 
 
 @pytest.fixture
 def known(store):
-    """A client that was there before the directory was read."""
+    """A client that the directory has read."""
     return store.add("Asha Clinics", [NUMBER])
 
 
@@ -43,7 +43,7 @@ def copy(tmp_path):
 
 @pytest.fixture
 def directory(store, known, copy, clock):
-    """Read once."""
+    """A directory that was refreshed once."""
     directory = Directory(store, copy, clock)
     directory.refresh()
     return directory
@@ -51,28 +51,28 @@ def directory(store, known, copy, clock):
 
 @pytest.fixture
 def take_database_away(services):
-    """`take_database_away()`: from now on nothing listens where the database was."""
+    """`take_database_away()` points all further connections at a port where nothing listens."""
     engine = services.database.records.engine
 
-    def lead_astray(_dialect, _record, _arguments, parameters):
+    def change_port(_dialect, _record, _arguments, parameters):
         parameters |= {"host": "127.0.0.1", "port": "1"}
 
     def take_away():
         engine.dispose()
-        event.listen(engine, "do_connect", lead_astray)
+        event.listen(engine, "do_connect", change_port)
 
     return take_away
 
 
 class TestMemory:
-    def test_answers_for_what_it_knows_without_a_query(self, directory, known):
+    def test_answers_without_a_query(self, directory, known):
         with queries.tallied() as tally:
-            answers = [directory.owner(NUMBER), directory.client(known.id), directory.accepts(Claim(known.id, 1))]
+            answers = [directory.owner(NUMBER), directory.client(known.id), directory.authenticate(Claim(known.id, 1))]
 
         assert answers == [known] * 3
         assert tally.count == 0
 
-    def test_is_filled_by_the_first_question(self, copy, store, known, clock):
+    def test_is_filled_by_the_first_reader(self, copy, store, known, clock):
         directory = Directory(store, copy, clock)
         assert directory.owner(NUMBER) == known
 
@@ -89,46 +89,50 @@ class TestMemory:
 
         assert directory.client(known.id) is None
 
-    def test_is_read_again_by_a_reader_who_finds_it_stale(self, directory, store, known, clock):
+    def test_is_refreshed_by_a_reader_that_finds_it_stale(self, directory, store, known, clock):
         store.disable(known.id)
 
         clock.seconds += 4.0
-        just_in_time = directory.client(known.id)
+        fresh = directory.client(known.id)
         clock.seconds += 0.1
         stale = directory.client(known.id)
 
-        assert (just_in_time, stale) == (known, None)
+        assert (fresh, stale) == (known, None)
 
-    def test_serves_the_others_while_one_reader_refreshes_it(self, directory, services, known, clock):
-        asking, answering = threading.Event(), threading.Event()
+    def test_serves_other_readers_during_a_refresh(self, directory, services, known, clock):
+        query_began, may_continue = threading.Event(), threading.Event()
 
         @event.listens_for(services.database.records.engine, "before_cursor_execute")
         def hold(*_):
-            asking.set()
-            answering.wait(10)
+            query_began.set()
+            may_continue.wait(10)
 
         clock.seconds += 5
         with ThreadPoolExecutor(1) as threads:
             refreshing = threads.submit(directory.owner, NUMBER)
-            assert asking.wait(10)
+            assert query_began.wait(10)
 
             with queries.tallied() as tally:
                 served = directory.owner(NUMBER)
-            answering.set()
+            may_continue.set()
 
         assert (served, tally.count) == (known, 0)
         assert refreshing.result() == known
 
 
 class TestLookUp:
-    def test_knows_a_new_client_at_once(self, directory, store):
+    def test_finds_a_new_client_at_once(self, directory, store):
         added = store.add("New", [OTHER_NUMBER])
 
-        answers = [directory.owner(OTHER_NUMBER), directory.client(added.id), directory.accepts(Claim(added.id, 1))]
+        answers = [
+            directory.owner(OTHER_NUMBER),
+            directory.client(added.id),
+            directory.authenticate(Claim(added.id, 1)),
+        ]
 
         assert answers == [added] * 3
 
-    def test_knows_a_new_number_of_a_known_client_at_once(self, directory, store, known):
+    def test_finds_a_new_number_at_once(self, directory, store, known):
         changed = store.add_number(known.id, OTHER_NUMBER)
 
         assert directory.owner(OTHER_NUMBER) == changed
@@ -137,24 +141,24 @@ class TestLookUp:
         "ask",
         [
             lambda directory, _: directory.owner(OTHER_NUMBER),
-            lambda directory, _: directory.client(STRANGER),
-            lambda directory, known: directory.accepts(Claim(known.id, 2)),
+            lambda directory, _: directory.client(UNKNOWN_CLIENT),
+            lambda directory, known: directory.authenticate(Claim(known.id, 2)),
         ],
         ids=["number", "client", "version"],
     )
-    def test_asks_for_each_unknown_thing_once_a_second(self, directory, known, clock, ask):
+    def test_queries_for_each_unknown_key_once_a_second(self, directory, known, clock, ask):
         with queries.tallied() as tally:
             misses = [ask(directory, known) for _ in range(3)]
             clock.seconds += 0.9
             misses.append(ask(directory, known))
-            in_the_first_second = tally.count
+            queries_in_first_second = tally.count
             clock.seconds += 0.1
             misses.append(ask(directory, known))
 
         assert misses == [None] * 5
-        assert (in_the_first_second, tally.count) == (1, 2)
+        assert (queries_in_first_second, tally.count) == (1, 2)
 
-    def test_finds_a_second_later_what_it_missed(self, directory, store, clock):
+    def test_finds_a_new_client_one_second_after_a_miss(self, directory, store, clock):
         assert directory.owner(OTHER_NUMBER) is None
         added = store.add("New", [OTHER_NUMBER])
         assert directory.owner(OTHER_NUMBER) is None
@@ -163,9 +167,9 @@ class TestLookUp:
 
         assert directory.owner(OTHER_NUMBER) == added
 
-    def test_forgets_misses_rather_than_remember_ever_more(self, directory, monkeypatch):
+    def test_bounds_the_number_of_remembered_misses(self, directory, monkeypatch):
         monkeypatch.setattr(directory_module, "_MAX_MISSES", 3)
-        first, *others = NOBODYS[:4]
+        first, *others = UNKNOWN_NUMBERS[:4]
 
         with queries.tallied() as tally:
             for number in (first, *others, first):
@@ -179,8 +183,8 @@ class TestDisabledClient:
     def disabled(self, store, known):
         store.disable(known.id)
 
-    def test_is_not_accepted(self, directory, known):
-        assert directory.accepts(Claim(known.id, 1)) is None
+    def test_is_not_authenticated(self, directory, known):
+        assert directory.authenticate(Claim(known.id, 1)) is None
         assert directory.client(known.id) is None
 
     def test_owns_no_number(self, directory):
@@ -188,69 +192,69 @@ class TestDisabledClient:
 
     def test_costs_no_query(self, directory, known):
         with queries.tallied() as tally:
-            directory.accepts(Claim(known.id, 1))
+            directory.authenticate(Claim(known.id, 1))
             directory.owner(NUMBER)
 
         assert tally.count == 0
 
-    def test_is_refused_when_it_must_be_looked_up_too(self, directory, store):
+    def test_is_refused_after_a_look_up_too(self, directory, store):
         added = store.add("New", [OTHER_NUMBER])
         store.disable(added.id)
 
-        assert directory.accepts(Claim(added.id, 1)) is None
+        assert directory.authenticate(Claim(added.id, 1)) is None
         assert directory.owner(OTHER_NUMBER) is None
 
 
-class TestAccepts:
-    def test_takes_every_version_that_is_not_retired(self, directory, store, known):
+class TestAuthenticate:
+    def test_accepts_every_version_that_is_not_retired(self, directory, store, known):
         rotated = store.rotate_key(known.id)
         directory.refresh()
 
-        assert [directory.accepts(Claim(known.id, version)) for version in (1, 2)] == [rotated] * 2
+        assert [directory.authenticate(Claim(known.id, version)) for version in (1, 2)] == [rotated] * 2
 
     def test_refuses_a_retired_version(self, directory, store, known):
         store.rotate_key(known.id)
         retired = store.retire_keys(known.id)
         directory.refresh()
 
-        assert [directory.accepts(Claim(known.id, version)) for version in (1, 2)] == [None, retired]
+        assert [directory.authenticate(Claim(known.id, version)) for version in (1, 2)] == [None, retired]
 
-    def test_refuses_a_version_that_is_yet_to_come(self, directory, known):
-        assert directory.accepts(Claim(known.id, 2)) is None
+    def test_refuses_a_future_version(self, directory, known):
+        assert directory.authenticate(Claim(known.id, 2)) is None
 
-    def test_takes_a_version_that_is_newer_than_the_directory(self, directory, store, known):
+    def test_accepts_a_version_newer_than_the_directory(self, directory, store, known):
         rotated = store.rotate_key(known.id)
 
-        assert directory.accepts(Claim(known.id, 2)) == rotated
+        assert directory.authenticate(Claim(known.id, 2)) == rotated
 
-    def test_refuses_a_newer_version_that_was_retired_since(self, directory, store, known):
+    def test_refuses_a_newer_version_that_was_retired(self, directory, store, known):
         for change in (store.rotate_key, store.rotate_key, store.retire_keys):
             change(known.id)
 
-        assert directory.accepts(Claim(known.id, 2)) is None
+        assert directory.authenticate(Claim(known.id, 2)) is None
 
-    def test_refuses_a_newer_version_of_a_client_that_was_disabled_since(self, directory, store, known):
+    def test_refuses_a_newer_version_of_a_disabled_client(self, directory, store, known):
         store.rotate_key(known.id)
         store.disable(known.id)
 
-        assert directory.accepts(Claim(known.id, 2)) is None
+        assert directory.authenticate(Claim(known.id, 2)) is None
 
-    def test_refuses_a_client_that_is_not_there(self, directory):
-        assert directory.accepts(Claim(uuid4(), 1)) is None
+    def test_refuses_an_unknown_client(self, directory):
+        assert directory.authenticate(Claim(uuid4(), 1)) is None
 
 
 class TestDatabaseAway:
-    def test_leaves_what_is_known_and_is_logged(self, directory, known, clock, take_database_away, caplog):
+    def test_keeps_the_stale_directory_and_is_logged(self, directory, known, clock, take_database_away, caplog):
         take_database_away()
         clock.seconds += 5
 
         with caplog.at_level(logging.WARNING, "calyapp.clients.directory"):
-            answers = [directory.owner(NUMBER), directory.accepts(Claim(known.id, 1))]
+            answers = [directory.owner(NUMBER), directory.authenticate(Claim(known.id, 1))]
 
         assert answers == [known] * 2
         assert caplog.messages == ["the directory of clients could not be refreshed"]
 
-    def test_is_not_tried_again_by_every_reader(self, directory, clock, take_database_away, caplog):
+    def test_is_not_queried_by_every_reader(self, directory, clock, take_database_away, caplog):
         take_database_away()
 
         with caplog.at_level(logging.WARNING, "calyapp.clients.directory"):
@@ -260,7 +264,7 @@ class TestDatabaseAway:
 
         assert len(caplog.messages) == 2
 
-    def test_is_told_to_the_timer_that_refreshes(self, directory, known, take_database_away):
+    def test_raises_in_the_background_refresh(self, directory, known, take_database_away):
         take_database_away()
 
         with pytest.raises(DatabaseAway):
@@ -268,13 +272,13 @@ class TestDatabaseAway:
 
         assert directory.owner(NUMBER) == known
 
-    def test_is_told_to_those_who_ask_before_anything_is_known(self, copy, store, clock, take_database_away):
+    def test_raises_for_readers_of_an_empty_directory(self, copy, store, clock, take_database_away):
         take_database_away()
 
         with pytest.raises(DatabaseAway):
             Directory(store, copy, clock).owner(NUMBER)
 
-    def test_is_told_to_those_who_ask_for_something_unknown(self, directory, take_database_away):
+    def test_raises_for_an_unknown_number(self, directory, take_database_away):
         take_database_away()
 
         with pytest.raises(DatabaseAway):
@@ -282,21 +286,21 @@ class TestDatabaseAway:
 
 
 class TestStartWithoutDatabase:
-    def test_answers_from_the_copy_and_says_so(self, directory, store, known, copy, clock, take_database_away, caplog):
+    def test_answers_from_the_copy_and_logs_it(self, directory, store, known, copy, clock, take_database_away, caplog):
         take_database_away()
 
         started = Directory(store, copy, clock)
 
-        assert [started.owner(NUMBER), started.accepts(Claim(known.id, 1))] == [known, known]
+        assert [started.owner(NUMBER), started.authenticate(Claim(known.id, 1))] == [known, known]
         assert "on the directory's copy on disk" in caplog.text
 
-    def test_has_no_answer_without_a_copy(self, store, known, copy, clock, take_database_away):
+    def test_raises_without_a_copy(self, store, known, copy, clock, take_database_away):
         take_database_away()
 
         with pytest.raises(DatabaseAway):
             Directory(store, copy, clock).owner(NUMBER)
 
-    def test_reads_the_database_as_soon_as_it_is_back(self, directory, store, copy, clock):
+    def test_reads_the_database_when_it_is_back(self, directory, store, copy, clock):
         copy.write([])
         started = Directory(store, copy, clock)
         newer = store.add("Newer", [OTHER_NUMBER])

@@ -15,7 +15,7 @@ from calyapp.clients.store import Client
 
 
 def client(**overrides) -> Client:
-    known = {
+    defaults = {
         "id": uuid4(),
         "name": "Asha Clinics",
         "numbers": ("+918047112345", "+918047112346"),
@@ -26,7 +26,7 @@ def client(**overrides) -> Client:
         "say_language": None,
         "disabled_at": None,
     }
-    return Client(**{**known, **overrides})
+    return Client(**{**defaults, **overrides})
 
 
 @pytest.fixture
@@ -35,19 +35,19 @@ def path(tmp_path):
 
 
 class TestCopy:
-    def test_gives_back_what_was_written(self, path):
+    def test_returns_what_was_written(self, path):
         clients = [client(), client(name="B", numbers=(), disabled_at=datetime(2026, 11, 22, 9, tzinfo=UTC))]
 
         DirectoryCopy(path).write(clients)
 
         assert DirectoryCopy(path).read() == clients
 
-    def test_may_be_read_by_its_owner_only(self, path):
+    def test_is_readable_by_its_owner_only(self, path):
         DirectoryCopy(path).write([client()])
 
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
-    def test_is_replaced_by_the_next(self, path):
+    def test_is_replaced_by_the_next_write(self, path):
         copy = DirectoryCopy(path)
         copy.write([client()])
         newer = [client()]
@@ -57,7 +57,7 @@ class TestCopy:
         assert DirectoryCopy(path).read() == newer
         assert [file.name for file in path.parent.iterdir()] == ["directory"]
 
-    def test_is_written_by_several_threads_at_once(self, path, caplog):
+    def test_can_be_written_by_several_threads_at_once(self, path, caplog):
         copy, start = DirectoryCopy(path), Barrier(8)
 
         def write(number: int) -> None:
@@ -79,7 +79,7 @@ class TestCopy:
 
         assert path.stat().st_ino == file
 
-    def test_is_as_old_as_the_last_time_that_it_was_found_true(self, path):
+    def test_gets_a_new_time_for_the_same_clients(self, path):
         copy, clients = DirectoryCopy(path), [client()]
         copy.write(clients)
         os.utime(path, (0, 0))
@@ -88,7 +88,7 @@ class TestCopy:
 
         assert path.stat().st_mtime > 0
 
-    def test_is_written_anew_where_it_was_removed(self, path):
+    def test_is_written_again_if_it_was_removed(self, path):
         copy, clients = DirectoryCopy(path), [client()]
         copy.write(clients)
         path.unlink()
@@ -98,10 +98,10 @@ class TestCopy:
 
         assert DirectoryCopy(path).read() == clients
 
-    def test_is_none_before_the_first(self, path):
+    def test_is_none_before_the_first_write(self, path):
         assert DirectoryCopy(path).read() is None
 
-    def test_that_the_disk_refuses_is_no_error(self, tmp_path, caplog):
+    def test_that_cannot_be_written_is_logged_and_not_raised(self, tmp_path, caplog):
         (tmp_path / "file").touch()
 
         DirectoryCopy(tmp_path / "file" / "directory").write([client()])
@@ -112,7 +112,7 @@ class TestCopy:
 class TestDamage:
     @hypothesis_settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(where=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
-    def test_of_any_byte_makes_it_none(self, path, where, flip):
+    def test_of_any_byte_is_detected(self, path, where, flip):
         DirectoryCopy(path).write([client()])
         content = bytearray(path.read_bytes())
         content[int(where * len(content))] ^= flip
@@ -121,7 +121,7 @@ class TestDamage:
         assert DirectoryCopy(path).read() is None
 
     @pytest.mark.parametrize("length", [0, 1, 64, 65, 100])
-    def test_by_truncation_makes_it_none(self, path, length):
+    def test_by_truncation_is_detected(self, path, length):
         DirectoryCopy(path).write([client()])
 
         os.truncate(path, length)

@@ -19,36 +19,36 @@ minted = st.builds(keys.mint, st.uuids(), versions)
 
 class TestMint:
     @given(minted)
-    def test_gives_a_prefix_and_56_url_safe_characters(self, key):
+    def test_returns_a_prefix_and_56_url_safe_characters(self, key):
         assert re.fullmatch(r"cwk_[A-Za-z0-9_-]{56}", key)
 
     @given(roots, st.uuids(), versions)
-    def test_gives_the_same_key_every_time(self, root, client_id, version):
+    def test_returns_the_same_key_every_time(self, root, client_id, version):
         assert WebhookKeys(root).mint(client_id, version) == WebhookKeys(root).mint(client_id, version)
 
     @given(st.uuids(), st.lists(versions, min_size=2, max_size=8, unique=True))
-    def test_gives_each_version_a_key_of_its_own(self, client_id, several):
-        assert len({keys.mint(client_id, version) for version in several}) == len(several)
+    def test_returns_a_different_key_for_each_version(self, client_id, several_versions):
+        assert len({keys.mint(client_id, version) for version in several_versions}) == len(several_versions)
 
     @given(st.lists(st.uuids(), min_size=2, max_size=8, unique=True), versions)
-    def test_gives_each_client_a_key_of_its_own(self, clients, version):
+    def test_returns_a_different_key_for_each_client(self, clients, version):
         assert len({keys.mint(client_id, version) for client_id in clients}) == len(clients)
 
     @given(st.lists(roots, min_size=2, max_size=2, unique=True), st.uuids(), versions)
-    def test_lets_the_root_into_the_last_24_bytes_only(self, two_roots, client_id, version):
+    def test_uses_the_root_in_the_last_24_bytes_only(self, two_roots, client_id, version):
         one, other = (WebhookKeys(root).mint(client_id, version) for root in two_roots)
 
         assert one[:-32] == other[:-32]
         assert one[-32:] != other[-32:]
 
-    def test_keeps_to_the_form_that_is_registered_with_exotel(self):
-        # Another form or derivation would need new URLs in everybody's flows.
+    def test_never_changes_its_format(self):
+        # Clients have registered their keys with Exotel: another format would make all of them invalid.
         assert keys.mint(CLIENT, 1) == "cwk_WgyfHo9DTF2dbw0fPhwrSgABy28t_DRR1Yxo8m_1XQZVocHZ1ieQbBrB"
 
 
 class TestVerify:
     @given(roots, st.uuids(), versions)
-    def test_tells_whom_a_key_names(self, root, client_id, version):
+    def test_returns_client_and_version(self, root, client_id, version):
         under_root = WebhookKeys(root)
 
         assert under_root.verify(under_root.mint(client_id, version)) == Claim(client_id, version)
@@ -60,7 +60,7 @@ class TestVerify:
         assert (keys.verify(changed) is None) == (changed != key)
 
     @given(minted, st.integers(0, LENGTH - 1), st.integers(0, 63))
-    def test_refuses_a_key_with_one_character_changed_for_another_of_its_alphabet(self, key, position, letter):
+    def test_refuses_a_key_with_one_character_replaced_from_its_alphabet(self, key, position, letter):
         alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
         changed = key[:position] + alphabet[letter] + key[position + 1 :]
 
@@ -72,12 +72,12 @@ class TestVerify:
         assert keys.verify(key[LENGTH - length :]) is None
 
     @given(minted, st.text(min_size=1, max_size=8))
-    def test_refuses_a_key_with_more_at_either_end(self, key, more):
+    def test_refuses_a_key_with_text_added_at_either_end(self, key, more):
         assert keys.verify(key + more) is None
         assert keys.verify(more + key) is None
 
     @given(st.text())
-    def test_refuses_whatever_else_is_text(self, text):
+    def test_refuses_any_other_text(self, text):
         assert keys.verify(text) is None
         assert keys.verify("cwk_" + text) is None
 
@@ -93,7 +93,7 @@ class TestVerify:
             "cwk_" + "\ud800" * 56,
         ],
     )
-    def test_refuses_what_only_looks_like_a_key(self, key):
+    def test_refuses_text_that_resembles_a_key(self, key):
         assert keys.verify(key) is None
 
     @given(st.lists(roots, min_size=2, max_size=2, unique=True), st.uuids(), versions)
@@ -105,14 +105,14 @@ class TestVerify:
 
 class TestPreviousRoot:
     @given(st.lists(roots, min_size=2, max_size=2, unique=True), st.uuids(), versions)
-    def test_keeps_its_keys_good(self, two_roots, client_id, version):
+    def test_still_verifies_its_keys(self, two_roots, client_id, version):
         root, previous = two_roots
         old_key = WebhookKeys(previous).mint(client_id, version)
 
         assert WebhookKeys(root, previous).verify(old_key) == Claim(client_id, version)
 
     @given(st.lists(roots, min_size=2, max_size=2, unique=True), st.uuids(), versions)
-    def test_mints_no_key_any_more(self, two_roots, client_id, version):
+    def test_mints_no_keys(self, two_roots, client_id, version):
         root, previous = two_roots
 
         assert WebhookKeys(root, previous).mint(client_id, version) == WebhookKeys(root).mint(client_id, version)

@@ -17,13 +17,13 @@ def store(services):
 
 @pytest.fixture
 def audited(query):
-    """The trail: (type, description, changes) of each entry in order."""
+    """`audited()` returns type, description and changes of each audit entry, in order."""
     return lambda: query("SELECT event_type, description, changes FROM audit_logs ORDER BY created_at, id")
 
 
 @pytest.fixture
 def stored(query):
-    """All that the tables hold of clients."""
+    """`stored()` returns all rows of clients, numbers and audit entries."""
     return lambda: (
         query("SELECT * FROM clients ORDER BY id"),
         query("SELECT * FROM client_numbers ORDER BY number"),
@@ -31,8 +31,8 @@ def stored(query):
     )
 
 
-def shown(name, *numbers, newest=1, oldest=1, disabled_at=None):
-    """What the trail keeps of a client."""
+def audited_state(name, *numbers, newest=1, oldest=1, disabled_at=None):
+    """Returns what the audit log keeps of a client."""
     return {
         "name": name,
         "numbers": list(numbers),
@@ -45,8 +45,8 @@ def shown(name, *numbers, newest=1, oldest=1, disabled_at=None):
     }
 
 
-def outcome(action, *arguments):
-    """The exception that the action ends in, or what it returns."""
+def result_or_conflict(action, *arguments):
+    """Returns what the action returns, or its `ConflictError`."""
     try:
         return action(*arguments)
     except ConflictError as error:
@@ -54,14 +54,14 @@ def outcome(action, *arguments):
 
 
 class TestReading:
-    def test_finds_a_client_as_it_was_added(self, store):
+    def test_returns_a_client_as_it_was_added(self, store):
         added = store.add("Asha Clinics", [TWO, ONE])
 
         assert store.get(added.id) == added
         assert (added.name, added.numbers) == ("Asha Clinics", (ONE, TWO))
         assert (added.key_version, added.oldest_key_version, added.disabled_at) == (1, 1, None)
 
-    def test_lists_all_clients_by_name_disabled_ones_too(self, store):
+    def test_lists_all_clients_by_name_including_disabled_ones(self, store):
         second, first = store.add("B", [ONE]), store.add("A", [])
         second = store.disable(second.id)
 
@@ -74,13 +74,13 @@ class TestReading:
         assert store.owner(TWO) == owner
         assert store.owner("+918047112399") is None
 
-    def test_does_not_find_a_client_that_is_not_there(self, store):
+    def test_raises_for_an_unknown_client(self, store):
         with pytest.raises(NotFoundError, match="There is no client with this id"):
             store.get(uuid4())
 
 
 class TestAdd:
-    def test_is_audited_with_what_was_added(self, store, query):
+    def test_writes_an_audit_entry_with_the_client(self, store, query):
         added = store.add("Asha Clinics", [ONE])
 
         identifier = str(added.id)
@@ -90,14 +90,14 @@ class TestAdd:
         ) == [
             (
                 *("DATA_CREATED", "LOW", "success", identifier, "client", identifier, "Client added"),
-                *({"via": "command line"}, {"after": shown("Asha Clinics", ONE)}),
+                *({"via": "command line"}, {"after": audited_state("Asha Clinics", ONE)}),
             )
         ]
 
-    def test_takes_a_number_given_twice_once(self, store):
+    def test_ignores_repeated_numbers(self, store):
         assert store.add("A", [ONE, TWO, ONE]).numbers == (ONE, TWO)
 
-    def test_refuses_a_name_that_is_taken_and_leaves_nothing(self, store, stored):
+    def test_refuses_a_taken_name_and_stores_nothing(self, store, stored):
         store.add("Asha Clinics", [ONE])
         before = stored()
 
@@ -106,7 +106,7 @@ class TestAdd:
 
         assert stored() == before
 
-    def test_refuses_a_number_that_is_taken_and_leaves_nothing(self, store, stored):
+    def test_refuses_a_taken_number_and_stores_nothing(self, store, stored):
         store.add("A", [TWO])
         before = stored()
 
@@ -116,24 +116,24 @@ class TestAdd:
         assert TWO not in caught.value.message
         assert stored() == before
 
-    def test_gives_a_name_to_one_of_eight_who_ask_at_once(self, store, audited):
+    def test_gives_a_name_to_one_of_eight_concurrent_calls(self, store, audited):
         with ThreadPoolExecutor(8) as threads:
-            outcomes = list(threads.map(lambda _: outcome(store.add, "A", []), range(8)))
+            results = list(threads.map(lambda _: result_or_conflict(store.add, "A", []), range(8)))
 
-        assert sum(isinstance(one, ConflictError) for one in outcomes) == 7
+        assert sum(isinstance(result, ConflictError) for result in results) == 7
         assert len(store.all()) == len(audited()) == 1
 
-    def test_gives_a_number_to_one_of_eight_who_ask_at_once(self, store, audited):
+    def test_gives_a_number_to_one_of_eight_concurrent_calls(self, store, audited):
         with ThreadPoolExecutor(8) as threads:
-            outcomes = list(threads.map(lambda name: outcome(store.add, name, [ONE]), "ABCDEFGH"))
+            results = list(threads.map(lambda name: result_or_conflict(store.add, name, [ONE]), "ABCDEFGH"))
 
-        assert sum(isinstance(one, ConflictError) for one in outcomes) == 7
+        assert sum(isinstance(result, ConflictError) for result in results) == 7
         assert store.all() == [store.owner(ONE)]
         assert len(audited()) == 1
 
 
 class TestAddNumber:
-    def test_gives_the_number_and_is_audited(self, store, audited):
+    def test_adds_the_number_and_writes_an_audit_entry(self, store, audited):
         client = store.add("A", [TWO])
 
         changed = store.add_number(client.id, ONE)
@@ -141,11 +141,11 @@ class TestAddNumber:
         assert changed.numbers == (ONE, TWO)
         assert store.owner(ONE) == changed
         assert audited()[1:] == [
-            ("DATA_UPDATED", "Number added", {"before": shown("A", TWO), "after": shown("A", ONE, TWO)})
+            ("DATA_UPDATED", "Number added", {"before": audited_state("A", TWO), "after": audited_state("A", ONE, TWO)})
         ]
 
     @pytest.mark.parametrize("whose", ["A", "B"])
-    def test_refuses_a_number_that_is_taken_be_it_by_the_same_client(self, store, stored, whose):
+    def test_refuses_a_taken_number_even_of_the_same_client(self, store, stored, whose):
         clients = {"A": store.add("A", [ONE]), "B": store.add("B", [TWO])}
         before = stored()
 
@@ -156,7 +156,7 @@ class TestAddNumber:
 
 
 class TestRemoveNumber:
-    def test_takes_the_number_and_is_audited(self, store, audited):
+    def test_removes_the_number_and_writes_an_audit_entry(self, store, audited):
         client = store.add("A", [ONE, TWO])
 
         changed = store.remove_number(client.id, ONE)
@@ -164,16 +164,20 @@ class TestRemoveNumber:
         assert changed.numbers == (TWO,)
         assert store.owner(ONE) is None
         assert audited()[1:] == [
-            ("DATA_UPDATED", "Number removed", {"before": shown("A", ONE, TWO), "after": shown("A", TWO)})
+            (
+                "DATA_UPDATED",
+                "Number removed",
+                {"before": audited_state("A", ONE, TWO), "after": audited_state("A", TWO)},
+            )
         ]
 
-    def test_sets_the_number_free_for_another_client(self, store):
+    def test_frees_the_number_for_another_client(self, store):
         client, other = store.add("A", [ONE]), store.add("B", [])
         store.remove_number(client.id, ONE)
 
         assert store.add_number(other.id, ONE).numbers == (ONE,)
 
-    def test_does_not_find_a_number_of_another_client(self, store, stored):
+    def test_refuses_a_number_of_another_client(self, store, stored):
         client, _other = store.add("A", [ONE]), store.add("B", [TWO])
         before = stored()
 
@@ -184,24 +188,24 @@ class TestRemoveNumber:
 
 
 class TestFind:
-    def test_knows_a_client_by_its_name_or_a_number(self, store):
+    def test_finds_a_client_by_its_name_or_a_number(self, store):
         client = store.add("Asha Clinics", [ONE])
 
         assert store.find(" Asha  Clinics ", None) == store.find(ONE, ONE) == client
 
-    def test_prefers_the_name_to_the_number(self, store):
+    def test_prefers_the_name_over_the_number(self, store):
         named, numbered = store.add(ONE, []), store.add("B", [ONE])
 
         assert store.find(ONE, ONE) == named
         assert store.owner(ONE) == numbered
 
-    def test_says_where_the_clients_are_listed(self, store):
-        with pytest.raises(NotFoundError, match="'Nobody'; see `flask caly clients list`"):
-            store.find("Nobody", None)
+    def test_names_the_command_that_lists_clients(self, store):
+        with pytest.raises(NotFoundError, match="'Unknown'; see `flask caly clients list`"):
+            store.find("Unknown", None)
 
 
 class TestEnable:
-    def test_is_audited(self, store, audited):
+    def test_writes_an_audit_entry(self, store, audited):
         client = store.add("A", [ONE])
         store.disable(client.id)
 
@@ -209,7 +213,7 @@ class TestEnable:
 
         type_, description, changes = audited()[-1]
         assert (type_, description) == ("CLIENT_ENABLED", "Client enabled")
-        assert changes["after"] == shown("A", ONE)
+        assert changes["after"] == audited_state("A", ONE)
         assert enabled == client
 
     def test_refuses_a_client_that_is_not_disabled(self, store, stored):
@@ -223,7 +227,7 @@ class TestEnable:
 
 
 class TestUsage:
-    def test_counts_what_is_in_force(self, store, services):
+    def test_counts_active_users_and_keys_only(self, store, services):
         client = store.add("A", [ONE])
         services.users.add("a@caly.example", "hash", Role.CLIENT, client.id)
         suspended = services.users.add("b@caly.example", "hash", Role.CLIENT, client.id)
@@ -236,7 +240,7 @@ class TestUsage:
 
 
 class TestDisable:
-    def test_is_dated_and_audited_and_keeps_the_numbers(self, store, audited):
+    def test_stores_the_time_and_keeps_the_numbers(self, store, audited):
         client = store.add("A", [ONE])
 
         disabled = store.disable(client.id)
@@ -245,11 +249,11 @@ class TestDisable:
         assert disabled.numbers == (ONE,)
         ((type_, description, changes),) = audited()[1:]
         assert (type_, description) == ("CLIENT_DISABLED", "Client disabled")
-        assert changes["before"] == shown("A", ONE)
-        assert changes["after"] == shown("A", ONE, disabled_at=changes["after"]["disabledAt"])
+        assert changes["before"] == audited_state("A", ONE)
+        assert changes["after"] == audited_state("A", ONE, disabled_at=changes["after"]["disabledAt"])
         assert changes["after"]["disabledAt"].startswith(f"{disabled.disabled_at:%Y-%m-%dT%H:%M:%S}")
 
-    def test_refuses_to_do_it_twice(self, store, stored):
+    def test_refuses_a_disabled_client(self, store, stored):
         client = store.add("A", [])
         store.disable(client.id)
         before = stored()
@@ -261,31 +265,35 @@ class TestDisable:
 
 
 class TestGreeting:
-    def test_is_audited_with_what_it_was_and_is(self, store, audited):
+    def test_changes_are_audited_with_the_values_before_and_after(self, store, audited):
         client = store.add("A", [])
 
         store.set_greeting(client.id, text="Vanakkam")
         store.reset_greeting(client.id)
 
-        greeted = shown("A") | {"sayText": "Vanakkam"}
+        with_greeting = audited_state("A") | {"sayText": "Vanakkam"}
         assert audited()[1:] == [
-            ("SETTINGS_CHANGED", "Greeting changed", {"before": shown("A"), "after": greeted}),
-            ("SETTINGS_CHANGED", "Greeting changed", {"before": greeted, "after": shown("A")}),
+            ("SETTINGS_CHANGED", "Greeting changed", {"before": audited_state("A"), "after": with_greeting}),
+            ("SETTINGS_CHANGED", "Greeting changed", {"before": with_greeting, "after": audited_state("A")}),
         ]
 
 
 class TestKeyVersions:
-    def test_rotation_makes_the_next_version_valid_beside_those_that_are(self, store, audited):
+    def test_rotation_adds_a_version_and_keeps_the_others(self, store, audited):
         client = store.add("A", [])
 
         rotated = store.rotate_key(client.id)
 
         assert (rotated.oldest_key_version, rotated.key_version) == (1, 2)
         assert audited()[1:] == [
-            ("WEBHOOK_KEY_ROTATED", "Webhook key rotated", {"before": shown("A"), "after": shown("A", newest=2)})
+            (
+                "WEBHOOK_KEY_ROTATED",
+                "Webhook key rotated",
+                {"before": audited_state("A"), "after": audited_state("A", newest=2)},
+            )
         ]
 
-    def test_retirement_ends_all_versions_but_the_newest(self, store, audited):
+    def test_retirement_leaves_the_newest_version(self, store, audited):
         client = store.add("A", [])
         store.rotate_key(client.id)
         store.rotate_key(client.id)
@@ -297,7 +305,7 @@ class TestKeyVersions:
             (
                 "WEBHOOK_KEY_ROTATED",
                 "Older webhook keys retired",
-                {"before": shown("A", newest=3), "after": shown("A", newest=3, oldest=3)},
+                {"before": audited_state("A", newest=3), "after": audited_state("A", newest=3, oldest=3)},
             )
         ]
 
@@ -310,41 +318,53 @@ class TestKeyVersions:
 
         assert stored() == before
 
-    def test_eight_rotations_at_once_are_eight_versions_each_audited(self, store, audited):
+    def test_eight_concurrent_rotations_add_eight_audited_versions(self, store, audited):
         client = store.add("A", [])
 
         with ThreadPoolExecutor(8) as threads:
             rotated = list(threads.map(store.rotate_key, [client.id] * 8))
 
-        assert sorted(one.key_version for one in rotated) == list(range(2, 10))
+        assert sorted(client.key_version for client in rotated) == list(range(2, 10))
         assert store.get(client.id).key_version == 9
         steps = [(changes["before"]["keyVersion"], changes["after"]["keyVersion"]) for *_, changes in audited()[1:]]
         assert sorted(steps) == [(version, version + 1) for version in range(1, 9)]
 
-    def test_leave_no_key_in_the_trail(self, services, store, query):
+    def test_audit_entries_hold_no_key(self, services, store, query):
         client = store.add("A", [ONE])
         store.rotate_key(client.id)
         store.retire_keys(client.id)
 
-        trail = str(query("SELECT audit_logs::text FROM audit_logs"))
+        entries = str(query("SELECT audit_logs::text FROM audit_logs"))
 
-        assert "cwk_" not in trail
-        # The part of a key that is secret: its last 24 bytes.
-        assert not [version for version in (1, 2) if services.webhook_keys.mint(client.id, version)[-32:] in trail]
+        assert "cwk_" not in entries
+        # The secret part of a key is its last 24 bytes, in 32 characters.
+        assert not [version for version in (1, 2) if services.webhook_keys.mint(client.id, version)[-32:] in entries]
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda store, stranger: store.add_number(stranger, ONE),
-        lambda store, stranger: store.remove_number(stranger, ONE),
-        lambda store, stranger: store.disable(stranger),
-        lambda store, stranger: store.rotate_key(stranger),
-        lambda store, stranger: store.retire_keys(stranger),
+        lambda store, unknown: store.add_number(unknown, ONE),
+        lambda store, unknown: store.remove_number(unknown, ONE),
+        lambda store, unknown: store.disable(unknown),
+        lambda store, unknown: store.enable(unknown),
+        lambda store, unknown: store.set_greeting(unknown, text="Vanakkam"),
+        lambda store, unknown: store.reset_greeting(unknown),
+        lambda store, unknown: store.rotate_key(unknown),
+        lambda store, unknown: store.retire_keys(unknown),
     ],
-    ids=["add_number", "remove_number", "disable", "rotate_key", "retire_keys"],
+    ids=[
+        "add_number",
+        "remove_number",
+        "disable",
+        "enable",
+        "set_greeting",
+        "reset_greeting",
+        "rotate_key",
+        "retire_keys",
+    ],
 )
-def test_no_change_finds_a_client_that_is_not_there(store, stored, change):
+def test_every_change_refuses_an_unknown_client(store, stored, change):
     store.add("A", [TWO])
     before = stored()
 

@@ -9,7 +9,7 @@ from calyapp import redact
 from calyapp.access.principal import Principal, Role
 from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
-from calyapp.clients.directory import DISABLED
+from calyapp.clients.directory import CLIENT_DISABLED_MESSAGE
 from calyapp.clients.keys import Claim
 from calyapp.config import WebhookAuth
 from calyapp.errors import AppError, AuthenticationError, AuthorizationError, DatabaseError
@@ -108,14 +108,14 @@ def _password() -> tuple[str, ...]:
 
 def _require_valid(services: Services, claim: Claim) -> None:
     try:
-        if services.directory.accepts(claim):
+        if services.directory.authenticate(claim):
             return
         is_disabled = services.directory.is_disabled(claim.client_id)
     except DatabaseError:
         # Minted here, and retired or not, which cannot be known now: the delivery is taken, and judged at its replay.
         g.unconfirmed_key_version = claim.version
         return
-    raise AuthenticationError(DISABLED if is_disabled else _WRONG_KEY)
+    raise AuthenticationError(CLIENT_DISABLED_MESSAGE if is_disabled else _WRONG_KEY)
 
 
 def _require_trusted_network(services: Services, unknown_tokens: UnknownTokens) -> None:
