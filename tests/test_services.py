@@ -11,20 +11,30 @@ from calyapp.config import Settings
 from calyapp.db import partitions
 from calyapp.services import build
 
-CHORES = {
-    *("refresh directory", "write counted audit entries", "make audit partitions", "forget expired sessions"),
-    *("try the database again", "replay the spool", "measure the spool"),
+# Written out, so that a task that is removed by mistake fails a test.
+BACKGROUND_TASKS = {
+    "refresh the directory",
+    "write throttled audit entries",
+    "write throttled access entries",
+    "probe the database",
+    "replay the spool",
+    "measure the spool",
+    "read the last scan",
+    "read the last backup",
+    "delete expired sessions",
+    "fold the audit counts",
+    "create audit partitions",
 }
 PATIENCE = 10.0
 
 
 def background_tasks():
-    """The threads on which chores run."""
-    return [thread for thread in threading.enumerate() if thread.name in CHORES]
+    """Returns the threads on which background tasks run."""
+    return [thread for thread in threading.enumerate() if thread.name in BACKGROUND_TASKS]
 
 
 def connections(services):
-    """How many are open in both pools."""
+    """Returns how many connections are open in both pools."""
     return services.database.ingest.statistics().open + services.database.records.statistics().open
 
 
@@ -37,14 +47,14 @@ class TestBuild:
         assert connections(services) == 0
         assert set(threading.enumerate()) <= before
 
-    def test_does_not_ask_whether_the_database_is_there(self):
+    def test_does_not_need_the_database(self):
         nowhere = "postgresql://caly@127.0.0.1:1/caly"
 
         services = build(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": nowhere}))
 
         assert connections(services) == 0
 
-    def test_keeps_keys_under_the_previous_root_good(self, database_url):
+    def test_accepts_webhook_keys_under_the_previous_root_key(self, database_url):
         root, previous = "a new root of at least 32 bytes …", "the root before, at least 32 bytes"
         environment = {"WEBHOOK_ROOT_KEY": root, "WEBHOOK_ROOT_KEY_PREVIOUS": previous}
         client_id = uuid4()
@@ -57,13 +67,16 @@ class TestBuild:
 
 
 class TestStart:
-    def test_begins_each_chore_once_however_often_it_is_called(self, services):
+    def test_starts_each_background_task_once_however_often_it_is_called(self, services):
+        before = threading.enumerate()
+
         services.start()
         services.start()
 
-        assert sorted(thread.name for thread in background_tasks()) == sorted(CHORES)
+        started = [thread.name for thread in threading.enumerate() if thread not in before]
+        assert sorted(started) == sorted(BACKGROUND_TASKS)
 
-    def test_makes_the_audit_partitions_that_are_missing(self, services, query):
+    def test_creates_the_missing_audit_partitions(self, services, query):
         *_, last = partitions.months(clock.now())
         query(f"DROP TABLE {partitions.name(last)}")
         committed = threading.Event()
@@ -78,7 +91,7 @@ class TestStart:
             thread.join(PATIENCE)
         assert query("SELECT to_regclass(%s) IS NOT NULL", partitions.name(last)) == [(True,)]
 
-    def test_fills_the_directory_before_anybody_asks(self, services):
+    def test_fills_the_directory_before_the_first_request(self, services):
         read = threading.Event()
 
         @event.listens_for(services.database.ingest.engine, "after_cursor_execute")
@@ -92,7 +105,7 @@ class TestStart:
 
 
 class TestClose:
-    def test_ends_the_chores(self, services):
+    def test_stops_the_background_tasks(self, services):
         services.start()
         running = background_tasks()
 
@@ -100,18 +113,18 @@ class TestClose:
 
         for thread in running:
             thread.join(PATIENCE)
-        assert len(running) == len(CHORES)
+        assert len(running) == len(BACKGROUND_TASKS)
         assert background_tasks() == []
 
-    def test_writes_what_still_waits_in_the_throttled_trail(self, services, query):
+    def test_writes_the_throttled_entries_that_still_wait(self, services, query):
         for _ in range(4):
-            services.throttled_audit_log.note(("kind",), Entry.now(EventType.WEBHOOK_REJECTED, "Delivery rejected"))
+            services.throttled_audit_log.record(("kind",), Entry.now(EventType.WEBHOOK_REJECTED, "Delivery rejected"))
 
         services.close()
 
         assert query("SELECT (metadata->>'count')::int FROM audit_logs ORDER BY created_at") == [(1,), (3,)]
 
-    def test_gives_the_connections_back(self, services):
+    def test_closes_the_connections(self, services):
         services.clients.all()
         before = connections(services)
 

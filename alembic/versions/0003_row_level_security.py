@@ -2,13 +2,35 @@
 
 from alembic import op
 
-from calyapp.db.tenancy import ENSURE_READER
-
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+# A superuser acts as any role. Others must be members; before version 16 CREATEROLE was enough to become one.
+ENSURE_READER = """
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'caly_reader') THEN
+    CREATE ROLE caly_reader NOLOGIN;
+  END IF;
+  BEGIN
+    SET LOCAL ROLE caly_reader;
+    RESET ROLE;
+  EXCEPTION WHEN insufficient_privilege THEN
+    EXECUTE format('GRANT caly_reader TO %I', current_user);
+  END;
+EXCEPTION
+  WHEN duplicate_object OR unique_violation THEN
+    NULL; -- made by somebody else at this moment
+  WHEN insufficient_privilege THEN
+    RAISE insufficient_privilege USING MESSAGE = format(
+      'The role %1$I lacks CREATEROLE, or ADMIN OPTION on caly_reader, to set up row-level security. '
+      'Let a superuser run: '
+      'CREATE ROLE caly_reader NOLOGIN; GRANT caly_reader TO %1$I;', current_user);
+END
+$$
+"""
 TABLES = ("calls", "deliveries", "audit_logs")
 # Everybody else sees what they were granted, at the cost of one comparison. The setting is read as a UUID only where it
 # is one: nonsense is nobody's tenant, and no error. In a SELECT of its own that is looked at once a statement.

@@ -11,32 +11,18 @@ from typing import Any, Literal, Self
 from uuid import UUID
 
 from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql
 
 from calyapp import clock
 from calyapp.audit.events import SEVERITY, EventType
 from calyapp.db.engine import Pool
 from calyapp.db.queries import named
+from calyapp.db.tables import audit_logs
 from calyapp.errors import Severity
 
-COLUMNS = {
-    "id": "uuid",
-    "created_at": "timestamptz",
-    "event_type": "text",
-    "severity": "text",
-    "status": "text",
-    "client_id": "uuid",
-    "call_id": "uuid",
-    "user_id": "uuid",
-    "description": "text",
-    "resource": "text",
-    "resource_id": "text",
-    "changes": "jsonb",
-    "ip_address": "inet",
-    "user_agent": "text",
-    "request_id": "text",
-    "metadata": "jsonb",
-}
-"""Of `audit_logs`, each with its type: an entry's parameters are named after them."""
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # not annotated there
+COLUMNS = {column.name: column.type.compile(_DIALECT).lower() for column in audit_logs.columns}
+"""The columns of `audit_logs` with their SQL types. The fields of `Entry`, and its parameters, have the same names."""
 
 INSERT = f"INSERT INTO audit_logs ({', '.join(COLUMNS)})"
 VALUES = ", ".join(f"CAST(:{name} AS {type_})" for name, type_ in COLUMNS.items())
@@ -86,24 +72,10 @@ class Entry:
 
     def parameters(self) -> dict[str, Any]:
         """Its columns as the driver takes them."""
-        return {
-            "id": str(self.id),
-            "created_at": self.created_at,
-            "event_type": self.event_type.value,
-            "severity": (self.severity or SEVERITY[self.event_type]).value,
-            "status": self.status,
-            "client_id": _text(self.client_id),
-            "call_id": _text(self.call_id),
-            "user_id": _text(self.user_id),
-            "description": self.description,
-            "resource": self.resource,
-            "resource_id": self.resource_id,
-            "changes": json.dumps(self.changes) if self.changes else None,
-            "ip_address": self.ip_address,
-            "user_agent": self.user_agent,
-            "request_id": self.request_id,
-            "metadata": json.dumps(self.metadata),
-        }
+        values = {name: getattr(self, name) for name in COLUMNS}
+        values["severity"] = self.severity or SEVERITY[self.event_type]
+        values["changes"] = self.changes or None
+        return {name: _driver_value(value) for name, value in values.items()}
 
 
 @contextmanager
@@ -130,5 +102,13 @@ def write(pool: Pool, *entries: Entry) -> None:
             append(connection, entry)
 
 
-def _text(identifier: UUID | None) -> str | None:
-    return str(identifier) if identifier else None
+def _driver_value(value: Any) -> Any:
+    match value:
+        case UUID():
+            return str(value)
+        case StrEnum():
+            return value.value
+        case Mapping():
+            return json.dumps(value)
+        case _:
+            return value

@@ -46,7 +46,7 @@ class ThrottledAuditLog:
         self._windows: dict[Kind, _Window] = {}
         self._lock = threading.Lock()
 
-    def note(self, kind: Kind, entry: Entry, *, later: bool = False) -> bool:
+    def record(self, kind: Kind, entry: Entry, *, later: bool = False) -> bool:
         """Write the entry now, or count it towards the next one of its kind. Never raises for the database.
 
         True for the first that waits of its kind: what else is to be told once an interval goes with it.

@@ -97,7 +97,7 @@ def note_access(read: Tenant | None, name: str) -> None:
             resource_id=name.replace(".", " "),
             metadata={"via": COMMAND_LINE.via},
         )
-        services().access_audit_log.note(("accessed", name, str(read)), entry)
+        services().access_audit_log.record(("accessed", name, str(read)), entry)
 
 
 def client_names() -> dict[str, str]:

@@ -34,7 +34,7 @@ def ensure_reader(connection: Connection) -> None:
 
     Raises `DatabaseError` where the current role may not; its cause names the privilege and what to run.
     """
-    connection.execute(named("ensure_reader", ENSURE_READER))
+    connection.execute(named("ensure_reader", _ENSURE_READER))
 
 
 def hiding_tables(connection: Connection) -> list[str]:
@@ -55,7 +55,7 @@ _BEGIN = named(
 )
 
 # A superuser acts as any role. Others must be members; before version 16 CREATEROLE was enough to become one.
-ENSURE_READER = f"""
+_ENSURE_READER = f"""
 DO $$
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{READER}') THEN

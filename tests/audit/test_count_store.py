@@ -112,7 +112,7 @@ class TestRead:
         now = [0.0]
         throttled = ThrottledAuditLog(services.database.records, lambda: now[0])
         for _ in range(31):
-            throttled.note(("login",), entry(EventType.LOGIN_FAILURE, "failure"))
+            throttled.record(("login",), entry(EventType.LOGIN_FAILURE, "failure"))
         throttled.close()
 
         assert found(count()) == ({"LOGIN_FAILURE": 31}, {"MEDIUM": 31}, {"failure": 31}, {TODAY: 31})

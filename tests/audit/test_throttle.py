@@ -38,26 +38,26 @@ def entry(description, **metadata):
 
 class TestNote:
     def test_writes_the_first_of_a_kind_at_once(self, throttled, written):
-        throttled.note(KIND, entry("first"))
+        throttled.record(KIND, entry("first"))
 
         assert written() == [("first", 1)]
 
     def test_tells_of_the_first_that_waits_in_each_interval(self, throttled, clock):
-        told = [throttled.note(kind, entry("one"), later=True) for kind in (KIND, KIND, OTHER_KIND, KIND)]
+        told = [throttled.record(kind, entry("one"), later=True) for kind in (KIND, KIND, OTHER_KIND, KIND)]
         clock.seconds += throttle.INTERVAL_SECONDS
         throttled.flush()
-        told += [throttled.note(KIND, entry("one"), later=True) for _ in range(2)]
+        told += [throttled.record(KIND, entry("one"), later=True) for _ in range(2)]
 
         assert told == [True, False, True, False, True, False]
 
     def test_adds_the_count_to_what_the_entry_says_already(self, throttled, query):
-        throttled.note(KIND, entry("first", code="VALIDATION_ERROR"))
+        throttled.record(KIND, entry("first", code="VALIDATION_ERROR"))
 
         assert query("SELECT metadata FROM audit_logs") == [({"code": "VALIDATION_ERROR", "count": 1},)]
 
     def test_keeps_the_rest_waiting_for_the_second_to_pass(self, throttled, clock, written):
         for number in range(100):
-            throttled.note(KIND, entry(f"number {number}"))
+            throttled.record(KIND, entry(f"number {number}"))
         clock.seconds += 0.99
         throttled.flush()
 
@@ -68,14 +68,14 @@ class TestNote:
         for seconds in (0, 30, 29, 1):
             clock.seconds += seconds
             throttled.flush()
-            throttled.note(KIND, entry("again"))
+            throttled.record(KIND, entry("again"))
 
         assert written() == [("again", 1), ("again", 2)]
 
     def test_keeps_clients_apart_in_a_crowd_of_sources(self, throttled, query, monkeypatch):
         monkeypatch.setattr(throttle, "_MAX_KINDS", 0)
         for number, client_id in enumerate((UUID(int=1), UUID(int=2), UUID(int=1), None)):
-            throttled.note(("rejected", str(number)), replace(entry("crowd"), client_id=client_id))
+            throttled.record(("rejected", str(number)), replace(entry("crowd"), client_id=client_id))
         throttled.close()
 
         counts = "SELECT client_id::text, sum((metadata->>'count')::int)::int FROM audit_logs GROUP BY 1 ORDER BY 1"
@@ -83,7 +83,7 @@ class TestNote:
 
     def test_tells_kinds_apart(self, throttled, clock, written):
         for kind, description in ((KIND, "one"), (OTHER_KIND, "two"), (OTHER_KIND, "two again")):
-            throttled.note(kind, entry(description))
+            throttled.record(kind, entry(description))
         clock.seconds += 1
         throttled.flush()
 
@@ -93,7 +93,7 @@ class TestNote:
         monkeypatch.setattr(throttle, "_MAX_KINDS", 3)
 
         for number in range(20):
-            throttled.note(("rejected", f"203.0.113.{number}"), entry(f"number {number}"))
+            throttled.record(("rejected", f"203.0.113.{number}"), entry(f"number {number}"))
         at_once = written()
         clock.seconds += 1
         throttled.flush()
@@ -103,7 +103,7 @@ class TestNote:
 
     def test_loses_none_of_what_many_threads_note(self, throttled, clock, query):
         with ThreadPoolExecutor(8) as threads:
-            list(threads.map(lambda _: throttled.note(KIND, entry("one of many")), range(200)))
+            list(threads.map(lambda _: throttled.record(KIND, entry("one of many")), range(200)))
         clock.seconds += 1
         throttled.flush()
 
@@ -113,7 +113,7 @@ class TestNote:
 class TestFlush:
     def test_writes_the_latest_of_those_that_waited_with_their_count(self, throttled, clock, written):
         for number in range(100):
-            throttled.note(KIND, entry(f"number {number}"))
+            throttled.record(KIND, entry(f"number {number}"))
 
         clock.seconds += 1
         throttled.flush()
@@ -121,8 +121,8 @@ class TestFlush:
         assert written() == [("number 0", 1), ("number 99", 99)]
 
     def test_writes_nothing_a_second_time(self, throttled, clock, written):
-        throttled.note(KIND, entry("first"))
-        throttled.note(KIND, entry("second"))
+        throttled.record(KIND, entry("first"))
+        throttled.record(KIND, entry("second"))
 
         for _ in range(3):
             clock.seconds += 1
@@ -133,7 +133,7 @@ class TestFlush:
     def test_begins_another_second_for_a_kind_that_goes_on(self, throttled, clock, written):
         for descriptions in (("first", "second"), ("third", "fourth")):
             for description in descriptions:
-                throttled.note(KIND, entry(description))
+                throttled.record(KIND, entry(description))
             before_the_flush = written()
             clock.seconds += 1
             throttled.flush()
@@ -142,11 +142,11 @@ class TestFlush:
         assert written() == [("first", 1), ("second", 1), ("fourth", 2)]
 
     def test_lets_a_kind_that_was_quiet_be_written_at_once_again(self, throttled, clock, written):
-        throttled.note(KIND, entry("first"))
+        throttled.record(KIND, entry("first"))
         clock.seconds += 1
         throttled.flush()
 
-        throttled.note(KIND, entry("long after"))
+        throttled.record(KIND, entry("long after"))
 
         assert written() == [("first", 1), ("long after", 1)]
 
@@ -154,7 +154,7 @@ class TestFlush:
 class TestClose:
     def test_writes_what_waits_without_waiting_for_its_second(self, throttled, written):
         for number in range(5):
-            throttled.note(KIND, entry(f"number {number}"))
+            throttled.record(KIND, entry(f"number {number}"))
 
         throttled.close()
 
@@ -173,7 +173,7 @@ class TestDatabaseAway:
     def test_does_not_disturb_whoever_notes_flushes_or_closes(self, nowhere, clock, caplog):
         throttled = ThrottledAuditLog(nowhere, clock)
         for _ in range(3):
-            throttled.note(KIND, entry("kept"))
+            throttled.record(KIND, entry("kept"))
         clock.seconds += 1
         throttled.flush()
         throttled.close()
@@ -187,7 +187,7 @@ class TestDatabaseAway:
     def test_is_told_once_and_not_for_each_source(self, nowhere, clock, caplog):
         throttled = ThrottledAuditLog(nowhere, clock)
         for number in range(20):
-            throttled.note(("rejected", f"203.0.113.{number}"), entry("kept"), later=True)
+            throttled.record(("rejected", f"203.0.113.{number}"), entry("kept"), later=True)
         clock.seconds += 1
         throttled.flush()
 
@@ -196,7 +196,7 @@ class TestDatabaseAway:
     def test_costs_no_entry_once_it_is_back(self, nowhere, services, clock, query):
         throttled = ThrottledAuditLog(nowhere, clock)
         for _ in range(3):
-            throttled.note(KIND, entry("kept"))
+            throttled.record(KIND, entry("kept"))
         clock.seconds += 1
         throttled.flush()
 
@@ -209,7 +209,7 @@ class TestDatabaseAway:
     def test_is_not_asked_by_who_knows_of_it(self, services, clock, query):
         throttled = ThrottledAuditLog(services.database.ingest, clock)
         with queries.tallied() as tally:
-            throttled.note(KIND, entry("later"), later=True)
+            throttled.record(KIND, entry("later"), later=True)
         assert tally.count == 0
 
         clock.seconds += 1

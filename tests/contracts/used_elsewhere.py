@@ -29,6 +29,9 @@ _.worker_class, _.graceful_timeout, _.max_requests, _.max_requests_jitter, _.lim
     _.on_exit,
 )
 
+# Columns of the audit log, which `Entry.parameters` reads by name.
+_.resource, _.resource_id
+
 # For docs/metrics.py, which writes the page of metrics.
 _.catalogue
 

@@ -68,6 +68,11 @@ class TestRevisions:
         } == {}
         assert sorted(files.values()) == sorted(path.name for path in Path(scripts.versions).glob("*.py"))
 
+    def test_import_nothing_of_the_application(self):
+        sources = {file.name: file.read_text() for file in (ROOT / "alembic" / "versions").glob("*.py")}
+
+        assert [name for name, source in sources.items() if re.search(r"^\s*(from|import) calyapp", source, re.M)] == []
+
     def test_lie_in_no_package_that_would_hide_the_library(self):
         assert list((ROOT / "alembic").rglob("__init__.py")) == []
 

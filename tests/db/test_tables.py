@@ -121,14 +121,6 @@ class TestColumns:
     def test_with_a_source_are_those_of_a_view(self):
         assert tuple(tables.SOURCED) == state.SOURCED
 
-    def test_of_the_trail_are_those_of_its_table(self, query):
-        columns = query(
-            "SELECT attname::text, typname::text FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid "
-            "WHERE attrelid = 'audit_logs'::regclass AND attnum > 0 AND NOT attisdropped"
-        )
-
-        assert dict(columns) == audit_log.COLUMNS
-
 
 class TestCalls:
     def test_take_a_value_with_its_source(self, query):

@@ -38,7 +38,7 @@ class FailedLogins:
         if hits.count >= LIMIT.amount:
             shown = {"email": _masked(email), "failuresInWindow": hits.count}
             entry = _entry(EventType.LOGIN_FAILURE, "Too many failed logins", origin, user_id, client_id, shown)
-            self._throttled_audit_log.note(("login refused", origin.ip_address or "", email), entry)
+            self._throttled_audit_log.record(("login refused", origin.ip_address or "", email), entry)
             raise refusal(LIMIT, hits)
 
     def note(self, email: str, origin: Origin, user_id: UUID | None, client_id: UUID | None) -> None:
@@ -47,10 +47,10 @@ class FailedLogins:
         failures = self._counter.hit(LIMIT, *_key(email)).count
         shown = {"email": _masked(email), "failuresInWindow": failures}
         entry = _entry(EventType.LOGIN_FAILURE, "Wrong e-mail address or password", origin, user_id, client_id, shown)
-        self._throttled_audit_log.note(("login", origin.ip_address or "", email), entry)
+        self._throttled_audit_log.record(("login", origin.ip_address or "", email), entry)
         if failures == LIMIT.amount:  # the last one, of all workers: once a window
             closed = _entry(EventType.RATE_LIMIT_EXCEEDED, "Too many failed logins", origin, user_id, client_id, shown)
-            self._throttled_audit_log.note(("limit", *_key(email)), closed)
+            self._throttled_audit_log.record(("limit", *_key(email)), closed)
 
 
 def _entry(

@@ -42,7 +42,7 @@ class Records:
         if principal.role is Role.CLIENT or not isinstance(read, UUID):
             return
         kind = ("accessed", str(principal.id), str(request.endpoint), str(read))
-        self._access_audit_log.note(kind, _entry(principal, read))
+        self._access_audit_log.record(kind, _entry(principal, read))
 
 
 def own_tenant() -> Tenant:

@@ -125,7 +125,7 @@ class _Report:
         # The severity too: entries of one kind are counted into the latest of them.
         kind = ("anomaly", str(g.client_id or client_neighbourhood()), pattern.value, str(entry.severity))
         # Written by the timer: no delivery waits for the trail. The log hears as often: it may share the spool's disk.
-        if self._throttled_audit_log.note(kind, entry, later=True):
+        if self._throttled_audit_log.record(kind, entry, later=True):
             fields = {"pattern": pattern.value, "place": place, "count": count}
             _log.warning("a request looks like an attack", extra={"fields": fields})
 

@@ -88,12 +88,14 @@ class _ErrorResponses:
             reason = type(cause).__name__
             entry = self._entry(EventType.ERROR_OCCURRED, "A request failed", shown, reason)
             is_away = isinstance(cause, DatabaseAway)
-            self._throttled.note(("error", reason, request.endpoint or "", str(entry.client_id)), entry, later=is_away)
+            self._throttled.record(
+                ("error", reason, request.endpoint or "", str(entry.client_id)), entry, later=is_away
+            )
         elif (request.blueprint == "webhooks") and shown.status not in _AUDITED_ELSEWHERE:
             entry = self._entry(EventType.WEBHOOK_REJECTED, "Delivery rejected", shown, shown.message)
             # All of Exotel's deliveries come from a few addresses: the client and the reason tell them apart.
             source = (client_address() or "", str(entry.client_id))
-            self._throttled.note(("rejected", *source, shown.code, shown.message), entry)
+            self._throttled.record(("rejected", *source, shown.code, shown.message), entry)
             metrics.DELIVERIES.labels(_route(), "rejected").inc()
 
     def _entry(self, event: EventType, description: str, shown: AppError, reason: str) -> Entry:

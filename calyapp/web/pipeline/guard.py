@@ -61,7 +61,7 @@ def enforce(app: Flask, services: Services) -> None:
         if g.refusal:
             if request.blueprint != "webhooks":  # those have an event of their own
                 kind = ("denied", client_neighbourhood(), str(_principal_id()), g.refusal.code)
-                services.throttled_audit_log.note(kind, _denial(g.refusal))
+                services.throttled_audit_log.record(kind, _denial(g.refusal))
             raise g.refusal
 
     app.before_request(turn_away)

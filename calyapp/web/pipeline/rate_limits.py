@@ -71,14 +71,14 @@ class _RateLimits:
         metrics.RATE_LIMIT_HITS.labels(rule.limit).inc()
         if g.hits.count == limit.amount + 1:  # the first too many, of all workers: once a window
             entry = _entry(EventType.RATE_LIMIT_EXCEEDED, "Rate limit exceeded", rule.limit, limit)
-            self._throttled_audit_log.note(("limit", *key), entry)
+            self._throttled_audit_log.record(("limit", *key), entry)
         if g.hits.count > limit.amount:
             metrics.RATE_LIMIT_EXCEEDED.labels(rule.limit).inc()
             g.is_over_limit = True
             if not _can_wait(rule) or g.hits.count > limit.amount * _FLOOD:
                 if rule.limit is Profile.LOGIN:  # each of these is a failed login to who asks the trail for them
                     entry = _entry(EventType.LOGIN_FAILURE, "Too many logins from this address", rule.limit, limit)
-                    self._throttled_audit_log.note(("login refused", *key), entry)
+                    self._throttled_audit_log.record(("login refused", *key), entry)
                 raise refusal(limit, g.hits)
 
     def show(self, response: Response) -> Response:
