@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ hypothesis.settings.load_profile("caly")
 
 def pytest_configure(config):
     """Before a run of all tests, which takes minutes, say what it would miss at its end."""
+    # A run in the background inherits that SIGINT is ignored, and every command that a test starts would too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.args_source is config.ArgsSource.TESTPATHS and not config.option.markexpr:
         try:
             redis_program()

@@ -50,8 +50,7 @@ def terminal(stand_in, tmp_path):
         ours, theirs = os.openpty()
         opened.extend((ours, theirs))
         process = subprocess.Popen(
-            # A test run in the background ignores SIGINT, and so would the command.
-            ["env", "--default-signal=INT", "setsid", "--ctty", "--wait", COMMAND, "users", "add"],
+            ["setsid", "--ctty", "--wait", COMMAND, "users", "add"],
             cwd=tmp_path,
             env=stand_in(**scripts),
             stdin=theirs,
