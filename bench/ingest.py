@@ -29,8 +29,8 @@ from calyapp.calls.event import CallEvent  # noqa: E402 — the same
 from calyapp.config import Settings  # noqa: E402 — the same
 from calyapp.embedded import server  # noqa: E402 — the same
 from calyapp.exotel import payload  # noqa: E402 — the same
-from calyapp.simulation import flows  # noqa: E402 — the same
-from calyapp.simulation.flows import Flow  # noqa: E402 — the same
+from calyapp.simulation import scenarios  # noqa: E402 — the same
+from calyapp.simulation.scenarios import Scenario  # noqa: E402 — the same
 from calyapp.web.pipeline import request_id  # noqa: E402 — the same
 
 REVISIONS = ("0002", "0004", "0005", "0006")
@@ -95,7 +95,9 @@ def _deliveries(round_: int) -> Iterator[CallEvent]:
     chance = Random(round_)  # noqa: S311  # nosec B311 # calls, not secrets
     for number in range(CALLS):
         began = clock.now() - timedelta(minutes=1)
-        call = flows.call(list(Flow)[number % len(Flow)], "+918047112345", "https://caly.example", began, chance)
+        call = scenarios.call(
+            list(Scenario)[number % len(Scenario)], "+918047112345", "https://caly.example", began, chance
+        )
         for delivery in call.deliveries:
             moment = clock.now()
             arrival = payload.Arrival(at=moment, audit_id=clock.uuid7(moment), request_id=request_id.mint())

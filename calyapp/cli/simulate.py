@@ -25,7 +25,7 @@ from calyapp.errors import DatabaseError
 from calyapp.setting_kinds import DATABASE_URL, WEBHOOK_KEY, Secret
 from calyapp.simulation import comparison, simulator
 from calyapp.simulation.comparison import Difference
-from calyapp.simulation.flows import Call, Delivery
+from calyapp.simulation.scenarios import Call, Delivery
 from calyapp.simulation.simulator import Attempt, Exotel
 
 
@@ -175,5 +175,5 @@ def _named(difference: Difference) -> dict[str, str | None]:
         "callSid": difference.call_sid,
         "field": difference.field,
         "expected": difference.expected,
-        "found": difference.found,
+        "found": difference.stored,
     }

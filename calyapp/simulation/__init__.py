@@ -1,1 +1,1 @@
-"""Plays Exotel against a running server and compares the records with what it sent."""
+"""Simulates Exotel against a running server, and compares the stored calls with what was sent."""

@@ -1,6 +1,6 @@
-"""Exotel over real HTTP: sends the deliveries of calls to one base URL, and tries again by Exotel's rule.
+"""Sends the deliveries of calls over HTTP, and retries them as Exotel does.
 
-Repeats, losses and disorder are decided beforehand by a seed; only the server and the clock decide the rest.
+A seed decides repeats, losses and order beforehand. Only timing and the answers differ between two runs.
 """
 
 import http.client
@@ -16,17 +16,17 @@ from random import Random
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from calyapp.calls.event import Route
-from calyapp.simulation import flows, wire
-from calyapp.simulation.flows import Call, Delivery, Flow
+from calyapp.simulation import scenarios, wire
+from calyapp.simulation.scenarios import Call, Delivery, Scenario
 
-PATIENCE_SECONDS = 15.0
-RETRIES_SECONDS = (300.0, 900.0)
-"""After the first attempt: Exotel tries so late again, and then no more (section 4)."""
+_ANSWER_TIMEOUT_SECONDS = 15.0
+_RETRY_AT_SECONDS = (300.0, 900.0)
+"""Seconds from the first attempt to each retry: docs/exotel-protocol.md, section 4.5."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A delivery sent once: its answer's status (None without an answer), and how long that took."""
+    """One attempt to send a delivery: the status of the answer (None without an answer), and the time it took."""
 
     delivery: Delivery
     number: int
@@ -36,43 +36,43 @@ class Attempt:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether Exotel takes it for delivered."""
+        """Whether Exotel regards the delivery as delivered."""
         return self.status is not None and 200 <= self.status < 300
 
 
-def calls(count: int, number: str, passthru_url: str, now: datetime, chance: Random) -> list[Call]:
-    """So many calls, of every flow in turn, that began within the hour before `now`."""
-    turns = list(Flow)
+def calls(count: int, number: str, passthru_url: str, now: datetime, rng: Random) -> list[Call]:
+    """Returns `count` calls, of each scenario in turn, that began within the hour before `now`."""
+    kinds = list(Scenario)
     return [
-        flows.call(turns[n % len(turns)], number, passthru_url, now - timedelta(seconds=chance.randrange(3600)), chance)
+        scenarios.call(kinds[n % len(kinds)], number, passthru_url, now - timedelta(seconds=rng.randrange(3600)), rng)
         for n in range(count)
     ]
 
 
 def schedule(
-    played: Iterable[Call], chance: Random, *, shuffle: bool, duplicate: float, drop: float
+    simulated: Iterable[Call], rng: Random, *, shuffle: bool, duplicate: float, drop: float
 ) -> list[list[Delivery]]:
-    """What is sent in which order: each list by itself one after the other, the lists at the same time.
+    """Returns lists of deliveries: those of one list are sent in order, and the lists concurrently.
 
-    `drop` and `duplicate` are shares of all deliveries. Shuffled, every delivery is a list of its own.
+    `drop` and `duplicate` are shares of all deliveries, 0.0 to 1.0. `shuffle` makes a list of each delivery.
     """
-    in_order = [list(_sent(call.deliveries, chance, duplicate, drop)) for call in played]
+    in_order = [list(_with_losses_and_repeats(call.deliveries, rng, duplicate, drop)) for call in simulated]
     if not shuffle:
         return in_order
-    alone = [[delivery] for deliveries in in_order for delivery in deliveries]
-    chance.shuffle(alone)
-    return alone
+    shuffled = [[delivery] for deliveries in in_order for delivery in deliveries]
+    rng.shuffle(shuffled)
+    return shuffled
 
 
 def percentile(milliseconds: Iterable[float], share: float) -> float | None:
-    """The time within which this share of answers came, by nearest rank; None without answers."""
+    """Returns the percentile of the answer times by nearest rank, or None without answers. `share` is 0.0 to 1.0."""
     ordered = sorted(milliseconds)
     return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 1) if ordered else None
 
 
 @dataclass(frozen=True, slots=True)
 class Exotel:
-    """The sender. `compress` is how many times faster than in life the time between attempts passes."""
+    """Sends deliveries. `compress` divides the waiting times between attempts."""
 
     base_url: str
     key: str
@@ -81,13 +81,13 @@ class Exotel:
     sleep: Callable[[float], object] = time.sleep
 
     def play(self, scheduled: Sequence[Sequence[Delivery]]) -> Iterator[Attempt]:
-        """Every attempt, as it ends. What was not acknowledged is tried again, after all that was due before."""
+        """Yields every attempt when it ends. Deliveries that fail are retried after all others were attempted."""
         waited = 0.0
-        with ThreadPoolExecutor(self.concurrency) as callers:
-            for number, due in enumerate((0.0, *RETRIES_SECONDS), start=1):
-                self.sleep((due - waited) / self.compress)
-                waited, failed = due, []
-                for attempts in callers.map(lambda several, n=number: self._send_all(several, n), scheduled):
+        with ThreadPoolExecutor(self.concurrency) as senders:
+            for number, due_at in enumerate((0.0, *_RETRY_AT_SECONDS), start=1):
+                self.sleep((due_at - waited) / self.compress)
+                waited, failed = due_at, []
+                for attempts in senders.map(lambda deliveries, n=number: self._send_all(deliveries, n), scheduled):
                     failed += [attempt.delivery for attempt in attempts if not attempt.acknowledged]
                     yield from attempts
                 scheduled = [[delivery] for delivery in failed]
@@ -100,16 +100,16 @@ class Exotel:
     def _send(self, delivery: Delivery, number: int) -> Attempt:
         started = time.perf_counter()
         status, body = self._exchange(delivery)
-        taken = (time.perf_counter() - started) * 1000
-        stream = _stream_call_id(body) if delivery.route is Route.CALL_START else None
-        return Attempt(delivery, number, status, taken, stream)
+        milliseconds = (time.perf_counter() - started) * 1000
+        stream_call_id = _stream_call_id(body) if delivery.route is Route.CALL_START else None
+        return Attempt(delivery, number, status, milliseconds, stream_call_id)
 
     def _exchange(self, delivery: Delivery) -> tuple[int | None, bytes]:
         request = wire.request(delivery)
         base = urlsplit(self.base_url)
         query = "&".join(part for part in (urlencode({"key": self.key}), request.query) if part)
         path = f"{base.path.rstrip('/')}/webhooks/exotel/{delivery.route}?{query}"
-        # A connection of its own for each: one kept open would fail by itself when the server recycles a worker.
+        # A new connection for each delivery: one that is kept open fails whenever the server recycles a worker.
         with closing(_connection(base.scheme, base.netloc)) as connection:
             try:
                 connection.request(delivery.method, path, request.body, request.headers)
@@ -119,21 +119,23 @@ class Exotel:
                 return None, b""
 
 
-def _sent(deliveries: Iterable[Delivery], chance: Random, duplicate: float, drop: float) -> Iterator[Delivery]:
+def _with_losses_and_repeats(
+    deliveries: Iterable[Delivery], rng: Random, duplicate: float, drop: float
+) -> Iterator[Delivery]:
     for delivery in deliveries:
-        if chance.random() >= drop:
+        if rng.random() >= drop:
             yield delivery
-            if chance.random() < duplicate:
+            if rng.random() < duplicate:
                 yield delivery
 
 
 def _connection(scheme: str, address: str) -> http.client.HTTPConnection:
-    kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
-    return kind(address, timeout=PATIENCE_SECONDS)
+    connection_class = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
+    return connection_class(address, timeout=_ANSWER_TIMEOUT_SECONDS)
 
 
 def _stream_call_id(body: bytes) -> str | None:
-    """The call id in the stream's address, None if the answer has none."""
+    """Returns the call id in the stream's URL, or None if the answer has none."""
     try:
         return parse_qs(urlsplit(str(json.loads(body)["url"])).query)["callId"][0]
     except (ValueError, KeyError, TypeError):

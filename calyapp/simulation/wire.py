@@ -1,4 +1,4 @@
-"""A delivery → the HTTP request that Exotel makes of it, byte for byte as it was captured. Sends nothing."""
+"""Encodes a delivery as an HTTP request in the way Exotel does: docs/exotel-protocol.md, sections 2.1 and 4. Pure."""
 
 import hashlib
 import json
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from calyapp.simulation.flows import JSON, Delivery
+from calyapp.simulation.scenarios import JSON, Delivery
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What goes over the wire, apart from the address and the key."""
+    """The parts of a request, without the address and the key."""
 
     query: str
     body: bytes | None
@@ -20,7 +20,7 @@ class Request:
 
 
 def request(delivery: Delivery) -> Request:
-    """The delivery in the encoding that its content type names."""
+    """Encodes the delivery as its content type says."""
     if delivery.content_type is None:
         return Request(urlencode(delivery.pairs), None, {})
     if delivery.content_type == JSON:
@@ -34,21 +34,21 @@ def _parts(delivery: Delivery, boundary: str) -> bytes:
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
         for name, text in delivery.pairs
     ]
-    # Two line ends after the last boundary: so it was captured, and a strict parser stumbles over it.
+    # Two CRLF after the last boundary, as captured (section 4.3): strict parsers fail on them.
     return f"{''.join(parts)}--{boundary}--\r\n\r\n".encode()
 
 
 def _nested(delivery: Delivery) -> dict[str, Any]:
-    """`Legs[0][Status]` as Exotel's JSON has it: objects, numbered ones as a list."""
+    """Returns nested objects for names such as `Legs[0][Status]`, and lists for numbered ones: section 4.2."""
     tree: dict[str, Any] = {}
     for name, text in delivery.pairs:
-        *folders, leaf = re.findall(r"[^\[\]]+", name)
-        inside = tree
-        for folder in folders:
-            inside = inside.setdefault(folder, {})
-        inside[leaf] = text
-    return {name: _listed(value) for name, value in tree.items()}
+        *path, leaf = re.findall(r"[^\[\]]+", name)
+        node = tree
+        for key in path:
+            node = node.setdefault(key, {})
+        node[leaf] = text
+    return {name: _as_list(value) for name, value in tree.items()}
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return list(value.values()) if isinstance(value, dict) and "0" in value else value

@@ -10,18 +10,18 @@ import pytest
 
 from calyapp.calls.event import Route
 from calyapp.simulation import simulator
-from calyapp.simulation.flows import Delivery, Flow
+from calyapp.simulation.scenarios import Delivery, Scenario
 from calyapp.simulation.simulator import Exotel, percentile
 
 NOW = datetime(2026, 7, 31, 12, 0, tzinfo=UTC)
 
 
-def played(count: int = 16, seed: int = 1):
+def simulated(count: int = 16, seed: int = 1):
     return simulator.calls(count, "+918047112345", "http://here/passthru?key=k", NOW, Random(seed))
 
 
 def scheduled(count: int = 16, seed: int = 1, *, shuffle=False, duplicate=0.0, drop=0.0) -> list[list[Delivery]]:
-    return simulator.schedule(played(count, seed), Random(seed), shuffle=shuffle, duplicate=duplicate, drop=drop)
+    return simulator.schedule(simulated(count, seed), Random(seed), shuffle=shuffle, duplicate=duplicate, drop=drop)
 
 
 def flat(lists: list[list[Delivery]]) -> list[Delivery]:
@@ -33,7 +33,7 @@ def delivery(name: str, route: Route = Route.PASSTHRU) -> Delivery:
 
 
 class Listener:
-    """A server that answers each CallSid with its list of statuses, then with 200; keeps the paths it was asked."""
+    """A server that answers each CallSid with its list of statuses, then with 200. It keeps the requested paths."""
 
     def __init__(self, body: bytes) -> None:
         self.paths: list[str] = []
@@ -43,8 +43,8 @@ class Listener:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 listener.paths.append(self.path)
-                due = listener.statuses[dict(parse_qsl(urlsplit(self.path).query))["CallSid"]]
-                self.send_response(due.pop(0) if due else 200)
+                statuses = listener.statuses[dict(parse_qsl(urlsplit(self.path).query))["CallSid"]]
+                self.send_response(statuses.pop(0) if statuses else 200)
                 self.send_header("Location", "/elsewhere")
                 self.end_headers()
                 self.wfile.write(body)
@@ -58,7 +58,7 @@ class Listener:
 
 @pytest.fixture
 def listen():
-    """`listen(body)`: a `Listener`, stopped after the test."""
+    """`listen(body)` returns a `Listener`, which stops after the test."""
     listeners = []
 
     def start(body: bytes = b"{}") -> Listener:
@@ -76,36 +76,36 @@ def listen():
 
 
 class TestCalls:
-    def test_are_of_every_flow_in_turn(self):
-        assert Counter(call.flow for call in played(16)) == dict.fromkeys(Flow, 2)
+    def test_have_every_scenario_in_turn(self):
+        assert Counter(call.scenario for call in simulated(16)) == dict.fromkeys(Scenario, 2)
 
-    def test_are_the_same_for_the_same_seed(self):
-        assert played(seed=3) == played(seed=3)
-        assert len({call.call_sid for call in played(50)}) == 50
+    def test_depend_on_the_seed_only(self):
+        assert simulated(seed=3) == simulated(seed=3)
+        assert len({call.call_sid for call in simulated(50)}) == 50
 
 
 class TestSchedule:
-    def test_keeps_every_calls_order_unless_told_otherwise(self):
-        assert scheduled() == [list(call.deliveries) for call in played()]
+    def test_keeps_the_order_of_each_call_by_default(self):
+        assert scheduled() == [list(call.deliveries) for call in simulated()]
 
     def test_shuffles_deliveries_across_calls(self):
         shuffled = scheduled(shuffle=True)
 
         assert Counter(flat(shuffled)) == Counter(flat(scheduled()))
         assert flat(shuffled) != flat(scheduled())
-        assert {len(alone) for alone in shuffled} == {1}
+        assert {len(deliveries) for deliveries in shuffled} == {1}
 
-    def test_sends_a_share_twice(self):
+    def test_repeats_a_share(self):
         times = Counter(Counter(flat(scheduled(400, duplicate=0.2))).values())
 
         assert set(times) == {1, 2}
         assert 0.15 < times[2] / times.total() < 0.25
 
-    def test_never_sends_a_share(self):
+    def test_drops_a_share(self):
         assert 0.85 < len(flat(scheduled(400, drop=0.1))) / len(flat(scheduled(400))) < 0.95
         assert flat(scheduled(drop=1.0)) == []
 
-    def test_is_the_same_for_the_same_seed(self):
+    def test_depends_on_the_seed_only(self):
         options = {"shuffle": True, "duplicate": 0.2, "drop": 0.1}
 
         assert scheduled(seed=3, **options) == scheduled(seed=3, **options)
@@ -120,15 +120,15 @@ class TestExotel:
         assert listener.paths == ["/below/webhooks/exotel/passthru?key=cwk_canary&CallSid=s1"]
         assert (attempt.number, attempt.status, attempt.acknowledged) == (1, 200, True)
 
-    def test_tries_what_was_refused_again_after_5_and_after_15_minutes(self, listen):
+    def test_retries_after_5_and_after_15_minutes(self, listen):
         listener, waited = listen(), []
         listener.statuses |= {"once": [503], "for ever": [500, 302, 404]}
 
         exotel = Exotel(listener.url, "k", compress=60, sleep=waited.append)
         attempts = list(exotel.play([[delivery("fine"), delivery("once")], [delivery("for ever")]]))
 
-        tried = sorted((attempt.delivery.call_sid, attempt.number, attempt.status) for attempt in attempts)
-        assert tried == [
+        results = sorted((attempt.delivery.call_sid, attempt.number, attempt.status) for attempt in attempts)
+        assert results == [
             ("fine", 1, 200),
             *[("for ever", 1, 500), ("for ever", 2, 302), ("for ever", 3, 404)],
             *[("once", 1, 503), ("once", 2, 200)],
@@ -143,7 +143,7 @@ class TestExotel:
 
         assert {urlsplit(path).path for path in listener.paths} == {"/webhooks/exotel/passthru"}
 
-    def test_takes_no_answer_for_a_failure(self, listen):
+    def test_treats_a_missing_answer_as_a_failure(self, listen):
         listener = listen()
         listener.server.server_close()
 
@@ -153,7 +153,7 @@ class TestExotel:
             (number, None, False) for number in (1, 2, 3)
         ]
 
-    def test_reads_the_call_id_out_of_a_starts_answer(self, listen):
+    def test_reads_the_call_id_in_the_answer_to_a_call_start(self, listen):
         listener = listen(json.dumps({"url": "wss://media/audio?callId=c1&token=t"}).encode())
 
         attempts = Exotel(listener.url, "k").play([[delivery("s1", Route.CALL_START), delivery("s2")]])
@@ -161,14 +161,14 @@ class TestExotel:
         assert [attempt.stream_call_id for attempt in attempts] == ["c1", None]
 
     @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"url": 7}', b'{"url": "wss://media/"}', b'{"url": "//["}'])
-    def test_finds_no_call_id_where_there_is_none(self, listen, body):
+    def test_accepts_an_answer_without_a_call_id(self, listen, body):
         (attempt,) = Exotel(listen(body).url, "k").play([[delivery("s1", Route.CALL_START)]])
 
         assert (attempt.acknowledged, attempt.stream_call_id) == (True, None)
 
 
-def test_began_within_the_last_hour():
-    started = {dict(call.deliveries[0].pairs)["Created"] for call in played(2) if call.flow is Flow.VOICEBOT}
+def test_calls_began_within_the_last_hour():
+    started = {dict(call.deliveries[0].pairs)["Created"] for call in simulated(2) if call.scenario is Scenario.VOICEBOT}
 
     (created,) = started
     began = datetime.strptime(f"{created} +0530", "%a, %d %b %Y %H:%M:%S %z")
@@ -179,5 +179,5 @@ def test_began_within_the_last_hour():
     ("milliseconds", "share", "time"),
     [([], 0.5, None), ([7.04], 0.99, 7.0), ([3, 1, 2], 0.5, 2), (range(1, 201), 0.99, 198), ([1, 2], 0.5, 1)],
 )
-def test_a_percentile_is_by_nearest_rank(milliseconds, share, time):
+def test_percentile_uses_the_nearest_rank(milliseconds, share, time):
     assert percentile(milliseconds, share) == time

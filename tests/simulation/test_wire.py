@@ -3,7 +3,7 @@ from urllib.parse import parse_qsl
 
 from calyapp.calls.event import Route
 from calyapp.simulation import wire
-from calyapp.simulation.flows import FORM, JSON, Delivery
+from calyapp.simulation.scenarios import FORM, JSON, Delivery
 
 PAIRS = (("CallSid", "s1"), ("CustomField", "a+b & नमस्ते"), ("Legs[0][Status]", "busy"), ("Legs[1][Status]", ""))
 
@@ -12,14 +12,14 @@ def request(content_type: str | None) -> wire.Request:
     return wire.request(Delivery("s1", Route.CALL_STATUS, "POST", content_type, PAIRS))
 
 
-def test_an_applets_delivery_is_a_query():
+def test_a_delivery_of_an_applet_is_a_query():
     sent = request(None)
 
     assert tuple(parse_qsl(sent.query, keep_blank_values=True)) == PAIRS
     assert (sent.body, sent.headers) == (None, {})
 
 
-def test_json_nests_what_brackets_name():
+def test_json_nests_names_with_brackets():
     sent = request(JSON)
 
     assert (sent.query, sent.headers) == ("", {"Content-Type": "application/json"})
@@ -30,7 +30,7 @@ def test_json_nests_what_brackets_name():
     }
 
 
-def test_a_form_is_spelt_as_it_was_captured():
+def test_a_form_has_the_captured_format():
     sent = request(FORM)
 
     boundary = sent.headers["Content-Type"].partition("; boundary=")[2]
@@ -41,5 +41,5 @@ def test_a_form_is_spelt_as_it_was_captured():
     assert lines[-3:] == [f"--{boundary}--", "", ""]
 
 
-def test_the_same_delivery_is_the_same_to_the_byte():
+def test_the_same_delivery_gives_the_same_bytes():
     assert request(FORM) == request(FORM)

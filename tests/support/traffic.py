@@ -83,8 +83,8 @@ class Traffic:
         self.threads = threads
         self._server = server
         self._interval = threads / rate
-        self._chance = Random(seed)
-        self._deliveries = (kind or deliveries)(tenants, self._chance)
+        self._rng = Random(seed)
+        self._deliveries = (kind or deliveries)(tenants, self._rng)
         self._choosing = threading.Lock()
         self._ended_at = math.inf
         self._stopping = threading.Event()
@@ -117,7 +117,7 @@ class Traffic:
         connection = self._server.connect()
         while self._comes(due):
             with self._choosing:
-                delivery, encoding = next(self._deliveries), self._chance.choice(ENCODINGS)
+                delivery, encoding = next(self._deliveries), self._rng.choice(ENCODINGS)
             self._send_until_acknowledged(connection, delivery, encoding, keep_alive=keep_alive)
             due += self._interval
         connection.close()
@@ -140,22 +140,22 @@ class Traffic:
                 return
 
 
-def deliveries(tenants: list[dict], chance: Random) -> Iterator[Delivery]:
+def deliveries(tenants: list[dict], rng: Random) -> Iterator[Delivery]:
     """Of many calls at the same time, each call's in order; now and then one that came already, or a heartbeat."""
     numbers = itertools.count(1)
     open_calls: list[Iterator[Delivery]] = []
     latest: list[Delivery] = []
     while True:
-        tenant, number, luck = chance.choice(tenants), next(numbers), chance.random()
+        tenant, number, luck = rng.choice(tenants), next(numbers), rng.random()
         if luck < _REPEATED and latest:
-            yield chance.choice(latest)
+            yield rng.choice(latest)
             continue
         if luck > 1 - _HEARTBEATS:
             yield heartbeat(tenant, f"heartbeat-{number}")
             continue
         if len(open_calls) < _OPEN_CALLS:
-            open_calls.append(whole_call(tenant, UUID(int=chance.getrandbits(128)).hex, chance.choice(_ENDINGS)))
-        call = chance.choice(open_calls)
+            open_calls.append(whole_call(tenant, UUID(int=rng.getrandbits(128)).hex, rng.choice(_ENDINGS)))
+        call = rng.choice(open_calls)
         following = next(call, None)
         if following is None:
             open_calls.remove(call)
@@ -164,10 +164,10 @@ def deliveries(tenants: list[dict], chance: Random) -> Iterator[Delivery]:
         yield following
 
 
-def starts(tenants: list[dict], chance: Random) -> Iterator[Delivery]:
+def starts(tenants: list[dict], rng: Random) -> Iterator[Delivery]:
     """Call after call that begins, and no other news of it."""
     while True:
-        yield next(whole_call(chance.choice(tenants), UUID(int=chance.getrandbits(128)).hex, None))
+        yield next(whole_call(rng.choice(tenants), UUID(int=rng.getrandbits(128)).hex, None))
 
 
 def heartbeat(tenant: dict, marker: str) -> Delivery:

@@ -207,7 +207,7 @@ class NewsSchema(Schema):
     )
     To = fields.String(metadata=about("Who is rung, or `CallTo`; needed for `call-start`", "08047112345"))
     CallStatus = fields.String(
-        metadata=about("How far the call is, or `CallStatus`, `EventType`…; needed for `call-status`", "completed")
+        metadata=about("How far the call is, or `Status`, `EventType`…; needed for `call-status`", "completed")
     )
 
 
