@@ -1,6 +1,7 @@
-"""Every setting, declared once: variable, default, kind and a sentence. Only here is the environment read.
+"""All settings. Each one is declared once, with its variable, default, kind and meaning.
 
-All of it is checked at start, and all that is wrong is said at once. Knows nothing of who uses a setting.
+Only this module reads the environment. It checks all settings at start and reports all problems at once. It does not
+know who uses a setting.
 """
 # ruff: noqa: RUF009 - setting() is dataclasses.field() with the metadata filled in, and shares nothing.
 
@@ -36,11 +37,11 @@ __all__ = ["AppEnv", "ConfigurationError", "LogLevel", "Secret", "Setting", "Set
 
 
 class ConfigurationError(Exception):
-    """The environment cannot be used; the message has a line for each problem, and no value in it."""
+    """The environment is not usable. The message has one line for each problem, and contains no value."""
 
 
 class AppEnv(StrEnum):
-    """What a process is for."""
+    """The environments that a process can run in."""
 
     DEVELOPMENT = "development"
     TESTING = "testing"
@@ -55,7 +56,7 @@ class WebhookAuth(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """The least important log lines that are still written."""
+    """The lowest level of log lines that are written."""
 
     ERROR = "error"
     WARN = "warn"
@@ -65,10 +66,10 @@ class LogLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One variable of the environment; empty and unset are the same.
+    """One environment variable. An empty variable counts as unset.
 
-    Unset it takes its default, which may be another one in development and tests. Production refuses to start
-    without what it needs, and with a development key.
+    An unset variable takes its default, which can differ in development and tests. Production does not start without a
+    variable that is `needed`, or with a development key.
     """
 
     variable: str
@@ -79,7 +80,7 @@ class Setting:
     needed: bool
 
     def value(self, environ: Mapping[str, str]) -> Any:
-        """What the environment says, or None; raises ConfigurationError."""
+        """Returns the parsed value, or None if the setting is optional and unset. Raises `ConfigurationError`."""
         if _in_production(environ):
             text = environ.get(self.variable) or self.default
             self._check_for_production(text)
@@ -89,7 +90,7 @@ class Setting:
 
     @property
     def is_key(self) -> bool:
-        """Whether its value must be known to nobody else."""
+        """Whether the value must stay secret."""
         return self.kind in (KEY, HEX_KEY)
 
     def _check_for_production(self, text: str) -> None:
@@ -97,7 +98,7 @@ class Setting:
             raise ConfigurationError(f"{self.variable} must be set in production: {self.kind.what}.")
         if self.is_key and is_public_key(text):
             raise ConfigurationError(
-                f"{self.variable} must be your own key in production: this one is public. "
+                f"{self.variable} must be a key of your own in production: this one is public. "
                 "Make one with `openssl rand -hex 32`."
             )
 
@@ -109,110 +110,110 @@ class Setting:
 
 
 def is_public_key(text: str) -> bool:
-    """Whether anybody can read this key: it is one of those for development, or the example of old documentation."""
+    """Returns whether a key is published: a development key, or the example of old documentation."""
     development = {setting.development.lower() for setting in Settings.declared().values() if setting.is_key}
     return text.lower() in development - {""} or bool(_EXAMPLE_KEY.fullmatch(text))
 
 
 def _in_production(environ: Mapping[str, str]) -> bool:
-    # An unclear APP_ENV is refused for itself; the rest is then judged as strictly as can be.
+    # An invalid APP_ENV is refused in its own check. The other settings are then checked as in production.
     return environ.get("APP_ENV") not in (AppEnv.DEVELOPMENT, AppEnv.TESTING)
 
 
 def setting(variable: str, default: str, kind: Kind, meaning: str, development: str | None = None) -> Any:
-    """A field of Settings. Returns Any, as `dataclasses.field` does: the field states its own type."""
+    """Declares a field of `Settings`. Returns Any, as `dataclasses.field` does, because the field states its type."""
     development = default if development is None else development
     return field(metadata={"setting": Setting(variable, default, kind, meaning, development, needed=False)})
 
 
 def needed(variable: str, kind: Kind, meaning: str, development: str) -> Any:
-    """A field without which production does not start."""
+    """Declares a field that production does not start without."""
     return field(metadata={"setting": Setting(variable, "", kind, meaning, development, needed=True)})
 
 
-_WHERE = "Settings are environment variables, on a server in /etc/caly/caly.env; deploy/caly.env.example explains each."
+_WHERE = "Settings are environment variables. On a server, set them in /etc/caly/caly.env; see deploy/caly.env.example."
 _MILLISECONDS = whole(1, 86_400_000)
 _EXAMPLE_KEY = re.compile(r"(?:0123456789abcdef)+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What one deployment decides."""
+    """The settings of one deployment."""
 
     # The process
     app_env: AppEnv = setting(
-        "APP_ENV", "production", choice(AppEnv), "What it is for: development, testing or production."
+        "APP_ENV", "production", choice(AppEnv), "The environment: development, testing or production."
     )
     web_concurrency: int | None = setting(
         "WEB_CONCURRENCY",
         "",
         whole(1, 256),
-        "Worker processes; unset, one a core where redis:// counts for all of them.",
+        "Worker processes. Unset: one for each core (at least 2) with a Redis for rate limits, else one.",
     )
     log_level: LogLevel = setting(
-        "LOG_LEVEL", "info", choice(LogLevel), "The least important lines to log: error, warn, info, debug."
+        "LOG_LEVEL", "info", choice(LogLevel), "The lowest level to log: error, warn, info or debug."
     )
 
     # The database
     database_url: Secret[str] | None = needed(
-        "DATABASE_URL", DATABASE_URL, "The PostgreSQL server; in development an embedded one if unset.", ""
+        "DATABASE_URL", DATABASE_URL, "The PostgreSQL database. Unset in development: the embedded server.", ""
     )
-    db_pool_max: int = setting("DB_POOL_MAX", "20", whole(2, 1000), "Connections of one worker process, at most.")
-    db_pool_min: int = setting(
-        "DB_POOL_MIN", "5", whole(1, 1000), "Connections of one worker process that are kept open."
+    db_pool_max: int = setting(
+        "DB_POOL_MAX", "20", whole(2, 1000), "Maximum number of connections of one worker process."
     )
+    db_pool_min: int = setting("DB_POOL_MIN", "5", whole(1, 1000), "Connections that one worker process keeps open.")
     db_idle_timeout_ms: int = setting(
-        "DB_IDLE_TIMEOUT", "30000", _MILLISECONDS, "Milliseconds until an idle connection is replaced."
+        "DB_IDLE_TIMEOUT", "30000", _MILLISECONDS, "Milliseconds after which an idle connection is replaced."
     )
     db_connection_timeout_ms: int = setting(
-        "DB_CONNECTION_TIMEOUT", "10000", _MILLISECONDS, "Milliseconds to wait for a connection."
+        "DB_CONNECTION_TIMEOUT", "10000", _MILLISECONDS, "Maximum wait for a connection, in milliseconds."
     )
     db_statement_timeout_ms: int = setting(
-        "DB_STATEMENT_TIMEOUT", "30000", _MILLISECONDS, "Milliseconds that a statement may take."
+        "DB_STATEMENT_TIMEOUT", "30000", _MILLISECONDS, "Maximum duration of a statement, in milliseconds."
     )
     db_max_uses: int = setting(
-        "DB_MAX_USES", "10000", whole(1, 1_000_000_000), "Checkouts until a connection is replaced."
+        "DB_MAX_USES", "10000", whole(1, 1_000_000_000), "Number of uses after which a connection is replaced."
     )
 
-    # Keys. Those for development stand here for everybody to read: production refuses them.
+    # Keys. The development keys are public, so production refuses them.
     secret_key: Secret[bytes] = needed(
-        "SECRET_KEY", KEY, "Signs the cursors of lists.", "development only, never in production: secret key"
+        "SECRET_KEY", KEY, "Key that signs the cursors of lists.", "development only, never in production: secret key"
     )
     webhook_root_key: Secret[bytes] = needed(
         "WEBHOOK_ROOT_KEY",
         KEY,
-        "Root of the clients' webhook keys; a new one means new URLs at Exotel.",
+        "Root of the clients' webhook keys. If it changes, all webhook URLs at Exotel change.",
         "development only, never in production: webhook root",
     )
     webhook_root_key_previous: Secret[bytes] | None = setting(
         "WEBHOOK_ROOT_KEY_PREVIOUS",
         "",
         KEY,
-        "The root before; webhook keys under it stay good while it is set.",
+        "The previous root key. Webhook keys made from it stay valid while it is set.",
     )
     stream_token_key: Secret[bytes] = needed(
         "STREAM_TOKEN_KEY",
         KEY,
-        "Signs the tokens in stream URLs; shared with the media server.",
+        "Key that signs the tokens in stream URLs. The media server has the same key.",
         "development only, never in production: stream tokens",
     )
     stream_token_key_previous: Secret[bytes] | None = setting(
         "STREAM_TOKEN_KEY_PREVIOUS",
         "",
         KEY,
-        "The key before; `secrets check-token` takes its tokens while it is set, as the media server must.",
+        "The previous key. `secrets check-token` accepts its tokens while it is set, as the media server must.",
     )
     encryption_key: Secret[bytes] = needed(
         "ENCRYPTION_KEY",
         HEX_KEY,
-        "Encrypts secrets at rest; 64 hexadecimal digits.",
+        "Key that encrypts stored secrets: 64 hexadecimal digits.",
         b"development only, never in prod!".hex(),
     )
     encryption_key_previous: Secret[bytes] | None = setting(
         "ENCRYPTION_KEY_PREVIOUS",
         "",
         HEX_KEY,
-        "The key before; secrets under it stay readable while it is set.",
+        "The previous key. Secrets encrypted with it stay readable while it is set.",
     )
 
     # Calls
@@ -220,84 +221,87 @@ class Settings:
         "PUBLIC_URL",
         "",
         WEB_URL,
-        "The address under which Exotel reaches the service, such as https://caly.example.",
+        "URL at which Exotel reaches the service, for example https://caly.example.",
     )
     webhook_auth: WebhookAuth = setting(
         "WEBHOOK_AUTH",
         "required",
         choice(WebhookAuth),
-        "Whether a delivery must carry its client's key: required or optional (as in development).",
+        "Whether a delivery must carry its client's key: required, or optional (the default in development).",
         development="optional",
     )
     stream_base_url: str = setting(
-        "STREAM_BASE_URL", "ws://localhost:9000", STREAM_URL, "The media server; production demands wss://."
+        "STREAM_BASE_URL",
+        "ws://localhost:9000",
+        STREAM_URL,
+        "Base URL of the media server. Production requires wss://.",
     )
     stream_token_ttl_seconds: int = setting(
-        "STREAM_TOKEN_TTL", "120", whole(1, 86_400), "Seconds for which the token in a stream URL is good."
+        "STREAM_TOKEN_TTL", "120", whole(1, 86_400), "Seconds for which the token in a stream URL is valid."
     )
     say_text: str = setting(
         "SAY_TEXT",
         "नमस्ते, कृपया एक पल रुकिए, हम अभी आपसे बात करते हैं।",
         LINE,
-        "The greeting that a caller hears; each client may have its own.",
+        "The greeting that a caller hears. A client can have its own.",
     )
     say_voice: str = setting("SAY_VOICE", "woman", VOICE, "The voice of the greeting.")
     say_language: str = setting("SAY_LANGUAGE", "hi-IN", LANGUAGE, "The language of the greeting.")
 
-    # Who is believed, and who may ask how often
+    # Trusted networks and rate limits
     trusted_proxies: Networks = setting(
         "TRUSTED_PROXIES",
         "127.0.0.1/32,::1/128",
         NETWORKS,
-        "Peers whose X-Forwarded-* and X-Request-ID headers are believed.",
+        "Networks of the proxies whose X-Forwarded-* and X-Request-ID headers are trusted.",
     )
     health_trusted: Networks = setting(
         "HEALTH_TRUSTED",
         "127.0.0.0/8,::1/128",
         NETWORKS,
-        "Networks that may read /health/detailed and /health/metrics without a key.",
+        "Networks that can read /health/detailed and /health/metrics without a key.",
     )
     ratelimit_storage_uri: Secret[str] = setting(
         "RATELIMIT_STORAGE_URI",
         "memory://",
         LIMITS_URL,
-        "Where requests are counted; several workers need redis://.",
+        "Where requests are counted. Several workers require redis://.",
     )
-    ratelimit_login: str = setting("RATELIMIT_LOGIN", "6/15 minutes", RATE, "Attempts to sign in.")
-    ratelimit_api: str = setting("RATELIMIT_API", "100/15 minutes", RATE, "Requests to the records API.")
-    ratelimit_webhook: str = setting("RATELIMIT_WEBHOOK", "1000/minute", RATE, "Deliveries from Exotel.")
-    ratelimit_upload: str = setting("RATELIMIT_UPLOAD", "10/hour", RATE, "Imports of files.")
+    ratelimit_login: str = setting("RATELIMIT_LOGIN", "6/15 minutes", RATE, "Limit of attempts to sign in.")
+    ratelimit_api: str = setting("RATELIMIT_API", "100/15 minutes", RATE, "Limit of requests to the records API.")
+    ratelimit_webhook: str = setting(
+        "RATELIMIT_WEBHOOK", "1000/minute", RATE, "Limit of deliveries from Exotel for each client."
+    )
+    ratelimit_upload: str = setting("RATELIMIT_UPLOAD", "10/hour", RATE, "Limit of file imports.")
 
     # The spool
     spool_dir: Path = setting(
-        "SPOOL_DIR", "var/spool", FOLDER, "Where deliveries wait on disk while PostgreSQL is away."
+        "SPOOL_DIR", "var/spool", FOLDER, "Folder in which deliveries wait while PostgreSQL is unavailable."
     )
-    spool_max_mb: int = setting(
-        "SPOOL_MAX_MB", "512", whole(16, 1_048_576), "Megabytes that the spool may take at most."
-    )
+    spool_max_mb: int = setting("SPOOL_MAX_MB", "512", whole(16, 1_048_576), "Maximum size of the spool, in megabytes.")
 
     # The vulnerability scan
     scan_dir: Path = setting(
         "SCAN_DIR",
         "var/scan",
         FOLDER,
-        "Where the reports of vulnerability scans are kept; the health check reads them.",
+        "Folder of the vulnerability scan reports, which the health check reads.",
     )
 
     @property
     def workers(self) -> int:
-        """Worker processes. Those of `memory://` would each count for itself, and together let too many pass."""
+        """The number of worker processes. With `memory://` one, because each worker would count requests for itself."""
         counts_for_all = self.ratelimit_storage_uri != Secret("memory://")
         return self.web_concurrency or (max(2, len(os.sched_getaffinity(0))) if counts_for_all else 1)
 
     @classmethod
     def declared(cls) -> dict[str, Setting]:
-        """The declarations by the names of their fields, in the order above."""
+        """Returns the declarations by field name, in the order above."""
         return {field.name: field.metadata["setting"] for field in fields(cls)}
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
-        """The settings that these variables give; raises ConfigurationError with all that is wrong."""
+        """Returns the settings of an environment. Raises `ConfigurationError` that names all problems."""
         values: dict[str, Any] = {}
         problems: list[str] = []
         for name, setting in cls.declared().items():
@@ -312,15 +316,15 @@ class Settings:
 
 
 def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong between settings that are each fine; those refused are missing in `values`."""
-    most = values.get("db_pool_max")
-    if most and values.get("db_pool_min", 0) > most:
+    """Yields the problems between valid settings. Settings that were refused are missing in `values`."""
+    pool_max = values.get("db_pool_max")
+    if pool_max and values.get("db_pool_min", 0) > pool_max:
         yield "DB_POOL_MIN must be at most DB_POOL_MAX."
     if values.get("app_env") is not AppEnv.PRODUCTION:
         return
     if not values.get("stream_base_url", "wss://").startswith("wss://"):
-        yield "STREAM_BASE_URL must begin with wss:// in production: calls are not sent in clear."
+        yield "STREAM_BASE_URL must begin with wss:// in production: calls must be encrypted."
     if not (values.get("public_url") or "https://").startswith("https://"):
-        yield "PUBLIC_URL must begin with https:// in production: webhook keys are not sent in clear."
+        yield "PUBLIC_URL must begin with https:// in production: webhook keys must be encrypted in transit."
     if (values.get("web_concurrency") or 1) > 1 and values.get("ratelimit_storage_uri") == Secret("memory://"):
         yield "RATELIMIT_STORAGE_URI must begin with redis:// in production while WEB_CONCURRENCY is above 1."

@@ -1,4 +1,4 @@
-"""What can go wrong, in the words and codes that the outside sees. Knows nothing of HTTP frameworks or databases."""
+"""The application's errors: the messages and codes that clients see. Knows no HTTP framework and no database."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Severity(StrEnum):
-    """How much an event or an error matters; decides the level of its log line."""
+    """The severity of an event or an error. It decides the level of the log line."""
 
     LOW = "LOW"
     MEDIUM = "MEDIUM"
@@ -15,10 +15,10 @@ class Severity(StrEnum):
 
 
 class Explanation(NamedTuple):
-    """What is wrong, and what to do next; each a sentence. Holds no secret, no address and no number."""
+    """What is wrong and what to do next, a sentence each. Contains no secret, no address and no number."""
 
     found: str
-    """Without its full stop, so that a sentence can go on after it."""
+    """Without the full stop, so that a caller can continue the sentence."""
     remedy: str
 
     def __str__(self) -> str:
@@ -26,7 +26,7 @@ class Explanation(NamedTuple):
 
 
 class AppError(Exception):
-    """An error that may be shown to a stranger: its message never holds SQL, a path, a number or a key."""
+    """An error whose message can be shown to any client: it never contains SQL, a path, a number or a key."""
 
     def __init__(
         self,
@@ -48,58 +48,58 @@ class AppError(Exception):
 
 
 class ValidationError(AppError):
-    """The request's content is wrong; `details` maps each field to what is wrong with it."""
+    """The content of the request is invalid. `details` maps each field to its problems."""
 
     def __init__(self, message: str, details: Mapping[str, Sequence[str]] | None = None) -> None:
         super().__init__(message, 400, "VALIDATION_ERROR", details=details)
 
 
 class AuthenticationError(AppError):
-    """Nobody we know: no key or token, or a wrong one."""
+    """The key or token is missing or invalid."""
 
     def __init__(self, message: str = "Authentication failed") -> None:
         super().__init__(message, 401, "AUTHENTICATION_ERROR", severity=Severity.MEDIUM)
 
 
 class AuthorizationError(AppError):
-    """Known, but not allowed."""
+    """The principal is known but has no permission."""
 
     def __init__(self, message: str = "Not allowed") -> None:
         super().__init__(message, 403, "AUTHORIZATION_ERROR", severity=Severity.MEDIUM)
 
 
 class NotFoundError(AppError):
-    """No such thing, or one that belongs to somebody else: the two are not told apart."""
+    """The resource does not exist, or belongs to another client. The two cases are not distinguished."""
 
     def __init__(self, message: str = "Not found") -> None:
         super().__init__(message, 404, "NOT_FOUND")
 
 
 class ConflictError(AppError):
-    """The request is well formed but contradicts what is already stored."""
+    """The request is valid but contradicts what is stored."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, 409, "CONFLICT")
 
 
 class RateLimitError(AppError):
-    """Too often; `retry_after` says in how many seconds to come back."""
+    """Too many requests. `retry_after` is the number of seconds after which to try again."""
 
     def __init__(self, message: str = "Too many requests", *, retry_after: int) -> None:
         super().__init__(message, 429, "RATE_LIMIT_EXCEEDED", severity=Severity.MEDIUM, retry_after=retry_after)
 
 
 class DatabaseError(AppError):
-    """The database failed; the cause travels as `__cause__`, for the log only."""
+    """The database failed. `__cause__` holds the driver's error, for the log only."""
 
     def __init__(self, message: str = "The database could not answer") -> None:
         super().__init__(message, 500, "DATABASE_ERROR", severity=Severity.CRITICAL)
 
 
-class DatabaseAway(DatabaseError):  # noqa: N818 — it is the state that is named
-    """The database cannot be reached, refuses connections or answers too late: the same request may succeed later.
+class DatabaseAway(DatabaseError):  # noqa: N818 — named after the state
+    """The database is unavailable: it cannot be reached, refuses connections or answers too late. A retry may succeed.
 
-    `connection_lost` tells that an open connection broke, so that a fresh one may do at once.
+    `connection_lost` says that an open connection broke, so that a new connection may succeed at once.
     """
 
     def __init__(self, message: str = "The database could not be reached", *, connection_lost: bool = False) -> None:
@@ -107,8 +107,8 @@ class DatabaseAway(DatabaseError):  # noqa: N818 — it is the state that is nam
         self.connection_lost = connection_lost
 
 
-class DatabaseRejected(DatabaseError):  # noqa: N818 — it is what became of it that is named
-    """The database refuses this content: to try again is in vain. `reason` is a code, and holds nothing of it."""
+class DatabaseRejected(DatabaseError):  # noqa: N818 — named after the outcome
+    """The database refuses this content, so a retry is useless. `reason` is a code without any content."""
 
     def __init__(self, reason: str) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class DatabaseRejected(DatabaseError):  # noqa: N818 — it is what became of it
 
 
 class ExternalServiceError(AppError):
-    """A service that we depend on failed."""
+    """A service that Caly depends on failed."""
 
-    def __init__(self, message: str = "A service we depend on is unavailable") -> None:
+    def __init__(self, message: str = "A service that Caly depends on is unavailable") -> None:
         super().__init__(message, 503, "EXTERNAL_SERVICE_ERROR", severity=Severity.HIGH)

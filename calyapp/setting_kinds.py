@@ -1,6 +1,6 @@
-"""How a text in the environment becomes a value: the kinds of settings. Unclear texts are never guessed.
+"""The kinds of settings: how the text of an environment variable becomes a value.
 
-A kind never repeats the text it refuses, for a key may stand in the wrong line. Knows no setting by name.
+An error never repeats the text, because it could be a key on the wrong line. This module knows no setting by name.
 """
 
 import re
@@ -17,7 +17,7 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 class Secret(Generic[Hidden]):
-    """A value that shows itself only when asked by name, so that no log line or traceback can."""
+    """A value that is hidden from logs and tracebacks. Only `reveal` returns it."""
 
     __slots__ = ("_value",)
 
@@ -25,7 +25,7 @@ class Secret(Generic[Hidden]):
         self._value: Hidden = value
 
     def reveal(self) -> Hidden:
-        """The value itself: hand it on, never print it."""
+        """Returns the value. Pass it on; never log it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -40,36 +40,36 @@ class Secret(Generic[Hidden]):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the text must be, and how it is read: `read` raises ValueError for any other text."""
+    """A description of valid texts, for error messages, and a parser that raises `ValueError` for other texts."""
 
     what: str
     read: Callable[[str], Any]
 
 
 def choice(enumeration: type[StrEnum]) -> Kind:
-    """One of the enumeration's words, written exactly so."""
+    """Returns the kind of a value of an enumeration."""
     return Kind("one of " + ", ".join(enumeration), enumeration)
 
 
-def whole(least: int, most: int) -> Kind:
-    """A whole number within bounds, in plain digits."""
+def whole(minimum: int, maximum: int) -> Kind:
+    """Returns the kind of a whole number within bounds, in plain decimal digits."""
 
     def read(text: str) -> int:
         number = int(_matching(r"0|[1-9][0-9]{0,9}", text))
-        _demand(least <= number <= most)
+        _require(minimum <= number <= maximum)
         return number
 
-    return Kind(f"a whole number from {least} to {most}", read)
+    return Kind(f"a whole number from {minimum} to {maximum}", read)
 
 
 def written(what: str, pattern: str) -> Kind:
-    """A text of a given form, kept as it is."""
+    """Returns the kind of a text that matches a pattern and is kept unchanged."""
     return Kind(what, lambda text: _matching(pattern, text))
 
 
 def _key(text: str) -> Secret[bytes]:
     key = text.encode()
-    _demand(len(key) >= 32 and text == text.strip())
+    _require(len(key) >= 32 and text == text.strip())
     return Secret(key)
 
 
@@ -79,13 +79,13 @@ def _hex_key(text: str) -> Secret[bytes]:
 
 def _database_url(text: str) -> Secret[str]:
     _, _, rest = _matching(r"(?:postgres|postgresql|postgresql\+psycopg2)://[^\s\0]+", text).partition("://")
-    # As SQLAlchemy takes it apart, which fails with a traceback for a port that is no number.
+    # The same parts as SQLAlchemy's parser, which raises an unrelated error for a port that is not a number.
     _matching(r"(?:[^:/]*(?::[^@]*)?@)?(?:\[[^\]/]*\]|[^/:]*)(?::\d{0,5})?(?:/.*)?", rest)
     return Secret("postgresql+psycopg2://" + rest)
 
 
 def _limits_url(text: str) -> Secret[str]:
-    # A secret, for the URL of a Redis may carry its password. No options behind it: they would beat our time-outs.
+    # A secret, because the URL may contain a password. Query options are refused: they would override our time-outs.
     _ = urlsplit(text).port  # raises ValueError for a number above 65535
     host = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
     return Secret(_matching(rf"memory://|rediss?://(?:[^\s/?#@]*@)?{host}(?::\d{{1,5}})?(?:/\d{{0,4}})?", text))
@@ -93,14 +93,14 @@ def _limits_url(text: str) -> Secret[str]:
 
 def _stream_url(text: str) -> str:
     url = urlsplit(_matching(r"wss?://[!-~]+", text))
-    _demand(bool(url.hostname) and url.port != 0 and not set("?#@") & set(text))
+    _require(bool(url.hostname) and url.port != 0 and not set("?#@") & set(text))
     return text.rstrip("/")
 
 
 def _web_url(text: str) -> str:
     url = urlsplit(_matching(r"https?://[!-~]+", text))
-    _demand(bool(re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-f:.]+", url.hostname or "")))
-    _demand(url.port != 0 and not set("?#@") & set(text))
+    _require(bool(re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-f:.]+", url.hostname or "")))
+    _require(url.port != 0 and not set("?#@") & set(text))
     return text.rstrip("/")
 
 
@@ -113,16 +113,16 @@ def _folder(text: str) -> Path:
 
 
 def _matching(pattern: str, text: str) -> str:
-    _demand(re.fullmatch(pattern, text) is not None)
+    _require(re.fullmatch(pattern, text) is not None)
     return text
 
 
-def _demand(fine: bool) -> None:
-    if not fine:
+def _require(is_valid: bool) -> None:
+    if not is_valid:
         raise ValueError
 
 
-KEY = Kind("at least 32 bytes, with no blanks around them", _key)
+KEY = Kind("at least 32 bytes, without spaces around them", _key)
 HEX_KEY = Kind("exactly 64 hexadecimal digits", _hex_key)
 DATABASE_URL = Kind(
     "a URL such as postgresql://USER:PASSWORD@HOST:5432/DATABASE, the password percent-encoded", _database_url
@@ -139,7 +139,7 @@ NETWORKS = Kind("networks such as 10.0.0.0/8 or ::1/128, separated by commas", _
 FOLDER = Kind("the path of a folder", _folder)
 RATE = written("a rate such as 100/15 minutes", r"[1-9][0-9]{0,6}/(?:[1-9][0-9]{0,3} )?(?:second|minute|hour|day)s?")
 LINE = written("one line of at most 1000 characters", r"[^\x00-\x1f\x7f\ud800-\udfff]{1,1000}")
-ACCOUNT_SID = written("an account sid of Exotel's", r"[A-Za-z0-9_-]{1,64}")
+ACCOUNT_SID = written("an Exotel account SID", r"[A-Za-z0-9_-]{1,64}")
 CREDENTIAL = written("8 to 128 letters, digits, - or _", r"[A-Za-z0-9_-]{8,128}")
 WEBHOOK_KEY = written("a webhook key, as `flask caly clients show CLIENT --with-key` prints it", r"[!-~]{1,128}")
 VOICE = written("the name of a voice, such as woman", r"[A-Za-z][A-Za-z0-9._-]{0,63}")

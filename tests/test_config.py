@@ -28,7 +28,7 @@ PRODUCTION = {
 }
 
 
-PUBLIC = "must be your own key in production: this one is public. Make one with `openssl rand -hex 32`."
+PUBLIC = "must be a key of your own in production: this one is public. Make one with `openssl rand -hex 32`."
 
 
 def production(**changes: str) -> dict[str, str]:

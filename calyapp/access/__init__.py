@@ -1,1 +1,1 @@
-"""Who may use the records API: users and their sessions, and API keys."""
+"""Access to the records API: users, sessions and API keys."""

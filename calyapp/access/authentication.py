@@ -1,4 +1,4 @@
-"""Proving who one is: by password for a session, then by its token; programs by their API key."""
+"""Authenticates users (by password, then by session token) and programs (by API key)."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from calyapp.errors import RateLimitError
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """How an attempt ended: whom the address belongs to, if anybody, and the session, if it was opened."""
+    """The outcome of an attempt to sign in: the user with this address, if any, and the session if it was opened."""
 
     user: User | None
     session: OpenedSession | None
 
 
 class Authentication:
-    """The doors into the records API."""
+    """Authentication for the records API."""
 
     def __init__(self, users: UserStore, sessions: SessionStore, keys: ApiKeyStore, passwords: Passwords) -> None:
         self._users = users
@@ -31,14 +31,17 @@ class Authentication:
         self._passwords = passwords
 
     def identify(self, token: str) -> Principal | None:
-        """Who came with this session token or API key; None if it is none, or no longer good."""
+        """Returns the principal of a session token or API key, or None if it is invalid, expired or revoked."""
         kind = tokens.kind_of(token)
         if kind is TokenKind.SESSION:
             return self._sessions.find(token)
         return self._keys.find(token) if kind is TokenKind.API_KEY else None
 
     def sign_in(self, email: str, password: str, origin: Origin) -> SignIn:
-        """One verification, whether the user exists or not. Raises `RateLimitError` when too many are at it."""
+        """Verifies a password and opens a session. An unknown user costs the same time, so that timing reveals nothing.
+
+        Raises `RateLimitError` if too many verifications are running.
+        """
         credentials = self._users.credentials(email)
         if not self._passwords.verify(password, credentials.password_hash if credentials else None) or not credentials:
             return SignIn(credentials.user if credentials else None, None)
@@ -48,13 +51,13 @@ class Authentication:
         return SignIn(credentials.user, session)
 
     def sign_out(self, principal: Principal, origin: Origin) -> None:
-        """End the session that they came with."""
+        """Ends the principal's session."""
         self._sessions.close(principal, origin)
 
     def change_password(self, principal: Principal, current: str, new: str, origin: Origin) -> bool:
-        """Whether the current password was right, and still is; then the new one is set, all other sessions are ended.
+        """Sets a new password and ends all other sessions. Returns False if the current one is wrong or has changed.
 
-        Raises `ValidationError` for a new password that is not taken, `RateLimitError` when too many are at it.
+        Raises `ValidationError` if the new password is too weak, `RateLimitError` if too many are being verified.
         """
         passwords.check(new)
         credentials = self._users.credentials(principal.name)
@@ -65,9 +68,9 @@ class Authentication:
         return self._users.set_password(principal.id, new_hash, verified=verified, keep_session=kept, origin=origin)
 
     def _renew_hash(self, credentials: Credentials, password: str) -> None:
-        """The one moment at which the password is known, to store it under today's parameters.
+        """Stores the password under today's parameters. Only at a sign-in is the password known.
 
-        Where too many are at it, the next one will do: they are signed in already.
+        If too many verifications are running, the next sign-in renews it: the user is already signed in.
         """
         outdated = credentials.password_hash
         if self._passwords.is_outdated(outdated):

@@ -1,4 +1,4 @@
-"""The SQL of API keys, for programs. Every change is audited in its own transaction."""
+"""The SQL of API keys. Each change writes an audit entry in the same transaction."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from calyapp import clock
 from calyapp.access import tokens
 from calyapp.access.principal import COMMAND_LINE, Principal, PrincipalKind, Role, check_scope
 from calyapp.access.tokens import TokenKind
-from calyapp.access.user_store import OF_NO_DISABLED_CLIENT
+from calyapp.access.user_store import CLIENT_IS_NOT_DISABLED
 from calyapp.audit import audit_log
 from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
@@ -25,7 +25,7 @@ USE_RECORDED_EVERY = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key as it is known afterwards: by its name and the beginning of its text. Its use is noted once a minute."""
+    """An API key without its secret. `prefix` holds the first characters of its text. Use is recorded once a minute."""
 
     id: UUID
     name: str
@@ -45,60 +45,60 @@ class ApiKeyStore:
         self._pool = pool
 
     def all(self) -> list[ApiKey]:
-        """Every key, revoked ones too, the newest first."""
+        """Returns all keys, including revoked ones, newest first."""
         with self._pool.connection() as connection:
             return [_key(row) for row in connection.execute(_ALL)]
 
     def create(
         self, name: str, role: Role, client_id: UUID | None = None, expires_at: datetime | None = None
     ) -> tuple[ApiKey, str]:
-        """A new key and its text, which nobody can read again. Raises `ValidationError` for a role without its client.
+        """Creates a key. Returns it and its text, which cannot be read again.
 
-        That the client exists is for the caller to know.
+        Raises `ValidationError` if the role and the client do not match. The caller checks that the client exists.
         """
         check_scope(role, client_id)
         key_id, token = uuid4(), tokens.mint(TokenKind.API_KEY)
-        given = {"id": key_id, "name": name, "key_hash": tokens.digest(token), "prefix": tokens.shown(token)}
-        given |= {"role": role.value, "client_id": client_id, "now": clock.now(), "expires_at": expires_at}
+        parameters = {"id": key_id, "name": name, "key_hash": tokens.digest(token), "prefix": tokens.shown(token)}
+        parameters |= {"role": role.value, "client_id": client_id, "now": clock.now(), "expires_at": expires_at}
         with self._pool.transaction() as connection:
-            connection.execute(_ADD, given)
+            connection.execute(_ADD, parameters)
             key = _get(connection, key_id)
-            _audit(connection, EventType.API_KEY_GENERATED, "API key created", key, after=_shown(key))
+            _audit(connection, EventType.API_KEY_GENERATED, "API key created", key, after=_audited(key))
             return key, token
 
     def revoke(self, key_id: UUID) -> ApiKey:
-        """Refused from now on, by all workers. Raises `NotFoundError`, `ConflictError`."""
+        """Revokes a key, at once for all workers. Raises `NotFoundError`, `ConflictError`."""
         with self._pool.transaction() as connection:
             before = _get(connection, key_id, lock=True)
             if before.revoked_at:
-                raise ConflictError(f"The key {before.name!r} is revoked already")
+                raise ConflictError(f"The key {before.name!r} is already revoked")
             connection.execute(_REVOKE, {"id": key_id, "now": clock.now()})
             key = _get(connection, key_id)
-            changes = {"before": _shown(before), "after": _shown(key)}
+            changes = {"before": _audited(before), "after": _audited(key)}
             _audit(connection, EventType.API_KEY_REVOKED, "API key revoked", key, **changes)
             return key
 
     def find(self, token: str) -> Principal | None:
-        """Whose key it is, if it is neither revoked nor expired and the client not disabled."""
+        """Returns the principal of a key, or None if it is revoked or expired or its client is disabled."""
         now = clock.now()
         with self._pool.connection() as connection:
             row = connection.execute(_FIND, {"key_hash": tokens.digest(token), "now": now}).one_or_none()
         if row is None:
             return None
         if row.last_used_at is None or now - row.last_used_at >= USE_RECORDED_EVERY:
-            self._note_use(row.id, now)
+            self._record_use(row.id, now)
         return _principal(_key(row))
 
-    def _note_use(self, key_id: UUID, now: datetime) -> None:
-        # A standby only reads: who may come in still does, though their use goes unnoted.
+    def _record_use(self, key_id: UUID, now: datetime) -> None:
+        # A standby accepts no writes. Authentication still works there; only the time of use is not recorded.
         with suppress(DatabaseAway), self._pool.transaction() as connection:
-            connection.execute(_NOTE_USE, {"id": key_id, "now": now, "before": now - USE_RECORDED_EVERY})
+            connection.execute(_RECORD_USE, {"id": key_id, "now": now, "before": now - USE_RECORDED_EVERY})
 
 
 def _get(connection: Connection, key_id: UUID, *, lock: bool = False) -> ApiKey:
     row = connection.execute(_LOCKED if lock else _ONE, {"id": key_id}).one_or_none()
     if row is None:
-        raise NotFoundError("There is no API key with this id")
+        raise NotFoundError("No API key has this id")
     return _key(row)
 
 
@@ -115,8 +115,8 @@ def _audit(connection: Connection, event: EventType, description: str, key: ApiK
     audit_log.append(connection, entry)
 
 
-def _shown(key: ApiKey) -> dict[str, Any]:
-    """What the trail keeps of a key."""
+def _audited(key: ApiKey) -> dict[str, Any]:
+    """Returns what the audit log keeps of a key."""
     return {
         "name": key.name,
         "prefix": key.prefix,
@@ -143,7 +143,7 @@ _LOCKED = named("lock_api_key", f"{_SELECT} WHERE id = :id FOR UPDATE")
 _FIND = named(
     "find_api_key",
     f"{_SELECT} WHERE key_hash = :key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now) "
-    f"AND {OF_NO_DISABLED_CLIENT}",
+    f"AND {CLIENT_IS_NOT_DISABLED}",
 )
 _ADD = named(
     "add_api_key",
@@ -151,7 +151,7 @@ _ADD = named(
     "(:id, :name, :key_hash, :prefix, :role, CAST(:client_id AS uuid), :now, CAST(:expires_at AS timestamptz))",
 )
 _REVOKE = named("revoke_api_key", "UPDATE api_keys SET revoked_at = :now WHERE id = :id")
-_NOTE_USE = named(
+_RECORD_USE = named(
     "note_api_key_use",
     "UPDATE api_keys SET last_used_at = :now WHERE id = :id AND (last_used_at IS NULL OR last_used_at <= :before)",
 )

@@ -1,7 +1,7 @@
-"""Passwords: which are taken, how they are stored, and how much work that may be at a time. Knows no users.
+"""Passwords: which are accepted, how they are hashed, and how many are hashed at a time. Knows no users.
 
-Argon2id with OWASP's first choice of parameters (46 MiB, one pass, one lane): about 60 ms on one core. A hash that was
-made with others is good, and made anew when its owner signs in.
+The hash is Argon2id with the first of OWASP's recommended parameters (46 MiB, one pass, one lane): about 60 ms on one
+core. A hash with other parameters is accepted, and renewed at the next sign-in.
 """
 
 import unicodedata
@@ -26,31 +26,31 @@ _LANES = 1
 _SALT_BYTES = 16
 _HASH_BYTES = 32
 
-# In libargon2's words, by which alone the bindings tell it from a broken hash: nothing was compared then.
+# The text of libargon2's error. Only the text distinguishes it from a damaged hash; no password was compared.
 _NO_MEMORY = "Memory allocation error"
 
-# In one process: so many cores and 46 MiB each. Who waits holds a thread that telephone calls may need, so few do.
-_AT_ONCE = 2
-_ADMITTED = 4
+# For one process. Each hash takes a core and 46 MiB. A waiting request holds a thread that calls may need, so few wait.
+_MAX_RUNNING = 2
+_MAX_ADMITTED = 4
 
 
 class Passwords:
-    """Makes and verifies hashes, two at a time in a process; two more wait, and the rest hear to come back."""
+    """Hashes and verifies passwords: two at a time in a process, two more wait, further ones are refused."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(_PASSES, _MEMORY_KIB, _LANES, _HASH_BYTES, _SALT_BYTES)
-        self._admitted = BoundedSemaphore(_ADMITTED)
-        self._running = BoundedSemaphore(_AT_ONCE)
+        self._admitted = BoundedSemaphore(_MAX_ADMITTED)
+        self._running = BoundedSemaphore(_MAX_RUNNING)
 
     def hash(self, password: str) -> str:
-        """What is stored in the password's place. Raises `RateLimitError` when too many are at it."""
+        """Returns the hash to store. Raises `RateLimitError` if too many are running."""
         with self._turn():
             return self._hasher.hash(_normal(password))
 
     def verify(self, password: str, stored: str | None) -> bool:
-        """Whether it is the password of the hash. None, for an unknown user, is as much work, and False.
+        """Returns whether the password matches the hash. None, for an unknown user, takes as long and returns False.
 
-        Raises `RateLimitError` when too many are at it, `MemoryError` where there is none for it.
+        Raises `RateLimitError` if too many are running, `MemoryError` if there is too little memory.
         """
         with self._turn():
             metrics.PASSWORD_VERIFICATIONS.inc()
@@ -62,13 +62,13 @@ class Passwords:
                 return False
 
     def is_outdated(self, stored: str) -> bool:
-        """Whether the hash was made with other parameters than today's."""
+        """Returns whether the hash was made with other parameters than today's."""
         return self._hasher.check_needs_rehash(stored)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
         if not self._admitted.acquire(blocking=False):
-            raise RateLimitError("Too many are signing in at this moment: try again in a second.", retry_after=1)
+            raise RateLimitError("Too many users are signing in at this moment. Try again in a second.", retry_after=1)
         try:
             with self._running:
                 yield
@@ -77,12 +77,12 @@ class Passwords:
 
 
 def weakness(password: str) -> str | None:
-    """What is wrong with it as a new password, beginning with a verb; None if nothing is.
+    """Returns why a new password is refused, as a phrase that starts with a verb, or None if it is accepted.
 
-    Only its length and whether it is in the lists that attackers try first (SecLists' common credentials of at least
-    ten characters, 1.4 million of them, in any case): what it is composed of is nobody's business.
+    It checks the length and the lists that attackers try first: SecLists' common credentials of at least ten
+    characters, 1.4 million of them, in any case. It does not require certain kinds of characters.
     """
-    normal = _normal(password)  # what is stored, and so what attackers have to guess
+    normal = _normal(password)  # the stored form, which attackers have to guess
     if len(normal) < MIN_LENGTH or len(password) > MAX_LENGTH:
         return f"must be a text of {MIN_LENGTH} to {MAX_LENGTH} characters."
     if is_bad_password(normal) or is_bad_password(normal.lower()):
@@ -91,13 +91,13 @@ def weakness(password: str) -> str | None:
 
 
 def check(password: str) -> None:
-    """Raises `ValidationError` for a password that is not taken."""
-    if wrong := weakness(password):
-        raise ValidationError(f"The password {wrong}")
+    """Raises `ValidationError` if a new password is refused."""
+    if problem := weakness(password):
+        raise ValidationError(f"The password {problem}")
 
 
 def _normal(password: str) -> str:
-    """Different keyboards write the same Indian syllable as different characters (NIST SP 800-63B, 5.1.1.2)."""
+    """Normalises: keyboards write the same Indian syllable as different characters (NIST SP 800-63B, 5.1.1.2)."""
     return unicodedata.normalize("NFKC", password)
 
 
@@ -105,7 +105,7 @@ def _base64(data: bytes) -> str:
     return b64encode(data).decode().rstrip("=")
 
 
-# The hash of no password anybody knows: computed with the same work, it never matches.
+# A hash that no password matches, and that takes the same time to verify.
 _UNUSABLE_HASH = (
     f"$argon2id$v=19$m={_MEMORY_KIB},t={_PASSES},p={_LANES}${_base64(bytes(_SALT_BYTES))}${_base64(bytes(_HASH_BYTES))}"
 )

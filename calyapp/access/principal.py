@@ -1,4 +1,4 @@
-"""Who acts, from where, and what they may. Knows neither how they proved it nor where that is stored."""
+"""Principals: who acts, from where, and with which role. Knows nothing of how they are authenticated or stored."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from calyapp.errors import ValidationError
 
 
 class Role(StrEnum):
-    """What somebody may: an admin all, an auditor read all clients or one, a client what is its own."""
+    """What a principal can do: an admin everything; an auditor read all clients or one; a client read its own data."""
 
     ADMIN = "admin"
     AUDITOR = "auditor"
@@ -16,7 +16,7 @@ class Role(StrEnum):
 
 
 class PrincipalKind(StrEnum):
-    """A person who signed in, or a program with a key."""
+    """A user who signed in, or a program with an API key."""
 
     USER = "user"
     API_KEY = "api key"
@@ -24,7 +24,7 @@ class PrincipalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Somebody we know. `client_id` is the one client that they see, or None for all; `name` may be an address."""
+    """An authenticated user or program. `client_id` is the only client that it can see, or None for all clients."""
 
     kind: PrincipalKind
     id: UUID
@@ -35,22 +35,22 @@ class Principal:
 
     @property
     def user_id(self) -> UUID | None:
-        """The user, as the trail names them; None for an API key."""
+        """The user's id for the audit log, or None for an API key."""
         return self.id if self.kind is PrincipalKind.USER else None
 
     @property
     def shown(self) -> dict[str, str]:
-        """What the trail keeps of them."""
+        """What the audit log keeps of the principal."""
         return {"kind": self.kind.value, "id": str(self.id), "role": self.role.value}
 
     def sees(self, client_id: UUID | None) -> bool:
-        """Whether what belongs to this client is theirs to see; what belongs to none is for those who see all."""
+        """Returns whether the principal can see records of this client, or with None records of no client."""
         return self.client_id is None or self.client_id == client_id
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where something was asked for, as the trail keeps it."""
+    """Where a request came from, for the audit log."""
 
     via: str
     ip_address: str | None = None
@@ -62,8 +62,8 @@ COMMAND_LINE = Origin("command line")
 
 
 def check_scope(role: Role, client_id: UUID | None) -> None:
-    """Raises `ValidationError` unless a client has its client and an admin none."""
+    """Raises `ValidationError` unless a role `client` has a client and a role `admin` has none."""
     if role is Role.CLIENT and client_id is None:
-        raise ValidationError("The role client needs the client that it is for.")
+        raise ValidationError("The role client requires a client.")
     if role is Role.ADMIN and client_id is not None:
-        raise ValidationError("The role admin is for all clients, and takes none.")
+        raise ValidationError("The role admin is for all clients: give no client.")

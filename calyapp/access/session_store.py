@@ -1,7 +1,7 @@
-"""The SQL of sessions: opened by signing in, good while they are used, ended at once for all workers.
+"""The SQL of sessions. Signing in opens a session; closing or revoking one takes effect at once for all workers.
 
-A session ends twelve hours after it was opened and half an hour after it was last used. Its use is noted once a minute
-at most, so that reading costs no write: it may end up to that minute early, never late.
+A session ends twelve hours after it was opened, and half an hour after its last use. The use is recorded at most once
+a minute, so that most reads need no write. A session can therefore end up to a minute early, never late.
 """
 
 from contextlib import suppress
@@ -16,7 +16,7 @@ from calyapp import clock
 from calyapp.access import tokens
 from calyapp.access.principal import Origin, Principal, PrincipalKind, Role
 from calyapp.access.tokens import TokenKind
-from calyapp.access.user_store import OF_NO_DISABLED_CLIENT, Credentials
+from calyapp.access.user_store import CLIENT_IS_NOT_DISABLED, Credentials
 from calyapp.audit import audit_log
 from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
@@ -31,7 +31,7 @@ USE_RECORDED_EVERY = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class OpenedSession:
-    """A session at its beginning: the only moment at which its token is known."""
+    """A new session. Only here is its token known."""
 
     token: str
     expires_at: datetime
@@ -44,9 +44,9 @@ class SessionStore:
         self._pool = pool
 
     def open(self, credentials: Credentials, origin: Origin) -> OpenedSession | None:
-        """For a user whose password was verified against these.
+        """Opens a session for a user whose password was verified against these credentials.
 
-        None if they were changed meanwhile, the user is suspended or their client disabled.
+        Returns None if the password has changed since, the user is suspended or the client is disabled.
         """
         now, token = clock.now(), tokens.mint(TokenKind.SESSION)
         user = credentials.user
@@ -60,30 +60,30 @@ class SessionStore:
         return OpenedSession(token, now + MAX_LIFETIME)
 
     def find(self, token: str) -> Principal | None:
-        """Whose session it is, if it is still good, its user not suspended and the client not disabled."""
+        """Returns the principal of a session, or None if it ended, or the user is suspended or the client disabled."""
         now = clock.now()
         given = {"token_hash": tokens.digest(token), "now": now, "idle": now - MAX_IDLE}
         with self._pool.connection() as connection:
             row = connection.execute(_FIND, given).one_or_none()
         if row and now - row.last_used_at >= USE_RECORDED_EVERY:
-            self._note_use(row.session_id, now)
+            self._record_use(row.session_id, now)
         return _principal(row) if row else None
 
     def close(self, principal: Principal, origin: Origin) -> None:
-        """End the session that the principal came with; on the trail once, however often it is asked for at a time."""
+        """Ends the principal's session. Concurrent requests write one audit entry."""
         with self._pool.transaction() as connection:
             if connection.execute(_CLOSE, {"id": principal.session_id, "now": clock.now()}).rowcount:
                 _audit(connection, EventType.LOGOUT, "Signed out", principal.id, principal.client_id, origin)
 
     def forget_expired(self) -> None:
-        """Whoever's they were; those that were revoked stay until they would have ended."""
+        """Deletes expired sessions. Revoked ones stay until they would have expired."""
         with self._pool.transaction() as connection:
             connection.execute(_FORGET_EXPIRED, {"now": clock.now()})
 
-    def _note_use(self, session_id: UUID, now: datetime) -> None:
-        # A standby only reads: who may come in still does, though their use goes unnoted.
+    def _record_use(self, session_id: UUID, now: datetime) -> None:
+        # A standby accepts no writes. Authentication still works there; only the time of use is not recorded.
         with suppress(DatabaseAway), self._pool.transaction() as connection:
-            connection.execute(_NOTE_USE, {"id": session_id, "now": now, "before": now - USE_RECORDED_EVERY})
+            connection.execute(_RECORD_USE, {"id": session_id, "now": now, "before": now - USE_RECORDED_EVERY})
 
 
 def _audit(
@@ -120,23 +120,23 @@ def _principal(row: Any) -> Principal:
     )
 
 
-# The lock makes it wait for a change of password that is on its way, and then see that it was verified in vain.
+# FOR SHARE waits for a concurrent change of the password, then sees the new hash and opens no session.
 _OPEN = named(
     "open_session",
     "INSERT INTO sessions (id, user_id, token_hash, created_at, last_used_at, expires_at, ip_address, user_agent) "  # noqa: S608 — constants
     "SELECT :id, id, :token_hash, :now, :now, :expires_at, CAST(:ip_address AS inet), :user_agent "
     "FROM users WHERE id = :user_id AND password_hash = :hash AND suspended_at IS NULL "
-    f"AND {OF_NO_DISABLED_CLIENT} FOR SHARE",
+    f"AND {CLIENT_IS_NOT_DISABLED} FOR SHARE",
 )
 _FIND = named(
     "find_session",
     "SELECT sessions.id AS session_id, last_used_at, user_id, email, role, client_id "  # noqa: S608 — constants
     "FROM sessions JOIN users ON users.id = user_id "
     "WHERE token_hash = :token_hash AND revoked_at IS NULL AND expires_at > :now AND last_used_at > :idle "
-    f"AND suspended_at IS NULL AND {OF_NO_DISABLED_CLIENT}",
+    f"AND suspended_at IS NULL AND {CLIENT_IS_NOT_DISABLED}",
 )
 _CLOSE = named("close_session", "UPDATE sessions SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL")
-_NOTE_USE = named(
+_RECORD_USE = named(
     "note_session_use", "UPDATE sessions SET last_used_at = :now WHERE id = :id AND last_used_at <= :before"
 )
 _FORGET_EXPIRED = named("forget_expired_sessions", "DELETE FROM sessions WHERE expires_at < :now")

@@ -1,4 +1,4 @@
-"""The SQL of users. Every change is audited in its own transaction, under the user whom it is about."""
+"""The SQL of users. Each change writes an audit entry about the user in the same transaction."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ from calyapp.errors import ConflictError, NotFoundError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Somebody who signs in with an e-mail address (in small letters) and a password."""
+    """A user who signs in with an e-mail address (in lower case) and a password."""
 
     id: UUID
     email: str
@@ -31,7 +31,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a password is compared with, and whose."""
+    """A user with the hash that the password is verified against."""
 
     user: User
     password_hash: str
@@ -44,49 +44,49 @@ class UserStore:
         self._pool = pool
 
     def all(self) -> list[User]:
-        """Every user, suspended ones too, by e-mail address."""
+        """Returns all users, including suspended ones, by e-mail address."""
         with self._pool.connection() as connection:
             return [_user(row) for row in connection.execute(_ALL)]
 
     def find(self, email: str) -> User:
-        """The user with this e-mail address. Raises `NotFoundError`."""
-        if (known := self.credentials(email.strip().lower())) is None:
-            raise NotFoundError(f"There is no user with the id or address {email!r}; see `flask caly users list`.")
-        return known.user
+        """Returns the user with this e-mail address. Raises `NotFoundError`."""
+        if (credentials := self.credentials(email.strip().lower())) is None:
+            raise NotFoundError(f"No user has the address {email!r}. See `flask caly users list`.")
+        return credentials.user
 
     def credentials(self, email: str) -> Credentials | None:
-        """Those of the user with this address, suspended or not."""
+        """Returns the credentials of the user with this address, suspended or not, or None."""
         with self._pool.connection() as connection:
             row = connection.execute(_CREDENTIALS, {"email": email}).one_or_none()
             return Credentials(_user(row), row.password_hash) if row else None
 
     def add(self, email: str, password_hash: str, role: Role, client_id: UUID | None = None) -> User:
-        """A new user. Raises `ConflictError` if the address is taken, `ValidationError` for a role without its client.
+        """Adds a user. Raises `ConflictError` if the address is taken, `ValidationError` if role and client do not fit.
 
-        That the client exists is for the caller to know.
+        The caller checks that the client exists.
         """
         check_scope(role, client_id)
         user_id = uuid4()
-        given = {"id": user_id, "email": email, "hash": password_hash, "role": role.value, "client_id": client_id}
+        parameters = {"id": user_id, "email": email, "hash": password_hash, "role": role.value, "client_id": client_id}
         with self._pool.transaction() as connection:
-            if connection.execute(_ADD, given | {"now": clock.now()}).rowcount == 0:
-                raise ConflictError("There is already a user with this e-mail address")
+            if connection.execute(_ADD, parameters | {"now": clock.now()}).rowcount == 0:
+                raise ConflictError("A user with this e-mail address already exists")
             user = _get(connection, user_id)
-            _audit(connection, EventType.USER_CREATED, user, "User added", after=_shown(user))
+            _audit(connection, EventType.USER_CREATED, user, "User added", after=_audited(user))
             return user
 
     def suspend(self, user_id: UUID) -> User:
-        """Let them in no more; what they did stays theirs. Raises `NotFoundError`, `ConflictError`."""
+        """Suspends a user and ends their sessions. Their records stay. Raises `NotFoundError`, `ConflictError`."""
         with self._pool.transaction() as connection:
             before = _get(connection, user_id, lock=True)
             if before.suspended_at:
-                raise ConflictError(f"{before.email} is suspended already")
+                raise ConflictError(f"{before.email} is already suspended")
             connection.execute(_SUSPEND, {"id": user_id, "now": clock.now()})
             connection.execute(_REVOKE, {"id": user_id, "keep": None, "now": clock.now()})
             return _updated(connection, before, EventType.USER_SUSPENDED, "User suspended")
 
     def unsuspend(self, user_id: UUID) -> User:
-        """Let them sign in again. Raises `NotFoundError`, `ConflictError`."""
+        """Lets a suspended user sign in again. Raises `NotFoundError`, `ConflictError`."""
         with self._pool.transaction() as connection:
             before = _get(connection, user_id, lock=True)
             if not before.suspended_at:
@@ -95,21 +95,21 @@ class UserStore:
             return _updated(connection, before, EventType.USER_UNSUSPENDED, "User unsuspended")
 
     def set_role(self, user_id: UUID, role: Role, client_id: UUID | None = None) -> User:
-        """Effective at once, in open sessions too. Raises as `add`, and `NotFoundError`."""
+        """Changes the role, at once, in open sessions too. Raises what `add` raises, and `NotFoundError`."""
         check_scope(role, client_id)
         with self._pool.transaction() as connection:
             before = _get(connection, user_id, lock=True)
             if (before.role, before.client_id) == (role, client_id):
-                raise ConflictError(f"{before.email} has this role already")
+                raise ConflictError(f"{before.email} already has this role")
             connection.execute(_SET_ROLE, {"id": user_id, "role": role.value, "client_id": client_id})
             return _updated(connection, before, EventType.PERMISSION_CHANGED, "Role changed")
 
     def delete(self, user_id: UUID) -> None:
-        """Forget the user and their sessions; the trail keeps who they were. Raises `NotFoundError`."""
+        """Deletes a user and their sessions. The audit log keeps what the user was. Raises `NotFoundError`."""
         with self._pool.transaction() as connection:
             before = _get(connection, user_id, lock=True)
             connection.execute(_DELETE, {"id": user_id})
-            _audit(connection, EventType.USER_DELETED, before, "User deleted", before=_shown(before))
+            _audit(connection, EventType.USER_DELETED, before, "User deleted", before=_audited(before))
 
     def set_password(
         self,
@@ -120,26 +120,29 @@ class UserStore:
         keep_session: UUID | None = None,
         origin: Origin = COMMAND_LINE,
     ) -> bool:
-        """Revokes all of their sessions but the one to keep. Raises `NotFoundError`.
+        """Sets a password and revokes all sessions except `keep_session`. Raises `NotFoundError`.
 
-        False, and nothing is done, if `verified` is given and is their hash no longer: another change came first.
+        Returns False and changes nothing if `verified` is given and is no longer the stored hash.
         """
         with self._pool.transaction() as connection:
             user = _get(connection, user_id, lock=True)
-            given = {"id": user_id, "keep": keep_session, "now": clock.now()}
-            if connection.execute(_SET_PASSWORD, given | {"hash": password_hash, "verified": verified}).rowcount == 0:
+            parameters = {"id": user_id, "keep": keep_session, "now": clock.now()}
+            if (
+                connection.execute(_SET_PASSWORD, parameters | {"hash": password_hash, "verified": verified}).rowcount
+                == 0
+            ):
                 return False
-            ended = connection.execute(_REVOKE, given).rowcount
+            ended = connection.execute(_REVOKE, parameters).rowcount
             _audit(connection, EventType.PASSWORD_CHANGE, user, "Password changed", origin, ended)
             return True
 
     def renew_hash(self, user_id: UUID, outdated: str, renewed: str) -> None:
-        """Keep the same password under newer parameters, unless it was changed meanwhile."""
+        """Replaces the hash of the same password, unless the password has changed."""
         with self._pool.transaction() as connection:
             connection.execute(_RENEW_HASH, {"id": user_id, "outdated": outdated, "renewed": renewed})
 
     def revoke_sessions(self, user_id: UUID) -> int:
-        """How many there were. Raises `NotFoundError`."""
+        """Revokes all sessions of a user. Returns how many there were. Raises `NotFoundError`."""
         with self._pool.transaction() as connection:
             user = _get(connection, user_id, lock=True)
             ended = connection.execute(_REVOKE, {"id": user_id, "keep": None, "now": clock.now()}).rowcount
@@ -150,16 +153,16 @@ class UserStore:
 def _get(connection: Connection, user_id: UUID, *, lock: bool = False) -> User:
     row = connection.execute(_LOCKED if lock else _ONE, {"id": user_id}).one_or_none()
     if row is None:
-        raise NotFoundError("There is no user with this id")
+        raise NotFoundError("No user has this id")
     return _user(row)
 
 
 def _updated(connection: Connection, before: User, event: EventType, description: str) -> User:
-    """An entry for the client that had the user and for the one that has them now, each with what is theirs to see."""
+    """Writes an audit entry for the user's client before and after the change, each with only its own values."""
     after = _get(connection, before.id)
     for concerned in {before.client_id: before, after.client_id: after}.values():
         changes = {
-            name: _shown(user)
+            name: _audited(user)
             for name, user in (("before", before), ("after", after))
             if concerned.client_id in (None, user.client_id)
         }
@@ -192,8 +195,8 @@ def _audit(
     audit_log.append(connection, entry)
 
 
-def _shown(user: User) -> dict[str, Any]:
-    """What the trail keeps of a user."""
+def _audited(user: User) -> dict[str, Any]:
+    """Returns what the audit log keeps of a user."""
     return {
         "email": user.email,
         "role": user.role.value,
@@ -213,8 +216,8 @@ def _user(row: Any) -> User:
     )
 
 
-OF_NO_DISABLED_CLIENT = "NOT EXISTS (SELECT FROM clients WHERE clients.id = client_id AND disabled_at IS NOT NULL)"
-"""Of a user or a key: a client that is disabled takes them with it, for as long as it is."""
+CLIENT_IS_NOT_DISABLED = "NOT EXISTS (SELECT FROM clients WHERE clients.id = client_id AND disabled_at IS NOT NULL)"
+"""A condition on users and API keys: while their client is disabled, they cannot be used."""
 
 _SELECT = "SELECT id, email, role, client_id, created_at, suspended_at, password_hash FROM users"
 

@@ -1,4 +1,4 @@
-"""Writing the trail: entries are appended, never changed (the database refuses it)."""
+"""Appends entries to the audit log. The database refuses to change or delete them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -26,15 +26,15 @@ COLUMNS = {column.name: column.type.compile(_DIALECT).lower() for column in audi
 
 INSERT = f"INSERT INTO audit_logs ({', '.join(COLUMNS)})"
 VALUES = ", ".join(f"CAST(:{name} AS {type_})" for name, type_ in COLUMNS.items())
-# A second insert of the same entry (a replay) does nothing.
+# Inserting the same entry again, as a replay does, changes nothing.
 ONCE = "ON CONFLICT (id, created_at) DO NOTHING"
 
-_actor: ContextVar[str] = ContextVar("the person who runs the command", default="")
+_actor: ContextVar[str] = ContextVar("actor of the command", default="")
 _APPEND = named("append_audit_entry", f"{INSERT} SELECT {VALUES} {ONCE}")
 
 
 class EntryStatus(StrEnum):
-    """How it ended."""
+    """How the audited action ended."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -42,9 +42,9 @@ class EntryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the trail. `changes` holds what operators changed, before and after, secrets masked.
+    """An entry of the audit log. `changes` holds the values before and after a change by an operator, secrets masked.
 
-    The severity is that of the type, unless the entry has one of its own.
+    The severity is that of the event type, unless the entry has its own.
     """
 
     id: UUID
@@ -66,12 +66,12 @@ class Entry:
 
     @classmethod
     def now(cls, event_type: EventType, description: str, **rest: Any) -> Self:
-        """An entry minted at this moment."""
+        """Returns an entry with the current time and a new id."""
         moment = clock.now()
         return cls(id=clock.uuid7(moment), created_at=moment, event_type=event_type, description=description, **rest)
 
     def parameters(self) -> dict[str, Any]:
-        """Its columns as the driver takes them."""
+        """Returns the values of the columns as the driver accepts them."""
         values = {name: getattr(self, name) for name in COLUMNS}
         values["severity"] = self.severity or SEVERITY[self.event_type]
         values["changes"] = self.changes or None
@@ -80,7 +80,7 @@ class Entry:
 
 @contextmanager
 def acted_by(actor: str) -> Iterator[None]:
-    """Give this name to every entry that is appended in the block, as `metadata.actor`. For the command line."""
+    """Adds `metadata.actor` to every entry that is appended in the block. For the command line."""
     token = _actor.set(actor)
     try:
         yield
@@ -89,14 +89,14 @@ def acted_by(actor: str) -> Iterator[None]:
 
 
 def append(connection: Connection, entry: Entry) -> None:
-    """Add the entry, in the caller's transaction: what happened and its record commit together."""
+    """Appends an entry in the caller's transaction, so that the action and its entry are committed together."""
     if actor := _actor.get():
         entry = replace(entry, metadata={**entry.metadata, "actor": actor})
     connection.execute(_APPEND, entry.parameters())
 
 
 def write(pool: Pool, *entries: Entry) -> None:
-    """Add entries about what is no transaction's matter. Raises `DatabaseAway`."""
+    """Appends entries that belong to no other transaction. Raises `DatabaseAway`."""
     with pool.transaction() as connection:
         for entry in entries:
             append(connection, entry)

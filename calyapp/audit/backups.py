@@ -1,4 +1,4 @@
-"""What the trail knows of the latest backups, and that in figures for the metrics."""
+"""The latest backups according to the audit log, and their metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from calyapp.errors import DatabaseError
 
 EVERY_SECONDS = 60.0
 _MAX_DURATION = timedelta(hours=6)
-# So that a search in vain looks into two months of the trail, not into all of them.
-_SEARCHED = timedelta(days=30)
+# Bounds the search to two partitions of the audit log if there is no entry.
+_MAX_AGE = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
 class LatestBackups:
-    """When the latest backups began, were completed and failed; None if there is none of the last 30 days.
+    """When the latest backups started, completed and failed, each None if the last 30 days have none.
 
-    `failure` is the reason of the latest that failed.
+    `failure` is the reason of the latest failure.
     """
 
     started_at: datetime | None = None
@@ -30,19 +30,19 @@ class LatestBackups:
     failure: str = ""
 
     def has_failed(self) -> bool:
-        """Whether the latest that ended failed."""
+        """Returns whether the latest backup that ended failed."""
         return self.failed_at is not None and (self.completed_at is None or self.failed_at > self.completed_at)
 
     def was_interrupted(self, now: datetime) -> bool:
-        """Whether the latest began and never ended: after six hours it no longer will."""
+        """Returns whether the latest backup started more than six hours ago and has not ended."""
         ends = [moment for moment in (self.completed_at, self.failed_at) if moment]
         has_ended = self.started_at is None or any(moment >= self.started_at for moment in ends)
         return not has_ended and self.started_at is not None and now - self.started_at > _MAX_DURATION
 
 
 def latest(reader: EventReader) -> LatestBackups:
-    """What the trail knows. Raises `DatabaseError`."""
-    since = clock.now() - _SEARCHED
+    """Reads the latest backups from the audit log. Raises `DatabaseError`."""
+    since = clock.now() - _MAX_AGE
     started = _newest(reader, EventType.BACKUP_STARTED, since)
     completed = _newest(reader, EventType.BACKUP_COMPLETED, since)
     failed = _newest(reader, EventType.BACKUP_FAILED, since)
@@ -55,13 +55,13 @@ def latest(reader: EventReader) -> LatestBackups:
 
 
 def measure(reader: EventReader) -> None:
-    """Set the gauges to what the trail knows; they stay as they are while it cannot be read."""
+    """Updates the gauges. They keep their values while the audit log cannot be read."""
     try:
-        known = latest(reader)
+        backups = latest(reader)
     except DatabaseError:
-        return  # the health checks tell
-    metrics.BACKUP_TIMESTAMP.set(known.completed_at.timestamp() if known.completed_at else 0)
-    metrics.BACKUP_FAILED.set(known.has_failed() or known.was_interrupted(clock.now()))
+        return  # the health checks report it
+    metrics.BACKUP_TIMESTAMP.set(backups.completed_at.timestamp() if backups.completed_at else 0)
+    metrics.BACKUP_FAILED.set(backups.has_failed() or backups.was_interrupted(clock.now()))
 
 
 def _newest(reader: EventReader, event: EventType, since: datetime) -> Mapping[str, Any]:

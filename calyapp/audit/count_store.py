@@ -1,8 +1,8 @@
-"""How often which kind of event occurred, by day (UTC): exact at the moment of reading, and only a tenant's own.
+"""Counts audit events by day (UTC), type, severity and status, exactly and for one tenant or all.
 
-Occurrences are counted, not rows: a throttled entry stands for `metadata.count` of them. A trigger counts what each
-statement adds; `fold` adds these small counts up. A reading takes both in one statement, which sees them at one moment:
-whether they are folded or not makes no difference to it.
+It counts occurrences, not rows: a throttled entry stands for `metadata.count` of them. A database trigger adds the
+counts of each statement to `audit_counts_pending`, and `fold` moves them to `audit_counts_daily`. A read adds both
+tables in one statement, which sees one snapshot. So it does not matter whether a count is already folded.
 """
 
 import time
@@ -21,14 +21,14 @@ from calyapp.db.tenancy import Tenant
 
 FRESH_SECONDS = 60
 _MAX_CACHED = 256
-_LOCK = 0x63616C79_0002  # advisory: one process at a time folds
+_LOCK = 0x63616C79_0002  # advisory lock: one process folds at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Occurrences by type, severity, status and day, as they were at `as_of`. A kind that did not occur is missing.
+    """Occurrences by type, severity, status and day, as of `as_of`. A key that did not occur is missing.
 
-    From the day `since` on and before the day `until`.
+    The period starts with the day `since` and ends before the day `until`.
     """
 
     since: date
@@ -41,31 +41,31 @@ class Counts:
 
 
 class EventCounts:
-    """Counts, and remembers what it read for up to a minute."""
+    """Reads and folds the counts. Reads are cached for up to a minute."""
 
     def __init__(self, pool: Pool, seconds: Callable[[], float] = time.monotonic) -> None:
         self._pool = pool
         self._seconds = seconds
-        # The minute is part of what is asked for: in the next one nobody asks for it any more, and it makes room.
-        self._remembered = lru_cache(_MAX_CACHED)(self._read)
+        # The current minute is part of the cache's key, so entries are not used in the next minute, and are evicted.
+        self._cached_read = lru_cache(_MAX_CACHED)(self._read)
 
     def read(self, tenant: Tenant, client_id: UUID | None, since: date, until: date) -> Counts:
-        """Of what the tenant may see, of one client or all: from the day `since` on and before the day `until`."""
-        return self._remembered(tenant, client_id, since, until, int(self._seconds() // FRESH_SECONDS))
+        """Returns the counts that the tenant can see, of one client or all, from `since` to before `until`."""
+        return self._cached_read(tenant, client_id, since, until, int(self._seconds() // FRESH_SECONDS))
 
     def fold(self) -> None:
-        """Add what was counted meanwhile to the days. Does nothing while another process is at it."""
+        """Moves the pending counts to the days. Does nothing if another process is doing it."""
         with self._pool.transaction() as connection:
             if connection.scalar(_TRY_LOCK, {"key": _LOCK}):
                 connection.execute(_FOLD)
 
     def _read(self, tenant: Tenant, client_id: UUID | None, since: date, until: date, _minute: int) -> Counts:
         only = tenant if isinstance(tenant, UUID) else None
-        given = {"tenant": only, "client": client_id, "since": since, "until": until}
+        parameters = {"tenant": only, "client": client_id, "since": since, "until": until}
         as_of = clock.now()
         types, severities, statuses, days = Counter[str](), Counter[str](), Counter[str](), Counter[date]()
         with tenancy.reading(self._pool, tenant) as connection:
-            for row in connection.execute(_COUNT, given):
+            for row in connection.execute(_COUNT, parameters):
                 types[row.event_type] += row.entries
                 severities[row.severity] += row.entries
                 statuses[row.status] += row.entries
@@ -80,13 +80,13 @@ _TRY_LOCK = named(
 _FOLD = named(
     "fold_counts",
     """
-WITH gone AS (DELETE FROM audit_counts_pending RETURNING *)
-INSERT INTO audit_counts_daily AS known (client_id, day, event_type, severity, status, entries)
-SELECT client_id, day, event_type, severity, status, sum(entries) FROM gone GROUP BY 1, 2, 3, 4, 5
-ON CONFLICT (client_id, day, event_type, severity, status) DO UPDATE SET entries = known.entries + excluded.entries
+WITH pending AS (DELETE FROM audit_counts_pending RETURNING *)
+INSERT INTO audit_counts_daily AS stored (client_id, day, event_type, severity, status, entries)
+SELECT client_id, day, event_type, severity, status, sum(entries) FROM pending GROUP BY 1, 2, 3, 4, 5
+ON CONFLICT (client_id, day, event_type, severity, status) DO UPDATE SET entries = stored.entries + excluded.entries
 """,
 )
-# Row-level security is no reason to leave the tenant out: only what a statement says is looked up in an index.
+# Row-level security alone would be correct but slow: only a condition in the statement can use an index.
 _COUNT = named(
     "count_events",
     """

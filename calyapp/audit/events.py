@@ -1,4 +1,4 @@
-"""The closed catalogue of audit events, with their severities. A type stands here only if something emits it."""
+"""The closed catalogue of audit event types and their severities. It lists only types that the code emits."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from calyapp.errors import Severity
 
 
 class EventType(StrEnum):
-    """What an audit entry is about."""
+    """The types of audit entries."""
 
     CALL_STARTED = "CALL_STARTED"
     CALL_STATUS_CHANGED = "CALL_STATUS_CHANGED"
@@ -55,7 +55,7 @@ class EventType(StrEnum):
     SECURITY_VIOLATION = "SECURITY_VIOLATION"
 
 
-# What an entry has unless it gives its own: a SECURITY_VIOLATION does, by its pattern and by who sent it.
+# The default severities. A SECURITY_VIOLATION sets its own, by pattern and sender.
 SEVERITY: dict[EventType, Severity] = {
     EventType.CALL_STARTED: Severity.LOW,
     EventType.CALL_STATUS_CHANGED: Severity.LOW,

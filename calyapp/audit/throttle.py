@@ -1,6 +1,6 @@
-"""Entries that can be provoked at will: the first at once, then one an interval for each kind, with a count.
+"""Throttles audit entries that any sender can cause: it writes the first of a kind at once, then one per interval.
 
-Counted in each process; what waits for its interval to end is written by `flush`, which a timer calls.
+Each process counts for itself. `flush`, called by a timer, writes what waits for the end of its interval.
 """
 
 import logging
@@ -17,7 +17,7 @@ from calyapp.db.engine import Pool
 from calyapp.errors import DatabaseError
 
 INTERVAL_SECONDS = 1.0
-_MAX_KINDS = 1_000  # a crowd of sources costs neither memory nor the database more than this
+_MAX_KINDS = 1_000  # bounds the memory and the writes that many senders can cause
 _log = logging.getLogger(__name__)
 
 Kind = tuple[str, ...]
@@ -35,7 +35,7 @@ class _Window:
 
 
 class ThrottledAuditLog:
-    """Appends to the trail, at most one entry an interval (in seconds) for each kind."""
+    """Appends to the audit log, at most one entry of each kind per interval (seconds)."""
 
     def __init__(
         self, pool: Pool, clock: Callable[[], float] = time.monotonic, *, interval: float = INTERVAL_SECONDS
@@ -47,14 +47,14 @@ class ThrottledAuditLog:
         self._lock = threading.Lock()
 
     def record(self, kind: Kind, entry: Entry, *, later: bool = False) -> bool:
-        """Write the entry now, or count it towards the next one of its kind. Never raises for the database.
+        """Writes the entry now, or counts it towards the next of its kind. Never raises for the database.
 
-        True for the first that waits of its kind: what else is to be told once an interval goes with it.
-        `later` is for those who do not wait for the database: they know that it is away, or have no time.
+        Returns True for the first entry of a kind that waits: do then what else is to be done once per interval. With
+        `later` the entry always waits, for callers that know that the database is unavailable or cannot wait for it.
         """
         with self._lock:
             if kind not in self._windows and len(self._windows) >= _MAX_KINDS:
-                # Still apart for each client: whoever asks for one client's entries is to find its occurrences alone.
+                # The client stays part of the kind: the entries of a client must count its own occurrences only.
                 kind = (kind[0], "many sources", str(entry.client_id))
             is_first = kind not in self._windows
             window = self._windows.setdefault(kind, _Window(self._clock()))
@@ -67,7 +67,7 @@ class ThrottledAuditLog:
         return is_first_to_wait
 
     def flush(self) -> None:
-        """Write what waited out its interval, and forget the kinds that have been quiet."""
+        """Writes the entries whose interval is over, and forgets kinds without new entries."""
         with self._lock:
             now = self._clock()
             due = {kind: window for kind, window in self._windows.items() if now - window.opened_at >= self._interval}
@@ -79,7 +79,7 @@ class ThrottledAuditLog:
         self._write_waiting(due)
 
     def close(self) -> None:
-        """Write all that waits, its interval over or not."""
+        """Writes all waiting entries, whether or not their interval is over."""
         with self._lock:
             windows, self._windows = self._windows, {}
         self._write_waiting(windows)
@@ -92,7 +92,7 @@ class ThrottledAuditLog:
         _warn(kept)
 
     def _write(self, kind: Kind, entry: Entry, count: int) -> bool:
-        """Whether it could be written; if not, it waits again."""
+        """Returns whether the entry was written. If not, it waits again."""
         try:
             audit_log.write(self._pool, replace(entry, metadata={**entry.metadata, "count": count}))
         except DatabaseError:
@@ -103,7 +103,7 @@ class ThrottledAuditLog:
 
 
 def _warn(kept: Mapping[EventType, int]) -> None:
-    """One line an event, not one a source: a crowd of sources is not to fill the log while the database is away."""
+    """Logs one line for each event type, so that many senders cannot fill the log while the database is unavailable."""
     for event, count in kept.items():
         fields = {"event": event.value, "count": count}
         _log.warning("audit entries could not be written and are kept for later", extra={"fields": fields})

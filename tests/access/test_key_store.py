@@ -95,11 +95,11 @@ class TestRevoke:
         store.revoke(key.id)
         before = stored()
 
-        with pytest.raises(ConflictError, match="revoked already"):
+        with pytest.raises(ConflictError, match="already revoked"):
             store.revoke(key.id)
 
         assert stored() == before
 
     def test_does_not_find_a_key_that_is_not_there(self, store):
-        with pytest.raises(NotFoundError, match="There is no API key with this id"):
+        with pytest.raises(NotFoundError, match="No API key has this id"):
             store.revoke(uuid4())

@@ -79,7 +79,7 @@ class TestSuspend:
         store.suspend(asha.id)
         before = stored()
 
-        with pytest.raises(ConflictError, match="suspended already"):
+        with pytest.raises(ConflictError, match="already suspended"):
             store.suspend(asha.id)
 
         assert stored() == before
@@ -105,7 +105,7 @@ class TestFind:
         assert store.find(f" {EMAIL.upper()} ") == asha
 
     def test_says_where_the_users_are_listed(self, store):
-        with pytest.raises(NotFoundError, match="see `flask caly users list`"):
+        with pytest.raises(NotFoundError, match="See `flask caly users list`"):
             store.find("nobody@caly.example")
 
 
@@ -146,7 +146,7 @@ class TestSetRole:
     def test_refuses_what_is_no_change(self, store, asha, stored):
         before = stored()
 
-        with pytest.raises(ConflictError, match="has this role already"):
+        with pytest.raises(ConflictError, match="already has this role"):
             store.set_role(asha.id, Role.ADMIN)
 
         assert stored() == before
@@ -234,7 +234,7 @@ class TestRevokeSessions:
 def test_no_change_finds_a_user_that_is_not_there(store, asha, stored, change):
     before = stored()
 
-    with pytest.raises(NotFoundError, match="There is no user with this id"):
+    with pytest.raises(NotFoundError, match="No user has this id"):
         change(store, uuid4())
 
     assert stored() == before

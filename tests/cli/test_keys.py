@@ -75,4 +75,4 @@ class TestRevoke:
     def test_does_not_find_a_key_that_is_not_there(self, caly):
         result = caly("keys", "revoke", uuid4())
 
-        assert (result.exit_code, result.stderr) == (1, "Error: There is no API key with this id\n")
+        assert (result.exit_code, result.stderr) == (1, "Error: No API key has this id\n")

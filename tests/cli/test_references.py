@@ -59,5 +59,5 @@ class TestUser:
 
         assert (result.exit_code, result.stderr) == (
             1,
-            "Error: There is no user with the id or address 'nobody@caly.example'; see `flask caly users list`.\n",
+            "Error: No user has the address 'nobody@caly.example'. See `flask caly users list`.\n",
         )

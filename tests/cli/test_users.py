@@ -93,7 +93,7 @@ class TestAdd:
     def test_ends_with_1_for_an_address_that_is_taken(self, caly, ravi):
         result = caly("users", "add", "--email", EMAIL.upper(), "--role", "admin", "--password-stdin")
 
-        assert (result.exit_code, result.stderr) == (1, "Error: There is already a user with this e-mail address\n")
+        assert (result.exit_code, result.stderr) == (1, "Error: A user with this e-mail address already exists\n")
 
 
 class TestList:
@@ -149,4 +149,4 @@ def test_no_command_finds_a_user_that_is_not_there(caly, command):
 
     result = caly("users", command, uuid4(), *rest)
 
-    assert (result.exit_code, result.stderr) == (1, "Error: There is no user with this id\n")
+    assert (result.exit_code, result.stderr) == (1, "Error: No user has this id\n")
