@@ -1,7 +1,6 @@
-"""Is it alive, may it have traffic, what is wrong with it, and how much has it done."""
+"""The routes under `/health`: liveness, readiness, details and metrics."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -11,7 +10,7 @@ from calyapp.health import figures
 from calyapp.health.checks import Check, Checks, Health, TimedFinding, overall
 from calyapp.services import Services
 from calyapp.web.pipeline.rate_limit_window import RateLimitWindows
-from calyapp.web.routing import Access
+from calyapp.web.routing import Access, JsonObject
 from calyapp.web.schemas.operations import Operation, in_json
 from calyapp.web.schemas.requests import MetricsFormatSchema
 from calyapp.web.schemas.service_responses import (
@@ -37,26 +36,26 @@ class HealthViews:
         self._names = tuple(checks)
         self._checks = Checks(checks)
 
-    def live(self) -> dict[str, Any]:
-        """Says that it is alive.
+    def live(self) -> JsonObject:
+        """Reports that the process answers.
 
-        Touches nothing: that it answers is the answer.
+        Checks nothing else.
         """
         return {"status": "alive", "timestamp": clock.iso(clock.now())}
 
-    def ready(self) -> tuple[dict[str, Any], int]:
-        """Says whether it may have traffic, for the load balancer.
+    def ready(self) -> tuple[JsonObject, int]:
+        """Reports whether the service can receive traffic, for load balancers.
 
-        503 if it may not.
+        The status is 503 if it is unhealthy.
         """
         findings = self._checks.run(READINESS)
         checks = {name: {"status": finding.status.value} for name, finding in findings.items()}
         return _report(findings, checks)
 
-    def detailed(self) -> tuple[dict[str, Any], int]:
-        """Says of each check how it ended, why, and what to do about it, for those who run the service.
+    def detailed(self) -> tuple[JsonObject, int]:
+        """Reports each check with its reason and remedy, for operators.
 
-        To networks that the service trusts, and from elsewhere to an admin. 503 if it may have no traffic.
+        Open to trusted networks, and from elsewhere to an admin. The status is 503 if the service is unhealthy.
         """
         findings = self._checks.run(self._names)
         checks = {name: _detail(finding) for name, finding in findings.items()}
@@ -65,10 +64,10 @@ class HealthViews:
         return report | facts, status
 
     def metrics(self) -> Response:
-        """Says how much it has done, all workers together.
+        """Returns the metrics of all workers together.
 
-        In Prometheus' format where `Accept` or `format` asks for it. To networks that the service trusts, and from
-        elsewhere to an admin.
+        In the Prometheus text format if `Accept` or `format` asks for it. Open to trusted networks, and from elsewhere
+        to an admin.
         """
         if _wants_text() or request.args.get("format") == "prometheus":
             return Response(metrics.prometheus_text(), content_type="text/plain; version=0.0.4; charset=utf-8")
@@ -76,7 +75,7 @@ class HealthViews:
 
 
 def blueprint(services: Services, counter: RateLimitWindows) -> Blueprint:
-    """The routes."""
+    """Returns the routes."""
     routes = Blueprint("health", __name__, url_prefix="/health")
     views = HealthViews({**services.health_checks, "limits storage": counter.check})
     routes.add_url_rule("/live", "live", views.live, access=Access.PUBLIC, operation=_LIVE)
@@ -87,7 +86,7 @@ def blueprint(services: Services, counter: RateLimitWindows) -> Blueprint:
 
 
 def _wants_text() -> bool:
-    """What Prometheus asks for carries a version, so it is told by its beginning; the most wanted comes first."""
+    """Returns whether the client prefers text. Compares prefixes, because Prometheus adds a version to the type."""
     for accepted, _quality in request.accept_mimetypes:
         if accepted.startswith(("text/plain", "application/openmetrics-text")):
             return True
@@ -96,13 +95,13 @@ def _wants_text() -> bool:
     return False
 
 
-def _report(findings: dict[str, TimedFinding], checks: dict[str, Any]) -> tuple[dict[str, Any], int]:
+def _report(findings: dict[str, TimedFinding], checks: JsonObject) -> tuple[JsonObject, int]:
     status = overall(findings)
     body = {"status": status.value, "timestamp": clock.iso(clock.now()), "checks": checks}
     return body, 503 if status is Health.UNHEALTHY else 200
 
 
-def _detail(timed: TimedFinding) -> dict[str, Any]:
+def _detail(timed: TimedFinding) -> JsonObject:
     finding = timed.finding
     return {
         "status": finding.status_text or finding.status.value,

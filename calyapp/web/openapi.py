@@ -1,6 +1,6 @@
-"""The OpenAPI document: how machines learn this API. Made from the rules as registered, their schemas and docstrings.
+"""Generates the OpenAPI document from the registered rules, their schemas and the docstrings of their views.
 
-A route is described where it is added (`operations`); here stands what is true of all of them.
+Each route is described where it is added (`schemas/operations`). This module describes what all routes share.
 """
 
 import inspect
@@ -20,24 +20,28 @@ from calyapp.config import WebhookAuth
 from calyapp.services import Services
 from calyapp.web import parameters
 from calyapp.web.refusals import REFUSALS
-from calyapp.web.routing import Access, GuardedRule
+from calyapp.web.routing import Access, GuardedRule, JsonObject
 from calyapp.web.schemas.operations import Content, Operation, in_any_form, in_json
 from calyapp.web.schemas.responses import REQUEST_ID_EXAMPLE, ErrorSchema
 
 _DESCRIPTION = (
-    "Answers Exotel's telephone webhooks, and shows the calls and the audit trail that come of them.\n\n"
-    "Every error has one shape. Arguments and members that are not named here are refused by `/api`; answers may come "
-    "to have more members than are named here."
+    "Receives Exotel's webhooks for telephone calls, and gives access to the recorded calls and the audit log.\n\n"
+    "All errors have the same shape (`Error`). Routes under `/api` refuse query parameters and body fields that are "
+    "not documented here. Answers may get further fields in later versions: ignore fields that you do not know."
 )
 _SECURITY_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A session's token, or an API key."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A session token or an API key."},
     "webhookKey": {
         "type": "apiKey",
         "in": "query",
         "name": parameters.KEY,
-        "description": "The client's webhook key, as it stands in the URL that is registered with Exotel.",
+        "description": "The client's webhook key, part of the URL that is registered with Exotel.",
     },
-    "webhookLogin": {"type": "http", "scheme": "basic", "description": "The webhook key as password; any user name."},
+    "webhookLogin": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "The webhook key as the password, with any user name.",
+    },
 }
 _SECURITY: dict[Access, list[dict[str, list[str]]]] = {
     Access.PUBLIC: [],
@@ -46,14 +50,14 @@ _SECURITY: dict[Access, list[dict[str, list[str]]]] = {
     Access.SIGNED_IN: [{"bearer": []}],
 }
 _REFUSALS = {
-    400: "Something is wrong in the request; `details` says of each field what would be right.",
-    401: "No key or token, or one that is wrong, has expired or was revoked.",
-    403: "Not for this role; or, in production, not over plain HTTP.",
-    404: "There is no such thing, or it is another client's.",
-    405: "This address does not take this method; `Allow` says which it takes.",
-    413: "The body is larger than this address takes.",
-    429: "Too often; come back in `Retry-After` seconds.",
-    500: "Something went wrong on our side, or the database is away.",
+    400: "The request is invalid. `details` describes the error of each field.",
+    401: "The key or token is missing, wrong, expired or revoked.",
+    403: "The role does not allow this. In production also: the request was sent over plain HTTP.",
+    404: "The resource does not exist, or belongs to another client.",
+    405: "The address does not accept this method. `Allow` lists the accepted methods.",
+    413: "The body is larger than the address accepts.",
+    429: "Too many requests. Try again after `Retry-After` seconds.",
+    500: "An internal error occurred, or the database is away.",
 }
 _EVERYWHERE = (400, 405, 413, 500)
 _REFUSED_BY_ACCESS: dict[Access, tuple[int, ...]] = {
@@ -65,15 +69,22 @@ _REFUSED_BY_ACCESS: dict[Access, tuple[int, ...]] = {
 _HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {
         "required": True,
-        "description": "What to name to those who run the service.",
+        "description": "The id of the request. Quote it when you report a problem.",
         "schema": {"type": "string", "pattern": r"^\d{13}-[a-z0-9]{9,}$", "examples": [REQUEST_ID_EXAMPLE]},
     },
-    "X-RateLimit-Limit": {"description": "Requests in a window.", "schema": {"type": "integer", "minimum": 1}},
-    "X-RateLimit-Remaining": {"description": "What is left of them.", "schema": {"type": "integer", "minimum": 0}},
-    "X-RateLimit-Reset": {"description": "The window's end, in Unix time.", "schema": {"type": "integer"}},
-    "Retry-After": {"required": True, "description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
-    "WWW-Authenticate": {"description": "What would be accepted.", "schema": {"type": "string"}},
-    "Allow": {"required": True, "description": "The methods that are taken.", "schema": {"type": "string"}},
+    "X-RateLimit-Limit": {"description": "Requests allowed in a window.", "schema": {"type": "integer", "minimum": 1}},
+    "X-RateLimit-Remaining": {
+        "description": "Requests left in this window.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "X-RateLimit-Reset": {"description": "End of the window (Unix time).", "schema": {"type": "integer"}},
+    "Retry-After": {
+        "required": True,
+        "description": "Seconds to wait before the next request.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {"description": "The accepted authentication scheme.", "schema": {"type": "string"}},
+    "Allow": {"required": True, "description": "The accepted methods.", "schema": {"type": "string"}},
 }
 _ALWAYS = ("X-Request-ID",)
 _LIMITED = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
@@ -81,35 +92,42 @@ _HEADERS_OF = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",
 
 
 class OpenApi:
-    """The view."""
+    """The view of `/openapi.json`."""
 
     def __init__(self, services: Services) -> None:
         self._webhook_auth = services.settings.webhook_auth
 
     def show(self) -> Response:
-        """Describes this API, in OpenAPI 3.1."""
-        return Response(self._written, mimetype="application/json")
+        """Returns this description of the API, in OpenAPI 3.1."""
+        return Response(self._document, mimetype="application/json")
 
     @cached_property
-    def _written(self) -> bytes:
-        """Once a process, when somebody asks: no start waits for it."""
+    def _document(self) -> bytes:
+        """The document as JSON. Generated at the first request, so that it does not delay the start."""
         return orjson.dumps(document(current_app, self._webhook_auth))
 
 
 def blueprint(services: Services) -> Blueprint:
-    """The route."""
+    """Returns the route."""
     routes = Blueprint("openapi", __name__)
-    shown = Operation(answer={"application/json": {"type": "object", "description": "An OpenAPI 3.1 document"}})
-    routes.add_url_rule("/openapi.json", "show", OpenApi(services).show, access=Access.PUBLIC, operation=shown)
+    operation = Operation(answer={"application/json": {"type": "object", "description": "An OpenAPI 3.1 document"}})
+    routes.add_url_rule("/openapi.json", "show", OpenApi(services).show, access=Access.PUBLIC, operation=operation)
     return routes
 
 
-def document(app: Flask, webhook_auth: WebhookAuth) -> dict[str, Any]:
-    """All routes of the application. Raises `LookupError` for those that do not say what they take and answer."""
-    rules = list(_once(app.url_map.iter_rules()))
-    silent = [rule.rule for rule in rules if not (rule.operation and _said_of(app.view_functions[rule.endpoint]))]
-    if silent:
-        raise LookupError(f"These routes lack an operation, or their view a docstring: {', '.join(sorted(silent))}")
+def document(app: Flask, webhook_auth: WebhookAuth) -> JsonObject:
+    """Returns the OpenAPI document of all routes.
+
+    Raises `LookupError` if a route has no operation or its view no docstring.
+    """
+    rules = list(_unique(app.url_map.iter_rules()))
+    undescribed = [
+        rule.rule for rule in rules if not (rule.operation and _docstring(app.view_functions[rule.endpoint]))
+    ]
+    if undescribed:
+        raise LookupError(
+            f"These routes lack an operation, or their view a docstring: {', '.join(sorted(undescribed))}"
+        )
     spec = APISpec(
         "Caly",
         calyapp.__version__,
@@ -124,21 +142,21 @@ def document(app: Flask, webhook_auth: WebhookAuth) -> dict[str, Any]:
         spec.path(
             re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), operations=dict(_operations(rule, view, webhook_auth))
         )
-    made: dict[str, Any] = spec.to_dict()
-    return made
+    openapi: JsonObject = spec.to_dict()
+    return openapi
 
 
-def _once(rules: Iterable[Rule]) -> Iterator[GuardedRule]:
-    """Those that also take a slash at the end are registered twice."""
+def _unique(rules: Iterable[Rule]) -> Iterator[GuardedRule]:
+    """Yields each route once. Webhooks are registered with and without a slash at the end."""
     seen = set()
     for rule in rules:
-        known = (rule.rule.rstrip("/"), frozenset(rule.methods or ()))
-        if isinstance(rule, GuardedRule) and known not in seen:
-            seen.add(known)
+        route = (rule.rule.rstrip("/"), frozenset(rule.methods or ()))
+        if isinstance(rule, GuardedRule) and route not in seen:
+            seen.add(route)
             yield rule
 
 
-def _said_of(view: Callable[..., Any]) -> str:
+def _docstring(view: Callable[..., Any]) -> str:
     return inspect.getdoc(view) or ""
 
 
@@ -155,10 +173,10 @@ def _add_components(spec: APISpec) -> None:
 def _operations(
     rule: GuardedRule, view: Callable[..., Any], webhook_auth: WebhookAuth
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The description for each of the rule's methods; to HEAD and OPTIONS Flask answers by itself."""
+    """Yields the method and description of each of the rule's operations, without HEAD and OPTIONS."""
     methods = sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
     blueprint, _, name = rule.endpoint.partition(".")
-    summary, _, description = _said_of(view).partition("\n")
+    summary, _, description = _docstring(view).partition("\n")
     operation = rule.operation or Operation(answer={})
     for method in methods:
         described = {
@@ -176,7 +194,7 @@ def _operations(
 
 
 def _security(rule: GuardedRule, webhook_auth: WebhookAuth) -> list[dict[str, list[str]]]:
-    """Any one of these; an empty one is nobody's."""
+    """Returns the alternatives. An empty one means that no key is required."""
     is_optional = rule.access is Access.WEBHOOK_KEY and webhook_auth is WebhookAuth.OPTIONAL
     return [*_SECURITY[rule.access or Access.PUBLIC], *([{}] if is_optional else [])]
 
@@ -215,6 +233,6 @@ def _content(content: Content) -> dict[str, Any]:
 
 
 def _title(content: Content) -> str:
-    """What the answer is, by the first of its schemas."""
+    """Returns the description of the first schema."""
     schema = next(iter(content.values()))
     return str(schema["description"]) if isinstance(schema, Mapping) else inspect.getdoc(schema) or ""

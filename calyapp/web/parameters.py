@@ -1,7 +1,7 @@
-"""A request's query and body → parameters: names and texts, the same whatever the encoding.
+"""Reads a request's query and body into parameters: pairs of name and text, the same for every encoding.
 
-A body field counts before a query field of its name. JSON is flattened into the bracket names that forms use, so
-`{"Legs": [{"Status": "busy"}]}` and `Legs[0][Status]=busy` are the same.
+Body fields come before query fields of the same name. JSON is flattened into the bracket names that forms use:
+`{"Legs": [{"Status": "busy"}]}` and `Legs[0][Status]=busy` give the same parameters.
 """
 
 import json
@@ -14,24 +14,25 @@ from calyapp import redact
 from calyapp.errors import ValidationError
 
 KEY = "key"
-"""The query parameter that carries the webhook key: identity, not content."""
+"""The query parameter with the webhook key. It identifies the client and is not part of the delivery."""
 
 _NOT_JSON = "The body is not valid JSON."
 _MAX_DEPTH = 64
-_MAX_TEXT_SIZE = 4 * 1024 * 1024  # characters of names and texts; four times the largest body
+_MAX_TEXT_LENGTH = 4 * 1024 * 1024  # characters of all names and texts; four times the largest body
 
 _Object = list[tuple[str, Any]]
 
 
 def read(request: Request) -> list[tuple[str, str]]:
-    """The request's parameters without the webhook key. Raises `ValidationError` for a broken body."""
+    """Returns the request's parameters without the webhook key. Raises `ValidationError` for an invalid body."""
     query = [(name, text) for name, text in request.args.items(multi=True) if name != KEY]
-    # Exotel echoes the address of an earlier Passthru, key and all, in a parameter of later deliveries.
+    # Exotel repeats the URL of an earlier Passthru, with its key, in a parameter of later deliveries
+    # (docs/exotel-protocol.md, section 5.1).
     return [(redact.webhook_keys(name), redact.webhook_keys(text)) for name, text in (*_body(request), *query)]
 
 
 def json_value(request: Request) -> Any:
-    """The body, for routes that take JSON only. Raises `ValidationError` if it is broken or something else."""
+    """Returns the JSON value of the body. Raises `ValidationError` if it is invalid or not declared as JSON."""
     if not request.is_json:
         raise ValidationError("Send a JSON object, with Content-Type: application/json.")
     try:
@@ -44,9 +45,9 @@ def _whole_body(request: Request) -> bytes:
     try:
         body = request.get_data()
     except OSError:
-        raise ValidationError("The connection broke before the whole body came; send the request again.") from None
+        raise ValidationError("The connection ended before the whole body arrived. Send the request again.") from None
     if request.content_length and len(body) < request.content_length:
-        raise ValidationError("The body is shorter than its Content-Length says; send the request again.")
+        raise ValidationError("The body is shorter than its Content-Length. Send the request again.")
     return body
 
 
@@ -56,30 +57,32 @@ def _body(request: Request) -> list[tuple[str, str]]:
         return []
     if request.is_json:
         return _bounded(_flattened(None, _object(body)))
-    # Werkzeug gives a part without a name the name None.
+    # Werkzeug returns None as the name of a part without one.
     form = [(name or "", text) for name, text in request.form.items(multi=True)]
     if not form:
         raise ValidationError(
-            "The body holds no field: send JSON, application/x-www-form-urlencoded or multipart/form-data "
-            "with its boundary, and all of it."
+            "The body contains no field. Send JSON, application/x-www-form-urlencoded, or complete multipart/form-data "
+            "with its boundary."
         )
     return form
 
 
 def _bounded(pairs: Iterator[tuple[str, str]]) -> list[tuple[str, str]]:
-    """All of them; a long name over a long list would multiply one mebibyte into gigabytes."""
-    kept, size = [], 0
+    """Returns all pairs. Raises `ValidationError` if they are too long: flattening repeats a long name for each item
+    of a list, which can turn 1 MiB into gigabytes.
+    """
+    bounded, length = [], 0
     for pair in pairs:
-        size += len(pair[0]) + len(pair[1])
-        if size > _MAX_TEXT_SIZE:
-            raise ValidationError("The body's JSON repeats long names too often.")
-        kept.append(pair)
-    return kept
+        length += len(pair[0]) + len(pair[1])
+        if length > _MAX_TEXT_LENGTH:
+            raise ValidationError("The JSON body is too large: long names apply to too many values.")
+        bounded.append(pair)
+    return bounded
 
 
 def _object(body: bytes) -> _Object:
     try:
-        # Numbers stay as they were written: 1.50 is no less true than 1.5.
+        # Numbers keep their spelling, such as 1.50, because the ledger keeps what was sent.
         parsed = json.loads(
             body, parse_int=str, parse_float=str, parse_constant=_refuse_constant, object_pairs_hook=_Members
         )
@@ -91,7 +94,7 @@ def _object(body: bytes) -> _Object:
 
 
 class _Members(_Object):
-    """A JSON object as it was written: its members in order, repeated names included."""
+    """The members of a JSON object in their order, with repeated names."""
 
 
 def _refuse_constant(word: str) -> NoReturn:
@@ -100,7 +103,7 @@ def _refuse_constant(word: str) -> NoReturn:
 
 def _flattened(prefix: str | None, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
     if depth > _MAX_DEPTH:
-        raise ValidationError(f"The body's JSON is nested deeper than {_MAX_DEPTH} levels.")
+        raise ValidationError(f"The JSON body is nested deeper than {_MAX_DEPTH} levels.")
     if isinstance(value, _Members):
         members: _Object = value
     elif isinstance(value, list):
@@ -109,13 +112,13 @@ def _flattened(prefix: str | None, value: Any, depth: int = 0) -> Iterator[tuple
         yield prefix or "", _text(value)
         return
     if not members and prefix is not None:
-        yield f"{prefix}[]", ""  # present, and empty
+        yield f"{prefix}[]", ""  # keeps an empty list or object visible
     for name, item in members:
         yield from _flattened(name if prefix is None else f"{prefix}[{name}]", item, depth + 1)
 
 
 def _text(value: str | bool | None) -> str:
-    """As a form would carry it: null is an empty field."""
+    """Returns the value as a form has it. null becomes an empty text."""
     if value is None:
         return ""
     return value if isinstance(value, str) else str(value).lower()

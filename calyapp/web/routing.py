@@ -1,4 +1,4 @@
-"""What every URL rule must say of itself: who may use it, how often, and what it takes and answers."""
+"""What every URL rule declares: who may use it, how often, and what it accepts and returns."""
 
 from enum import StrEnum
 from typing import Any
@@ -19,7 +19,7 @@ class Access(StrEnum):
 
 
 class Profile(StrEnum):
-    """How often a route may be used; the numbers are settings (`RATELIMIT_…`)."""
+    """Which rate limit applies to a route. The limits are settings (`RATELIMIT_…`)."""
 
     LOGIN = "login"
     API = "api"
@@ -29,14 +29,16 @@ class Profile(StrEnum):
 
 ANY_ROLE = frozenset(Role)
 
+JsonObject = dict[str, Any]
+"""The JSON object that a view returns."""
+
 
 class GuardedRule(Rule):
-    """A URL rule with its access, its limit and its description.
+    """A URL rule with its access, rate limit and description.
 
-    `add_url_rule(…, access=Access.PUBLIC, limit=Profile.API, operation=Operation(answer=in_json(SomeSchema)))`;
-    the first line of the view's docstring is its title at `/openapi.json`. `roles` are those that
-    `Access.SIGNED_IN` lets in; all of them unless told. `max_bytes` is how large a body may be; None for what
-    `body_limit` says.
+    `add_url_rule(…, access=Access.PUBLIC, limit=Profile.API, operation=Operation(answer=in_json(SomeSchema)))`.
+    The first line of the view's docstring is the summary in `/openapi.json`. `roles` are those that
+    `Access.SIGNED_IN` admits; the default is all. `max_bytes` is the largest body; None for `body_limit.MAX_BYTES`.
     """
 
     def __init__(

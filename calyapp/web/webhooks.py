@@ -1,12 +1,11 @@
-"""Exotel in, stream instructions out. Each answer is what Exotel acts on; a 2xx says that the delivery is on disk."""
+"""The routes under `/webhooks/exotel`. Exotel acts on each answer; a 2xx means that the delivery is on disk."""
 
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 from flask import Blueprint, g, request
 
-from calyapp import clock, redact
+from calyapp import clock
 from calyapp.calls.event import Arrival, Route
 from calyapp.calls.receiver import ReceivedDelivery
 from calyapp.clients.store import Client
@@ -15,22 +14,18 @@ from calyapp.exotel import payload
 from calyapp.services import Services
 from calyapp.web import parameters
 from calyapp.web.pipeline.proxy import client_address
-from calyapp.web.routing import Access, Profile
+from calyapp.web.pipeline.request_audit import user_agent
+from calyapp.web.routing import Access, JsonObject, Profile
 from calyapp.web.schemas.operations import Operation, in_json
 from calyapp.web.schemas.requests import HeartbeatSchema, NewsSchema
 from calyapp.web.schemas.responses import BaseResponseSchema, DoneSchema
 from calyapp.web.schemas.service_responses import RecordedAnswerSchema, StatusAnswerSchema, StreamAnswerSchema
-
-WEBHOOKS = tuple(route for route in Route if route is not Route.CDR)
-_MAX_USER_AGENT_LENGTH = 512
 
 _ANSWERS: dict[Route, type[BaseResponseSchema]] = {
     Route.CALL_START: StreamAnswerSchema,
     Route.CALL_STATUS: StatusAnswerSchema,
     Route.CALL_END: RecordedAnswerSchema,
 }
-
-Answer = dict[str, Any]
 
 
 class Webhooks:
@@ -39,39 +34,39 @@ class Webhooks:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def call_start(self) -> Answer:
-        """Answers a call: says where the agent's audio is.
+    def call_start(self) -> JsonObject:
+        """Records the start of a call, and returns the URL of the voice agent's audio stream.
 
-        For a Voicebot or Stream applet's dynamic URL, or a flow's first Passthru.
+        For the dynamic URL of a Voicebot or Stream applet, and for the first Passthru of a flow.
         """
         received = self._receive(Route.CALL_START)
         if received.client_id is None or received.call_id is None:
-            # On the spool until its owner is known; to the caller there is nothing to say before.
+            # The delivery is on the spool until its owner is known. Without a client there is no stream.
             raise NotFoundError("Client not found")
-        return self._services.answers.stream(received.call_id, self._known(received.client_id), clock.now())
+        return self._services.answers.stream(received.call_id, self._client(received.client_id), clock.now())
 
-    def call_status(self) -> Answer:
-        """Takes what Exotel reports of a call under way, and says how the call stands."""
+    def call_status(self) -> JsonObject:
+        """Records a status report about a call, and returns the call's status."""
         return {"success": True, "status": self._receive(Route.CALL_STATUS).status}
 
-    def call_end(self) -> Answer:
-        """Takes that a call is over."""
+    def call_end(self) -> JsonObject:
+        """Records the end of a call."""
         self._receive(Route.CALL_END)
         return {"success": True, "message": "Call recorded"}
 
-    def recording(self) -> Answer:
-        """Takes that a recording is there."""
+    def recording(self) -> JsonObject:
+        """Records that a recording is available."""
         return self._acknowledge(Route.RECORDING)
 
-    def passthru(self) -> Answer:
-        """Takes what any other Passthru of a flow tells."""
+    def passthru(self) -> JsonObject:
+        """Records the parameters of any other Passthru in a flow."""
         return self._acknowledge(Route.PASSTHRU)
 
-    def heartbeat(self) -> Answer:
-        """Takes a Heartbeat notification."""
+    def heartbeat(self) -> JsonObject:
+        """Records a Heartbeat notification about the client's numbers."""
         return self._acknowledge(Route.HEARTBEAT)
 
-    def _acknowledge(self, route: Route) -> Answer:
+    def _acknowledge(self, route: Route) -> JsonObject:
         self._receive(route)
         return {"success": True}
 
@@ -83,8 +78,8 @@ class Webhooks:
         g.client_id, g.call_id = received.client_id, received.call_id
         return received
 
-    def _known(self, client_id: UUID) -> Client | None:
-        """None where the database is away and the directory does not know the client: then the greeting is ours."""
+    def _client(self, client_id: UUID) -> Client | None:
+        """Returns the client. None, for the default greeting, if it is not in memory and the database is away."""
         try:
             return self._services.directory.client(client_id)
         except DatabaseError:
@@ -92,16 +87,26 @@ class Webhooks:
 
 
 def blueprint(services: Services) -> Blueprint:
-    """The routes: GET and POST, with a slash at the end or without, and never a redirect, which would flip a flow."""
+    """Returns the routes: GET and POST, with and without a slash at the end.
+
+    None redirects, because a synchronous Passthru reads a redirect as a decision of the flow
+    (docs/exotel-protocol.md, section 3.3).
+    """
     routes = Blueprint("webhooks", __name__, url_prefix="/webhooks/exotel")
     views = Webhooks(services)
-    for route in WEBHOOKS:
-        endpoint = route.value.replace("-", "_")
-        view = getattr(views, endpoint)
+    views_by_route = {
+        Route.CALL_START: views.call_start,
+        Route.CALL_STATUS: views.call_status,
+        Route.CALL_END: views.call_end,
+        Route.RECORDING: views.recording,
+        Route.PASSTHRU: views.passthru,
+        Route.HEARTBEAT: views.heartbeat,
+    }
+    for route, view in views_by_route.items():
         for path in (f"/{route}", f"/{route}/"):
             routes.add_url_rule(
                 path,
-                endpoint,
+                view.__name__,
                 view,
                 methods=["GET", "POST"],
                 strict_slashes=False,
@@ -109,27 +114,26 @@ def blueprint(services: Services) -> Blueprint:
                 limit=Profile.WEBHOOK,
                 operation=_operation(route),
             )
-    routes.before_request(_leave_head_unrecorded)
+    routes.before_request(_answer_head)
     return routes
 
 
 def _operation(route: Route) -> Operation:
-    sent = HeartbeatSchema if route is Route.HEARTBEAT else NewsSchema
-    return Operation(answer=in_json(_ANSWERS.get(route, DoneSchema)), query_or_body=sent, refusals=(404,))
+    parameters_schema = HeartbeatSchema if route is Route.HEARTBEAT else NewsSchema
+    return Operation(answer=in_json(_ANSWERS.get(route, DoneSchema)), query_or_body=parameters_schema, refusals=(404,))
 
 
-def _leave_head_unrecorded() -> Answer | None:
-    """HEAD asks whether somebody is there; it is no news of a call."""
+def _answer_head() -> JsonObject | None:
+    """Answers HEAD without recording it: it only asks whether the address exists."""
     return {} if request.method == "HEAD" else None
 
 
 def _arrival() -> Arrival:
     moment = clock.now()
-    user_agent = redact.text(request.user_agent.string)[:_MAX_USER_AGENT_LENGTH]
     return Arrival(
         at=moment,
         audit_id=clock.uuid7(moment),
         request_id=g.request_id,
         ip_address=client_address(),
-        user_agent=user_agent or None,
+        user_agent=user_agent(),
     )

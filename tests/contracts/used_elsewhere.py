@@ -6,7 +6,7 @@ _.implicit_sequence_conversion  # Werkzeug
 _.convert, _.normalize_choice  # click: what a parameter type overrides
 _.ValueClass  # prometheus-client: where it takes the storage of its metrics from
 _.Meta, _.unknown, _.exclude, _.CallSid, _.From, _.To, _.CallStatus, _.CallDuration  # marshmallow: options and fields
-_.RecordingUrl, _.RecordingDuration, _.error_messages, _._keep_repeated, _._refuse_the_same, _._refuse_no_time
+_.RecordingUrl, _.RecordingDuration, _.error_messages, _._keep_repeated, _._refuse_the_same, _._refuse_empty_span
 _._refuse_long_spans, _.on_bind_field, _._serialize, _.timeline_truncated, _.severities, _.statuses, _.days, _.as_of
 _.not_tried, _.complete, _.summary, _.rows, _.line, _.new, _.repeat, _.rejected, _.result, _._flatten
 _.rev_id  # Alembic: the number of a new revision
@@ -58,9 +58,6 @@ _.catalogue
     _.doctor,
     _.scan,
 )
-
-# Views, by the name of their route.
-_.call_start, _.call_status, _.call_end, _.recording, _.passthru, _.heartbeat
 
 # Fields of a view of a call, by the list of all fields.
 _.phone_from, _.phone_to, _.direction, _.start_ts, _.end_ts, _.recording_url

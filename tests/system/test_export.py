@@ -102,7 +102,7 @@ class TestExport:
 
         assert answer.status == 200
         assert len(cut.value.partial) > 0
-        assert logged(server, "an export broke off: DatabaseError") > 0
+        assert logged(server, "an export failed: DatabaseError") > 0
 
     def test_is_not_for_those_who_cannot_tell_that_it_broke_off(self, server, token):
         head = f"GET {PATH} HTTP/1.0\r\nHost: caly.example\r\nAuthorization: Bearer {token}\r\n\r\n"
@@ -124,7 +124,7 @@ class TestPlaces:
 
         assert (refused.status, refused.headers["Retry-After"]) == (429, "30")
         eventually(lambda: fetch(PATH)[0].status == 200)
-        assert logged(server, "an export: who asked for it went away") >= 2
+        assert logged(server, "an export: the client disconnected") >= 2
 
 
 def logged(server: Server, message: str) -> int:

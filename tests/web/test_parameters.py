@@ -103,7 +103,7 @@ class TestBrokenBody:
             of_json('{"a":' * 70 + "1" + "}" * 70)
 
     def test_is_refused_where_it_would_swell_beyond_measure(self):
-        with pytest.raises(ValidationError, match="repeats long names"):
+        with pytest.raises(ValidationError, match="long names apply to too many values"):
             of_json(json.dumps({"a" * 100_000: ["x"] * 100_000}))
 
     @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ class TestBrokenBody:
         ids=["cut", "no boundary", "plain text", "no type"],
     )
     def test_is_refused_where_it_yields_no_field(self, body, content_type):
-        with pytest.raises(ValidationError, match="holds no field"):
+        with pytest.raises(ValidationError, match="contains no field"):
             parameters.read(request(data=body, content_type=content_type))
 
     def test_is_refused_where_it_is_shorter_than_declared(self):
@@ -136,7 +136,7 @@ class TestBrokenBody:
         cut = EnvironBuilder(method="POST", data={"a": "12345"}).get_environ()
         cut |= {"wsgi.input": BrokenOff(), "wsgi.input_terminated": True}
 
-        with pytest.raises(ValidationError, match="connection broke"):
+        with pytest.raises(ValidationError, match="The connection ended"):
             parameters.read(Request(cut))
 
     @pytest.mark.parametrize("body", [b"", b"  \r\n"])

@@ -1,7 +1,7 @@
 import pytest
 from werkzeug.exceptions import default_exceptions
 
-from calyapp.web.refusals import REFUSALS
+from calyapp.web.refusals import REFUSALS, error_body
 
 
 def test_cover_every_error_that_the_framework_can_raise():
@@ -24,3 +24,13 @@ def test_have_the_same_codes_on_every_python(status, code):
 
 def test_have_one_code_each():
     assert len({refusal.code for refusal in REFUSALS.values()}) == len(REFUSALS)
+
+
+class TestErrorBody:
+    def test_omits_absent_members(self):
+        assert set(error_body("CODE", "A sentence", "id")["error"]) == {"code", "message", "timestamp", "requestId"}
+
+    def test_contains_optional_members(self):
+        error = error_body("CODE", "A sentence", "id", details={"a": ["b"]}, retry_after=3, stack="x")["error"]
+
+        assert (error["details"], error["retryAfter"], error["stack"]) == ({"a": ["b"]}, 3, "x")

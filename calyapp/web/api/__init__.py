@@ -1,1 +1,1 @@
-"""The records API: `/api/calls`, `/api/audit` and `/api/auth`."""
+"""The API for users and programs: `/api/calls`, `/api/audit` and `/api/auth`."""

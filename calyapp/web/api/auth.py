@@ -1,24 +1,22 @@
-"""Signing in and out: a session for an e-mail address and a password, and who it is that asks."""
+"""The routes under `/api/auth`: sign in and out, show the signed-in user or API key, change the password."""
 
 from typing import Any
 
 from flask import Blueprint, g, request
 
-from calyapp import redact, validation
+from calyapp import validation
 from calyapp.access import passwords
-from calyapp.access.principal import Origin, Principal, PrincipalKind
+from calyapp.access.principal import Principal, PrincipalKind
 from calyapp.errors import AuthenticationError, AuthorizationError, ValidationError
 from calyapp.services import Services
 from calyapp.web import parameters
 from calyapp.web.api.failed_logins import FailedLogins
-from calyapp.web.pipeline.proxy import client_address
 from calyapp.web.pipeline.rate_limit_window import RateLimitWindows
-from calyapp.web.routing import Access, Profile
+from calyapp.web.pipeline.request_audit import origin
+from calyapp.web.routing import Access, JsonObject, Profile
 from calyapp.web.schemas.operations import Operation, in_json
 from calyapp.web.schemas.requests import LoginSchema, PasswordChangeSchema
 from calyapp.web.schemas.responses import DoneSchema, PrincipalSchema, SessionSchema
-
-_MAX_USER_AGENT_LENGTH = 512
 
 _SESSION = SessionSchema()
 _PRINCIPAL = PrincipalSchema()
@@ -26,8 +24,6 @@ _LOGIN = Operation(answer=in_json(SessionSchema), body=in_json(LoginSchema), ref
 _LOGOUT = Operation(answer=in_json(DoneSchema))
 _ME = Operation(answer=in_json(PrincipalSchema))
 _CHANGE = Operation(answer=in_json(DoneSchema), body=in_json(PasswordChangeSchema))
-
-Answer = dict[str, Any]
 
 
 class Auth:
@@ -37,33 +33,34 @@ class Auth:
         self._authentication = services.authentication
         self._failed_logins = failed_logins
 
-    def login(self) -> Answer:
+    def login(self) -> JsonObject:
         """Signs in with an e-mail address and a password.
 
-        Unknown address, wrong password and suspended user: one answer, after the same work.
+        The answer is the same for an unknown address, a wrong password and a suspended user.
         """
-        sent = validation.load(LoginSchema(), parameters.json_value(request))
-        email, origin = sent["email"], _origin()
-        self._failed_logins.refuse_if_too_many(email, origin)
-        sign_in = self._authentication.sign_in(email, sent["password"], origin)
+        body = validation.load(LoginSchema(), parameters.json_value(request))
+        email = body["email"]
+        self._failed_logins.refuse_if_too_many(email)
+        # Verifies a password also for an unknown address, so that the time does not tell whether a user has it.
+        sign_in = self._authentication.sign_in(email, body["password"], origin())
         if sign_in.user is None or sign_in.session is None:
-            whose = (sign_in.user.id, sign_in.user.client_id) if sign_in.user else (None, None)
-            self._failed_logins.note(email, origin, *whose)
+            account = (sign_in.user.id, sign_in.user.client_id) if sign_in.user else (None, None)
+            self._failed_logins.record(email, *account)
             raise AuthenticationError("The e-mail address or the password is wrong.")
         opened = {"token": sign_in.session.token, "expires_at": sign_in.session.expires_at, "user": sign_in.user}
-        shown: Answer = _SESSION.dump(opened)
-        return shown
+        session: JsonObject = _SESSION.dump(opened)
+        return session
 
-    def logout(self) -> Answer:
-        """Signs out: the session ends, the user's others stay."""
-        self._authentication.sign_out(_signed_in(), _origin())
+    def logout(self) -> JsonObject:
+        """Signs out: ends this session, not the user's other sessions."""
+        self._authentication.sign_out(_signed_in_user(), origin())
         return {"success": True}
 
-    def me(self) -> Answer:
-        """Says who it is that asks."""
+    def me(self) -> JsonObject:
+        """Returns the user or API key that sends the request."""
         principal: Principal = g.principal
         name = "email" if principal.kind is PrincipalKind.USER else "name"
-        shown: Answer = _PRINCIPAL.dump(
+        shown: JsonObject = _PRINCIPAL.dump(
             {
                 "kind": principal.kind,
                 "id": principal.id,
@@ -74,45 +71,41 @@ class Auth:
         )
         return shown
 
-    def password(self) -> Answer:
+    def password(self) -> JsonObject:
         """Changes the password, and ends the user's other sessions.
 
-        A wrong current password counts as a failed login: a stolen session is no way around that limit.
+        A wrong current password counts as a failed login.
         """
-        principal = _signed_in()
-        sent = validation.load(PasswordChangeSchema(), parameters.json_value(request))
-        if wrong := passwords.weakness(sent["new_password"]):
-            raise ValidationError(f"newPassword {wrong}", {"newPassword": [wrong]})
-        current, new, origin = sent["current_password"], sent["new_password"], _origin()
-        self._failed_logins.refuse_if_too_many(principal.name, origin, principal.id, principal.client_id)
-        if not self._authentication.change_password(principal, current, new, origin):
-            self._failed_logins.note(principal.name, origin, principal.id, principal.client_id)
-            wrong = "is wrong."
-            raise ValidationError(f"currentPassword {wrong}", {"currentPassword": [wrong]})
+        principal = _signed_in_user()
+        body = validation.load(PasswordChangeSchema(), parameters.json_value(request))
+        if weakness := passwords.weakness(body["new_password"]):
+            raise ValidationError(f"newPassword {weakness}", {"newPassword": [weakness]})
+        current, new = body["current_password"], body["new_password"]
+        # Counted like logins, because a stolen session must not allow unlimited guesses.
+        self._failed_logins.refuse_if_too_many(principal.name, principal.id, principal.client_id)
+        if not self._authentication.change_password(principal, current, new, origin()):
+            self._failed_logins.record(principal.name, principal.id, principal.client_id)
+            error = "is wrong."
+            raise ValidationError(f"currentPassword {error}", {"currentPassword": [error]})
         return {"success": True}
 
 
 def blueprint(services: Services, counter: RateLimitWindows) -> Blueprint:
-    """The routes."""
+    """Returns the routes."""
     routes = Blueprint("auth", __name__, url_prefix="/api/auth")
     views = Auth(services, FailedLogins(counter, services.throttled_audit_log))
-    known: dict[str, Any] = {"access": Access.SIGNED_IN, "limit": Profile.API}
+    signed_in: dict[str, Any] = {"access": Access.SIGNED_IN, "limit": Profile.API}
     to_sign_in: dict[str, Any] = {"access": Access.PUBLIC, "limit": Profile.LOGIN, "operation": _LOGIN}
     routes.add_url_rule("/login", "login", views.login, methods=["POST"], **to_sign_in)
-    routes.add_url_rule("/logout", "logout", views.logout, methods=["POST"], operation=_LOGOUT, **known)
-    routes.add_url_rule("/me", "me", views.me, operation=_ME, **known)
-    routes.add_url_rule("/password", "password", views.password, methods=["POST"], operation=_CHANGE, **known)
+    routes.add_url_rule("/logout", "logout", views.logout, methods=["POST"], operation=_LOGOUT, **signed_in)
+    routes.add_url_rule("/me", "me", views.me, operation=_ME, **signed_in)
+    routes.add_url_rule("/password", "password", views.password, methods=["POST"], operation=_CHANGE, **signed_in)
     return routes
 
 
-def _signed_in() -> Principal:
-    """The principal, if it is a user with a session."""
+def _signed_in_user() -> Principal:
+    """Returns the user of the session. Raises `AuthorizationError` for an API key."""
     principal: Principal = g.principal
     if principal.kind is not PrincipalKind.USER:
-        raise AuthorizationError("An API key has neither a session nor a password.")
+        raise AuthorizationError("An API key has no session and no password. Sign in as a user.")
     return principal
-
-
-def _origin() -> Origin:
-    user_agent = redact.text(request.user_agent.string)[:_MAX_USER_AGENT_LENGTH] or None
-    return Origin("api", client_address(), user_agent, g.request_id)

@@ -1,4 +1,4 @@
-"""Records → lines of CSV (RFC 4180) that a spreadsheet shows and does not run. Knows nothing of what they are about."""
+"""Writes records as CSV (RFC 4180) that a spreadsheet shows as text and does not run. Must not know their meaning."""
 
 import csv
 import io
@@ -7,13 +7,13 @@ from typing import Any
 
 import orjson
 
-# With these a spreadsheet takes a cell for a formula, or for one behind blanks; the wide ones where people write East
-# Asian scripts (OWASP, CSV Injection; ASVS 1.2.10).
+# A spreadsheet reads a cell that begins with one of these as a formula, or skips the blank and then does. The wide ones
+# apply with East Asian input (OWASP, CSV Injection; ASVS 1.2.10).
 FORMULA_SIGNS = tuple("=+-@\t\r\n\0＝＋－＠")
 
 
 def lines(columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> str:
-    """A line for each record, its cells in the order of the columns. Raises `ValueError` for one that is no column."""
+    """Returns one line for each record, in the order of the columns. Raises `ValueError` for an unknown column."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\r\n")
     for record in records:
@@ -22,14 +22,14 @@ def lines(columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def header(columns: Sequence[str]) -> str:
-    """The first line."""
+    """Returns the header line."""
     return lines(columns, [dict(zip(columns, columns, strict=True))])
 
 
 def _cell(value: Any) -> str:
-    """Texts as they are but for formulas, nothing for None, and JSON for the rest."""
+    """Returns a text itself, an empty cell for None, and JSON for other values. Formulas are turned into text."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    # The quotation mark in front makes it a text; spreadsheets do not show it.
+    # A leading apostrophe makes the cell a text. Spreadsheets do not show it.
     return f"'{text}" if text.startswith(FORMULA_SIGNS) else text

@@ -1,6 +1,6 @@
-"""The audit trail as a file: as many entries as there are, in constant memory, page by page.
+"""Exports the audit log as a file of any length, page by page in constant memory.
 
-No connection is held while a slow reader drinks: each page is read in a short transaction of its own.
+Each page is read in a short transaction of its own, so that a slow receiver holds no database connection.
 """
 
 import re
@@ -23,23 +23,24 @@ from calyapp.errors import ValidationError
 from calyapp.services import Services
 from calyapp.web.api import csv_text
 from calyapp.web.api.cursors import ReadPage
-from calyapp.web.api.records import Answer, tenant_of
+from calyapp.web.api.records import tenant_for
 from calyapp.web.api.streaming import Places, Stream, broken_by_errors
-from calyapp.web.pipeline.proxy import client_address
+from calyapp.web.pipeline.request_audit import request_entry
+from calyapp.web.routing import JsonObject
 from calyapp.web.schemas import validators
 from calyapp.web.schemas.operations import about
 from calyapp.web.schemas.requests import EventsSchema, StrictSchema
 from calyapp.web.schemas.responses import BaseResponseSchema
 
-MAX_CONCURRENT = 2  # of a worker's eight threads; the others are for telephone calls
+MAX_CONCURRENT = 2  # of a worker's 8 threads; the others are for deliveries
 RETRY_SECONDS = 30
-PAGE = 1_000
-_GZIP = 31  # zlib's window, with the frame of gzip around it
-_HTTP_1_0 = re.compile(r"\s*(HTTP/)?1\.0\b")  # as in the request line, or as a proxy says in `Via` (RFC 9110, 7.6.3)
+PAGE = 1_000  # entries
+_GZIP = 31  # zlib's `wbits` for a 32 KiB window in the gzip format
+_HTTP_1_0 = re.compile(r"\s*(HTTP/)?1\.0\b")  # in the request line, or in `Via` (RFC 9110, 7.6.3)
 
 
 class Format(StrEnum):
-    """How entries are written."""
+    """The format of an exported file."""
 
     NDJSON = "ndjson"
     CSV = "csv"
@@ -49,56 +50,56 @@ _CONTENT_TYPES = {Format.NDJSON: "application/x-ndjson", Format.CSV: "text/csv; 
 
 
 class ExportSchema(EventsSchema):
-    """Which entries, and how they are written."""
+    """Query parameters of an export."""
 
     class Meta(StrictSchema.Meta):
         exclude = ("limit", "cursor")
 
-    format = validators.enum(Format, load_default=Format.NDJSON, metadata=about("How they are written", "csv"))
+    format = validators.enum(Format, load_default=Format.NDJSON, metadata=about("Format of the file", "csv"))
 
 
 class Export:
-    """Writes lists of records into files, each record as the schema shows it."""
+    """Exports a list of records, each as the schema dumps it."""
 
-    def __init__(self, services: Services, read: ReadPage, shown: BaseResponseSchema) -> None:
+    def __init__(self, services: Services, read: ReadPage, schema: BaseResponseSchema) -> None:
         self._pool = services.database.records
         self._read = read
-        self._shown = shown
-        self._columns = [str(field.data_key) for field in shown.fields.values()]
+        self._schema = schema
+        self._columns = [str(field.data_key) for field in schema.fields.values()]
         self._places = Places(
             MAX_CONCURRENT,
-            "You have an export under way, or too many exports are; begin when one has ended.",
+            "You already have a running export, or too many exports are running. Try again when one has ended.",
             RETRY_SECONDS,
         )
 
     def response(self) -> Stream:
-        """The file that the query string asks for, and on the trail who has it, before its first byte.
+        """Returns the file that the query string describes, after the export is in the audit log.
 
-        Raises `ValidationError`, `RateLimitError` and, where the trail cannot be written, `DatabaseError`.
+        Raises `ValidationError`, `RateLimitError`, and `DatabaseError` if the audit log cannot be written.
         """
         filters = validation.load(ExportSchema(), request.args)
         form: Format = filters.pop("format")
-        _demand_chunks()
-        tenant = tenant_of(filters.get("client_id"))
+        _require_chunked_transfer()
+        tenant = tenant_for(filters.get("client_id"))
         with self._places.take(g.principal.client_id or g.principal.id) as place:
-            if request.method == "GET":  # HEAD hands nothing over
+            if request.method == "GET":  # HEAD exports nothing
                 audit_log.write(self._pool, _entry(filters, form, tenant))
-            pieces = self._written(self._pages(tenant, filters), form)
-            response = _response(pieces, form)
+            chunks = self._lines(self._pages(tenant, filters), form)
+            response = _response(chunks, form)
             response.call_on_close(place.pop_all().close)
         return response
 
-    def _pages(self, tenant: Tenant, filters: Mapping[str, Any]) -> Iterator[Iterable[Answer]]:
-        """All of them, the newest first. New entries come before all places, so none is seen twice."""
+    def _pages(self, tenant: Tenant, filters: Mapping[str, Any]) -> Iterator[Iterable[JsonObject]]:
+        """Returns all entries, newest first. New entries sort before every place, so that none appears twice."""
         after = None
         while True:
             page = self._read(tenant, filters, after, PAGE)
-            yield map(self._shown.dump, page.rows)
+            yield map(self._schema.dump, page.rows)
             if page.next is None:
                 return
             after = page.next
 
-    def _written(self, pages: Iterator[Iterable[Answer]], form: Format) -> Iterator[bytes]:
+    def _lines(self, pages: Iterator[Iterable[JsonObject]], form: Format) -> Iterator[bytes]:
         if form is Format.CSV:
             yield csv_text.header(self._columns).encode()
         for page in pages:
@@ -108,42 +109,39 @@ class Export:
                 yield b"".join(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE) for entry in page)
 
 
-def _demand_chunks() -> None:
-    """Where an answer ends with its connection, to us or to a proxy on the way, half a file looks like a whole one."""
-    on_the_way = (request.environ.get("SERVER_PROTOCOL", ""), *request.headers.get("Via", "").split(","))
-    if any(map(_HTTP_1_0.match, on_the_way)):
-        raise ValidationError("An export takes HTTP/1.1 or newer, which tells a broken file from a whole one.")
+def _require_chunked_transfer() -> None:
+    """Raises `ValidationError` if the client or a proxy speaks HTTP/1.0, where a broken file looks complete, because
+    the end of the connection ends the body.
+    """
+    protocols = (request.environ.get("SERVER_PROTOCOL", ""), *request.headers.get("Via", "").split(","))
+    if any(map(_HTTP_1_0.match, protocols)):
+        raise ValidationError("An export requires HTTP/1.1 or newer, which shows whether the file is complete.")
 
 
-def _response(pieces: Iterator[bytes], form: Format) -> Stream:
-    is_packed = request.accept_encodings.quality("gzip") > 0
-    sent = broken_by_errors(_packed(pieces) if is_packed else pieces, "an export", g.request_id)
+def _response(chunks: Iterator[bytes], form: Format) -> Stream:
+    is_compressed = request.accept_encodings.quality("gzip") > 0
+    sent = broken_by_errors(_compress(chunks) if is_compressed else chunks, "an export", g.request_id)
     response = Stream(sent, content_type=_CONTENT_TYPES[form])
     response.headers["Content-Disposition"] = f'attachment; filename="caly-audit-{clock.now():%Y-%m-%d}.{form}"'
     response.headers["Vary"] = "Accept-Encoding"
-    if is_packed:
+    if is_compressed:
         response.headers["Content-Encoding"] = "gzip"
     return response
 
 
-def _packed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    packer = zlib.compressobj(zlib.Z_BEST_SPEED, wbits=_GZIP)  # the processor is for telephone calls
-    for piece in pieces:
-        yield packer.compress(piece)
-    yield packer.flush()
+def _compress(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    compressor = zlib.compressobj(zlib.Z_BEST_SPEED, wbits=_GZIP)  # deliveries need the processor more
+    for chunk in chunks:
+        yield compressor.compress(chunk)
+    yield compressor.flush()
 
 
 def _entry(filters: Mapping[str, Any], form: Format, tenant: Tenant) -> Entry:
     principal: Principal = g.principal
-    return Entry.now(
+    return request_entry(
         EventType.DATA_EXPORTED,
-        "The audit trail was exported",
+        "The audit log was exported",
         client_id=tenant if isinstance(tenant, UUID) else None,
-        user_id=principal.user_id,
-        resource="route",
-        resource_id=request.url_rule.rule if request.url_rule else None,
-        ip_address=client_address(),
-        request_id=g.request_id,
         metadata={
             "principal": principal.shown,
             "format": form.value,

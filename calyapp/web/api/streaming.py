@@ -1,4 +1,4 @@
-"""Answers that come piece by piece: few at a time, for each holds a thread, and none looks whole that broke off."""
+"""Streamed answers: a bounded number at a time, because each holds a thread, and never complete after an error."""
 
 import errno
 import logging
@@ -15,48 +15,49 @@ _log = logging.getLogger(__name__)
 
 
 class Stream(Response):
-    """Whose body nobody may gather in memory, as Werkzeug does to tell its length."""
+    """A response whose body Werkzeug must not collect in memory to determine its length."""
 
     implicit_sequence_conversion = False
 
 
 class Places:
-    """For so many answers at a time, in this process, and one for each who asks, so that nobody slow has them all.
+    """Bounds concurrent answers in this process: `max_places` in total, and one for each owner.
 
-    The next one hears `busy`, and to come again in so many seconds.
+    Others are refused with the message `busy` and a `Retry-After` of `retry_seconds`.
     """
 
-    def __init__(self, most: int, busy: str, seconds: int) -> None:
-        self._most = most
+    def __init__(self, max_places: int, busy: str, retry_seconds: int) -> None:
+        self._max_places = max_places
         self._busy = busy
-        self._seconds = seconds
-        self._taken: set[UUID] = set()
+        self._retry_seconds = retry_seconds
+        self._owners: set[UUID] = set()
         self._lock = threading.Lock()
 
-    def take(self, whose: UUID) -> ExitStack:
-        """A place, free again once the stack is closed. Raises `RateLimitError` if there is none."""
+    def take(self, owner: UUID) -> ExitStack:
+        """Returns a place, which is free again when the stack is closed. Raises `RateLimitError` if none is free."""
         with self._lock:
-            if whose in self._taken or len(self._taken) >= self._most:
-                raise RateLimitError(self._busy, retry_after=self._seconds)
-            self._taken.add(whose)
+            if owner in self._owners or len(self._owners) >= self._max_places:
+                raise RateLimitError(self._busy, retry_after=self._retry_seconds)
+            self._owners.add(owner)
         place = ExitStack()
-        place.callback(self._taken.discard, whose)
+        place.callback(self._owners.discard, owner)
         return place
 
 
-def broken_by_errors(pieces: Iterator[bytes], what: str, request_id: str) -> Iterator[bytes]:
-    """The pieces. An error on the way is logged and breaks the connection, so that the last chunk never comes.
+def broken_by_errors(chunks: Iterator[bytes], what: str, request_id: str) -> Iterator[bytes]:
+    """Yields the chunks. An error is logged and breaks the connection, so that the final chunk is never sent.
 
-    With its head sent, there is no other way to tell: an answer that just ended would look whole.
+    After the status line is sent, this is the only way to report an error: an answer that simply ended would look
+    complete.
     """
     fields = {"requestId": request_id}
     try:
-        yield from pieces
+        yield from chunks
     except GeneratorExit:
-        _log.warning("%s: who asked for it went away", what, extra={"fields": fields})
+        _log.warning("%s: the client disconnected", what, extra={"fields": fields})
         raise
     except Exception as error:
-        told = not isinstance(error, DatabaseAway)  # that the database is away says all
-        _log.error("%s broke off: %s", what, type(error).__name__, exc_info=told, extra={"fields": fields})
-        # To Gunicorn that is a connection which ended; of any other error it would log what we just have.
-        raise ConnectionResetError(errno.ECONNRESET, "broken off on purpose") from None
+        has_traceback = not isinstance(error, DatabaseAway)  # for a known state a traceback adds nothing
+        _log.error("%s failed: %s", what, type(error).__name__, exc_info=has_traceback, extra={"fields": fields})
+        # Gunicorn treats this as a lost connection. It would log any other exception a second time.
+        raise ConnectionResetError(errno.ECONNRESET, "connection broken after an error") from None

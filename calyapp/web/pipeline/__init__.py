@@ -1,1 +1,1 @@
-"""What every request passes, one file a layer; `app` puts them in order."""
+"""The layers that every request passes, one module each. `app` sets their order."""

@@ -1,4 +1,4 @@
-"""One line a request in the log, and its share in the metrics."""
+"""Writes one log line for each request, and counts the request in the metrics."""
 
 import logging
 import time
@@ -14,13 +14,13 @@ from calyapp.db import queries
 SLOW_SECONDS = 1.0
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PAGE_KB = 4
-_MISADDRESSED = (404, 405)
-_MAX_PATH = 256  # characters
+_WITH_PATH_IN_LOG = (404, 405)  # statuses of a mistyped URL
+_MAX_PATH_LENGTH = 256
 _log = logging.getLogger(__name__)
 
 
 def install(app: Flask) -> None:
-    """Early in the pipeline, so that what later layers refuse is measured and logged too."""
+    """Installs the layer early in the pipeline, so that requests that later layers refuse are logged and counted."""
     app.before_request(_begin)
     app.after_request(_finish)
     app.teardown_request(_close)
@@ -50,7 +50,7 @@ def _fields(response: Response, seconds: float) -> dict[str, Any]:
     return {
         "method": request.method,
         "route": request.url_rule.rule if request.url_rule else None,
-        **({"path": _path()} if response.status_code in _MISADDRESSED else {}),
+        **({"path": _path()} if response.status_code in _WITH_PATH_IN_LOG else {}),
         "status": response.status_code,
         **({"code": error.code, "reason": error.message} if error else {}),
         "durationMs": round(seconds * 1000, 2),
@@ -65,8 +65,8 @@ def _fields(response: Response, seconds: float) -> dict[str, Any]:
 
 
 def _path() -> str:
-    """The path that was asked for, to find a mistyped URL by. Masked first: half a key would not be recognised."""
-    return redact.text(request.path)[:_MAX_PATH]
+    """Returns the requested path. It is redacted before it is cut, because half a key would not be recognised."""
+    return redact.text(request.path)[:_MAX_PATH_LENGTH]
 
 
 def _level(endpoint: str, status: int, seconds: float) -> int:

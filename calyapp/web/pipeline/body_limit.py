@@ -1,4 +1,4 @@
-"""How large a body may be: 1 MiB unless its route says otherwise, whether it says its length or comes in chunks."""
+"""Limits the size of bodies: 1 MiB unless the route sets `max_bytes`, with `Content-Length` or in chunks."""
 
 from tempfile import SpooledTemporaryFile
 
@@ -9,11 +9,11 @@ from calyapp.errors import ValidationError
 from calyapp.web.routing import GuardedRule
 
 MAX_BYTES = 1024 * 1024
-_PIECE = 64 * 1024
+_READ_BYTES = 64 * 1024
 
 
 def install(app: Flask) -> None:
-    """Flask itself answers 413 by Content-Length; what comes in chunks is measured here."""
+    """Installs the layer. Flask checks `Content-Length` by itself; this layer also measures chunked bodies."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BYTES
     app.before_request(_measure)
@@ -21,13 +21,13 @@ def install(app: Flask) -> None:
 
 def _measure() -> None:
     declared = request.content_length
-    most = request.max_content_length = _max_bytes()
-    if declared is not None and declared > most:
+    max_bytes = request.max_content_length = _max_bytes()
+    if declared is not None and declared > max_bytes:
         raise RequestEntityTooLarge
     if declared is None and request.environ.get("wsgi.input_terminated"):
-        # Werkzeug would cut a chunked body at the limit and go on with the piece.
-        body = _chunks(most)
-        if body.tell() > most:
+        # Werkzeug would cut a chunked body at the limit and continue with the part that it read.
+        body = _read_chunks(max_bytes)
+        if body.tell() > max_bytes:
             raise RequestEntityTooLarge
         request.environ["CONTENT_LENGTH"] = str(body.tell())
         request.environ["wsgi.input"] = body
@@ -39,13 +39,13 @@ def _max_bytes() -> int:
     return (rule.max_bytes if isinstance(rule, GuardedRule) else None) or MAX_BYTES
 
 
-def _chunks(most: int) -> SpooledTemporaryFile[bytes]:
-    """The body, as far as it may be and one byte more; in memory while it is no larger than most are."""
-    body = SpooledTemporaryFile(MAX_BYTES + 1)  # noqa: SIM115 — closed with the request, by the next line
+def _read_chunks(max_bytes: int) -> SpooledTemporaryFile[bytes]:
+    """Returns the body, up to one byte over the limit. It moves from memory to disk above 1 MiB."""
+    body = SpooledTemporaryFile(MAX_BYTES + 1)  # noqa: SIM115 — the next line closes it with the request
     g.scopes.callback(body.close)
     try:
-        while piece := request.environ["wsgi.input"].read(min(_PIECE, most + 1 - body.tell())):
+        while piece := request.environ["wsgi.input"].read(min(_READ_BYTES, max_bytes + 1 - body.tell())):
             body.write(piece)
-    except Exception:  # WSGI names none, and every server has its own: whatever it is, the chunks are to blame
-        raise ValidationError("The body's chunks are broken or cut; send the request again.") from None
+    except Exception:  # WSGI specifies no exception: each server raises its own for broken chunks
+        raise ValidationError("The chunked body is invalid or incomplete. Send the request again.") from None
     return body

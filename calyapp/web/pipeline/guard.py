@@ -1,11 +1,10 @@
-"""Who may come in. Every route declares its access in its rule; one that does not keeps the service from starting."""
+"""Authenticates and authorises requests. Each rule declares its access; without that the application does not start."""
 
 from http import HTTPStatus
 from uuid import UUID
 
 from flask import Flask, Response, g, request
 
-from calyapp import redact
 from calyapp.access.principal import Principal, Role
 from calyapp.audit.audit_log import Entry
 from calyapp.audit.events import EventType
@@ -15,18 +14,19 @@ from calyapp.config import WebhookAuth
 from calyapp.errors import AppError, AuthenticationError, AuthorizationError, DatabaseError
 from calyapp.services import Services
 from calyapp.web import parameters
-from calyapp.web.pipeline.proxy import client_address, client_neighbourhood, is_within
+from calyapp.web.pipeline.proxy import client_neighbourhood, is_within
 from calyapp.web.pipeline.rate_limit_window import RateLimitWindows
+from calyapp.web.pipeline.request_audit import request_entry
 from calyapp.web.pipeline.unknown_tokens import UnknownTokens
 from calyapp.web.routing import Access, GuardedRule
 
-_BEARER = "the header must be: Authorization: Bearer, a space, and a session token or an API key."
-_ADVICE = "register with Exotel the webhook URL that `flask caly clients show CLIENT --with-key` prints."
-_WRONG_KEY = f"The webhook key is wrong or was retired: {_ADVICE}"
+_HOW_TO_SIGN_IN = "Send: `Authorization: Bearer <session token or API key>`."
+_HOW_TO_REGISTER = "Register with Exotel the webhook URL that `flask caly clients show CLIENT --with-key` prints."
+_WRONG_KEY = f"The webhook key is wrong or retired. {_HOW_TO_REGISTER}"
 
 
 def install(app: Flask, services: Services, counter: RateLimitWindows) -> None:
-    """Look who it is. Before the views are added: their rules take their access from here on."""
+    """Installs identification. Must run before routes are added, because it sets the class of their rules."""
     app.url_rule_class = GuardedRule
     unknown_tokens = UnknownTokens(counter)
     guards = {
@@ -50,28 +50,31 @@ def install(app: Flask, services: Services, counter: RateLimitWindows) -> None:
 
 
 def concerned_client() -> UUID | None:
-    """The client of the request, or the one that a key names which is no longer valid. For the trail alone."""
+    """Returns the client of the request, or the one that a retired key names. Only for the audit log."""
     return (g.client_id or g.named_client_id) if "named_client_id" in g else None
 
 
 def enforce(app: Flask, services: Services) -> None:
-    """Turn away whom `install` did not know; later, so that refusals are counted against their limit first."""
+    """Installs the refusal of requests that `install` did not admit. It runs after the rate limits, which therefore
+    count refused requests too.
+    """
 
-    def turn_away() -> None:
+    def refuse() -> None:
         if g.refusal:
-            if request.blueprint != "webhooks":  # those have an event of their own
-                kind = ("denied", client_neighbourhood(), str(_principal_id()), g.refusal.code)
+            if request.blueprint != "webhooks":  # a refused delivery is audited as WEBHOOK_REJECTED
+                principal_id = g.principal.id if g.principal else None
+                kind = ("denied", client_neighbourhood(), str(principal_id), g.refusal.code)
                 services.throttled_audit_log.record(kind, _denial(g.refusal))
             raise g.refusal
 
-    app.before_request(turn_away)
+    app.before_request(refuse)
 
 
 def verify(app: Flask) -> None:
-    """Refuse to start with a route that does not say who may use it. Raises `LookupError`."""
-    open_rules = [rule.rule for rule in app.url_map.iter_rules() if not getattr(rule, "access", None)]
-    if open_rules:
-        raise LookupError(f"These routes declare no access: {', '.join(sorted(open_rules))}")
+    """Raises `LookupError` if a route declares no access."""
+    undeclared = [rule.rule for rule in app.url_map.iter_rules() if not getattr(rule, "access", None)]
+    if undeclared:
+        raise LookupError(f"These routes declare no access: {', '.join(sorted(undeclared))}")
 
 
 def _identify_client(services: Services) -> None:
@@ -84,14 +87,16 @@ def _identify_client(services: Services) -> None:
         _require_valid(services, claim)
         g.client_id = claim.client_id
     elif services.settings.webhook_auth is WebhookAuth.REQUIRED:
-        raise AuthenticationError(f"The webhook key is missing: {_ADVICE}")
+        raise AuthenticationError(f"The webhook key is missing. {_HOW_TO_REGISTER}")
 
 
 def _presented_key() -> str | None:
-    """The key from the URL or from HTTP Basic; twice the same is fine, anything else that comes twice is not."""
+    """Returns the key from the URL or from HTTP Basic. Raises `AuthenticationError` if it is repeated in the URL, or
+    if the two differ.
+    """
     in_url = request.args.getlist(parameters.KEY)
     if len(in_url) > 1:
-        raise AuthenticationError("The webhook key stands more than once in the URL.")
+        raise AuthenticationError("The URL contains the webhook key more than once.")
     presented = {*in_url, *_password()}
     if len(presented) > 1:
         raise AuthenticationError("The webhook keys in the URL and in the Authorization header differ.")
@@ -99,11 +104,11 @@ def _presented_key() -> str | None:
 
 
 def _password() -> tuple[str, ...]:
-    """That of HTTP Basic, where it is used; what calls itself so and cannot be read is a wrong one."""
+    """Returns the password of HTTP Basic, if that is used. An unreadable header counts as an empty password."""
     if not request.headers.get("Authorization", "").lower().startswith("basic"):
         return ()
-    login = request.authorization
-    return ((login.password if login else None) or "",)
+    credentials = request.authorization
+    return ((credentials.password if credentials else None) or "",)
 
 
 def _require_valid(services: Services, claim: Claim) -> None:
@@ -112,7 +117,8 @@ def _require_valid(services: Services, claim: Claim) -> None:
             return
         is_disabled = services.directory.is_disabled(claim.client_id)
     except DatabaseError:
-        # Minted here, and retired or not, which cannot be known now: the delivery is taken, and judged at its replay.
+        # The key is genuine, but whether it is retired cannot be read now. The delivery is accepted, and its key
+        # version checked at its replay.
         g.unconfirmed_key_version = claim.version
         return
     raise AuthenticationError(CLIENT_DISABLED_MESSAGE if is_disabled else _WRONG_KEY)
@@ -122,7 +128,7 @@ def _require_trusted_network(services: Services, unknown_tokens: UnknownTokens) 
     if is_within(request.remote_addr or "", services.settings.health_trusted):
         return
     if "Authorization" not in request.headers:
-        raise AuthenticationError("From this address the details of the service's health need an admin's key.")
+        raise AuthenticationError(f"From this address, health details require an admin. {_HOW_TO_SIGN_IN}")
     _admit(_identified(services, unknown_tokens), frozenset({Role.ADMIN}))
 
 
@@ -135,53 +141,42 @@ def _require_role(services: Services, unknown_tokens: UnknownTokens) -> None:
 def _admit(principal: Principal, roles: frozenset[Role]) -> None:
     g.principal, g.client_id = principal, principal.client_id
     if principal.role not in roles:
-        raise AuthorizationError(f"The role {principal.role} may not do this.")
+        raise AuthorizationError(f"The role {principal.role} does not allow this.")
 
 
 def _identified(services: Services, unknown_tokens: UnknownTokens) -> Principal:
     token = _bearer_token()
     unknown_tokens.refuse_if_too_many(token)
     principal = services.authentication.identify(token)
-    unknown_tokens.note(token, is_good=principal is not None)
+    unknown_tokens.record(token, is_valid=principal is not None)
     if principal is None:
-        raise AuthenticationError("The token or key is wrong, has expired or was revoked.")
+        raise AuthenticationError("The token or API key is wrong, expired or revoked.")
     return principal
 
 
 def _bearer_token() -> str:
     presented = request.headers.getlist("Authorization")
     if not presented:
-        raise AuthenticationError(f"Nobody is signed in: {_BEARER}")
+        raise AuthenticationError(f"The Authorization header is missing. {_HOW_TO_SIGN_IN}")
     scheme, _, token = presented[0].partition(" ")
     if len(presented) > 1 or scheme.lower() != "bearer" or not token:
-        raise AuthenticationError(f"The Authorization header cannot be read: {_BEARER}")
+        raise AuthenticationError(f"The Authorization header is invalid. {_HOW_TO_SIGN_IN}")
     return token
 
 
 def _name_scheme(response: Response) -> Response:
-    """A 401 has to say what would be accepted; Exotel has no use for it."""
+    """Adds the header that HTTP requires in a 401. Exotel does not use it."""
     if response.status_code == HTTPStatus.UNAUTHORIZED and request.blueprint != "webhooks":
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 
-def _principal_id() -> object:
-    return g.principal.id if g.principal else None
-
-
 def _denial(refusal: AppError) -> Entry:
     principal: Principal | None = g.principal
-    return Entry.now(
+    return request_entry(
         EventType.ACCESS_DENIED,
         "Access denied",
         status="failure",
-        client_id=g.client_id,
-        user_id=principal.user_id if principal else None,
-        resource="route",
-        resource_id=request.url_rule.rule if request.url_rule else None,
-        ip_address=client_address(),
-        user_agent=redact.text(request.user_agent.string)[:512] or None,
-        request_id=g.request_id,
         metadata={
             "code": refusal.code,
             "reason": refusal.message,

@@ -1,25 +1,27 @@
-"""Whom a request comes from: the one place where `X-Forwarded-*` is believed or not.
+"""Determines the address of the client: the only place that decides whether `X-Forwarded-*` is trusted.
 
-Works on the WSGI environment, before Flask or anything else can read a header.
+Changes the WSGI environment before Flask or any other code reads a header (docs/adr/0001-trust-is-decided-first.md).
 """
 
 import re
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from flask import Flask, request
 
-_BELIEVED_FROM_A_PROXY = ("HTTP_X_REQUEST_ID", "HTTP_FORWARDED")
-_FORWARDED = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_VIA")  # somebody else's request
+from calyapp.setting_kinds import Networks
+
+_ALLOWED_FROM_PROXY = ("HTTP_X_REQUEST_ID", "HTTP_FORWARDED")  # besides `X-Forwarded-*`
+_SIGNS_OF_FORWARDING = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_VIA")
 _WITH_PORT = re.compile(r"^\[([0-9A-Fa-f:.]+)\](?::\d+)?$|^(\d+\.\d+\.\d+\.\d+):\d+$")
 _REMOVED = "caly.removed_headers"
 UNKNOWN = "unknown"
-Networks = tuple[IPv4Network | IPv6Network, ...]
+"""The peer's address where a trusted proxy forwards a request without a readable client address."""
 
 
 def install(app: Flask, trusted: Networks) -> None:
-    """Wrap the application."""
+    """Wraps the application as WSGI middleware. Forwarding headers are trusted if the peer is in `trusted`."""
     app.wsgi_app = _Proxy(app.wsgi_app, trusted)  # type: ignore[method-assign]  # Flask's documented way
 
 
@@ -30,69 +32,70 @@ class _Proxy:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         if is_within(environ.get("REMOTE_ADDR", ""), self._trusted):
-            _believe(environ)
+            _apply_forwarded(environ)
         else:
-            environ[_REMOVED] = _forget(environ)
+            environ[_REMOVED] = _remove_forwarded(environ)
         return self._application(environ, start_response)
 
 
 @lru_cache(4096)
 def is_within(address: str, networks: Networks) -> bool:
-    """Whether the address lies in one of the networks. A peer without an address is one on a unix socket: ours."""
+    """Returns whether the address is in one of the networks. An empty address is a peer on a unix socket: trusted."""
     if not address:
         return True
-    found = _parsed(address)
-    return found is not None and any(found in network for network in networks)
+    parsed = _parse(address)
+    return parsed is not None and any(parsed in network for network in networks)
 
 
-def _believe(environ: dict[str, Any]) -> None:
-    """Our proxy overwrites these headers, so the last value of each is its own."""
+def _apply_forwarded(environ: dict[str, Any]) -> None:
+    """Replaces address and scheme. A trusted proxy overwrites these headers, so the last value of each is its own."""
     forwarded = _last(environ.get("HTTP_X_FORWARDED_FOR", ""))
-    if forwarded or any(name in environ for name in _FORWARDED):
-        # A sender who is not named, or not readably, is not the proxy: that is trusted with the details of health.
+    if forwarded or any(name in environ for name in _SIGNS_OF_FORWARDING):
+        # Without a readable client address the request must not count as the proxy's own, because the proxy's
+        # network may be one that may read health details.
         environ["REMOTE_ADDR"] = _address(forwarded) or UNKNOWN
     if (scheme := _last(environ.get("HTTP_X_FORWARDED_PROTO", "")).lower()) in ("http", "https"):
         environ["wsgi.url_scheme"] = scheme
 
 
-def _forget(environ: dict[str, Any]) -> dict[str, str]:
-    """Take out what only a proxy may say. What it was, by the headers' names in small letters."""
-    forgotten = [name for name in environ if name.startswith("HTTP_X_FORWARDED_") or name in _BELIEVED_FROM_A_PROXY]
-    return {name.removeprefix("HTTP_").replace("_", "-").lower(): environ.pop(name) for name in forgotten}
+def _remove_forwarded(environ: dict[str, Any]) -> dict[str, str]:
+    """Removes the headers that only a proxy may set. Returns them by lower-case name."""
+    names = [name for name in environ if name.startswith("HTTP_X_FORWARDED_") or name in _ALLOWED_FROM_PROXY]
+    return {name.removeprefix("HTTP_").replace("_", "-").lower(): environ.pop(name) for name in names}
 
 
 def removed_headers() -> dict[str, str] | None:
-    """What an untrusted peer said that only a proxy may say, to be suspected; None where the peer is trusted."""
+    """Returns the headers that were removed because the peer is not trusted; None if it is trusted."""
     removed: dict[str, str] | None = request.environ.get(_REMOVED)
     return removed
 
 
 def client_address() -> str | None:
-    """Where the request comes from, in a form that PostgreSQL takes; None for a peer on a unix socket."""
+    """Returns the client's address in a form that PostgreSQL accepts; None for a peer on a unix socket."""
     return _address(request.remote_addr or "")
 
 
 def client_neighbourhood() -> str:
-    """The client's address, but of IPv6 the /64, for that is what one subscriber has: 2⁶⁴ addresses to come from."""
+    """Returns the client's IPv4 address, or its IPv6 network (/64), because one subscriber owns all addresses of it."""
     address = client_address() or ""
     return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
 def _address(text: str) -> str | None:
-    found = _parsed(text)
-    return str(found) if found else None
+    parsed = _parse(text)
+    return str(parsed) if parsed else None
 
 
-def _parsed(text: str) -> IPv4Address | IPv6Address | None:
-    """An address, alone or with a port, and with or without brackets."""
-    # The zone of a link-local address (`fe80::1%eth0`) means something on this machine only.
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    """Returns the address of a text that may also have a port and brackets; None if it is not an address."""
+    # The zone of a link-local address (`fe80::1%eth0`) has a meaning only on this machine.
     bare = _WITH_PORT.sub(r"\1\2", text).partition("%")[0]
     try:
-        found = ip_address(bare)
+        parsed = ip_address(bare)
     except ValueError:
         return None
-    # `::ffff:10.0.0.1` is what a dual-stack socket calls 10.0.0.1.
-    return getattr(found, "ipv4_mapped", None) or found
+    # A dual-stack socket reports 10.0.0.1 as `::ffff:10.0.0.1`.
+    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 def _last(values: str) -> str:

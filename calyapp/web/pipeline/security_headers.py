@@ -1,6 +1,6 @@
-"""Headers that tell a browser how little an answer of ours may do, and that it is nobody else's and not to be kept.
+"""Adds security headers to every answer, errors included: content policy, isolation from other origins, no caching.
 
-On every answer, errors included. Knows no route: what holds for a page holds for JSON.
+The headers are the same for all routes.
 """
 
 from flask import Flask, Response
@@ -8,19 +8,19 @@ from flask_talisman import Talisman  # type: ignore[import-untyped]
 
 _ONE_YEAR_SECONDS = 31_536_000
 
-# Nothing at all, but for what a page of ours needs: its own style, its own pictures, and forms that come back to us.
+# Allows only what Caly's own pages need: its style sheets, its images, and forms that post to it.
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
-_FEATURES_WITHOUT_USE = (
+_DISABLED_FEATURES = (
     *("accelerometer", "autoplay", "browsing-topics", "camera", "clipboard-read", "clipboard-write"),
     *("cross-origin-isolated", "display-capture", "encrypted-media", "fullscreen", "gamepad", "geolocation"),
     *("gyroscope", "hid", "idle-detection", "keyboard-map", "local-fonts", "magnetometer", "microphone", "midi"),
     *("payment", "picture-in-picture", "publickey-credentials-get", "screen-wake-lock", "serial", "sync-xhr"),
     *("unload", "usb", "web-share", "xr-spatial-tracking"),
 )
-_PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in _FEATURES_WITHOUT_USE)
+_PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in _DISABLED_FEATURES)
 
 _NOT_SET_BY_TALISMAN = {
     "Cache-Control": "no-store",
@@ -29,7 +29,7 @@ _NOT_SET_BY_TALISMAN = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-DNS-Prefetch-Control": "off",
     "X-Permitted-Cross-Domain-Policies": "none",
-    "X-XSS-Protection": "0",  # off: the filter that it switched on was itself a way to attack a page
+    "X-XSS-Protection": "0",  # disables a filter of old browsers that was itself exploitable
 }
 
 WITHOUT_FLASK = {
@@ -40,14 +40,14 @@ WITHOUT_FLASK = {
     "X-Frame-Options": "DENY",
     **_NOT_SET_BY_TALISMAN,
 }
-"""For answers that never come by here: those to what is no request."""
+"""The headers of answers that Flask does not send, such as Gunicorn's to a request that cannot be parsed."""
 
 
 def install(app: Flask) -> None:
-    """Early in the pipeline, so that what later layers refuse has its headers too."""
+    """Installs the layer early in the pipeline, so that requests that later layers refuse have the headers too."""
     Talisman(
         app,
-        force_https=False,  # it would send deliveries elsewhere: `https_only` decides that
+        force_https=False,  # would redirect deliveries too; `https_only` decides
         content_security_policy=_CONTENT_SECURITY_POLICY,
         permissions_policy=_PERMISSIONS_POLICY,
         frame_options="DENY",
@@ -58,7 +58,7 @@ def install(app: Flask) -> None:
         strict_transport_security_include_subdomains=True,
         strict_transport_security_preload=True,
     )
-    app.config["SESSION_COOKIE_SECURE"] = True  # Talisman would only do so during a request, and never while debugging
+    app.config["SESSION_COOKIE_SECURE"] = True  # Talisman sets it only during a request, and never in debug mode
     app.after_request(_add)
 
 

@@ -1,7 +1,7 @@
-"""How often an address may come with tokens that nobody has: each is a question to the database, before other limits.
+"""Limits how often an address may send unknown tokens, because each costs a query before other limits apply.
 
-Whoever came with a good one stays known to the worker, so that a stranger in their network does not shut them out: they
-are asked about each time all the same.
+A worker remembers the tokens that were valid, and does not apply this limit to them: an attacker in the same network
+cannot lock out its users. A remembered token is still looked up at each request.
 """
 
 from flask import g
@@ -13,33 +13,33 @@ from calyapp.web.pipeline.rate_limit_window import RateLimitWindows
 from calyapp.web.pipeline.rate_limits import refusal
 
 LIMIT = RateLimitItemPerMinute(100)
-_MAX_KNOWN = 10_000
+_MAX_REMEMBERED = 10_000
 
 
 class UnknownTokens:
-    """Counts them by address, of all workers together."""
+    """Counts unknown tokens by address, for all workers together."""
 
     def __init__(self, counter: RateLimitWindows) -> None:
         self._counter = counter
-        self._known: set[bytes] = set()
+        self._remembered: set[bytes] = set()
 
     def refuse_if_too_many(self, token: str) -> None:
-        """Raises `RateLimitError`, unless the token was good before."""
-        if tokens.digest(token) in self._known:
+        """Raises `RateLimitError` if the address sent too many, unless this token was valid before."""
+        if tokens.digest(token) in self._remembered:
             return
-        hits = self._counter.peek(LIMIT, *_key())
-        if hits.count >= LIMIT.amount:
-            g.limit, g.hits = LIMIT, hits
-            raise refusal(LIMIT, hits)
+        state = self._counter.peek(LIMIT, *_key())
+        if state.count >= LIMIT.amount:
+            g.limit, g.hits = LIMIT, state
+            raise refusal(LIMIT, state)
 
-    def note(self, token: str, *, is_good: bool) -> None:
-        """Remember that somebody has it, or count that nobody does; what has not a token's form asked nothing."""
-        if is_good:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            self._known.add(tokens.digest(token))
+    def record(self, token: str, *, is_valid: bool) -> None:
+        """Remembers a valid token, or counts an unknown one unless its form is invalid, which cost no query."""
+        if is_valid:
+            if len(self._remembered) >= _MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered.add(tokens.digest(token))
         elif tokens.kind_of(token):
-            self._known.discard(tokens.digest(token))
+            self._remembered.discard(tokens.digest(token))
             self._counter.hit(LIMIT, *_key())
 
 

@@ -1,1 +1,1 @@
-"""What requests may contain and what responses contain; the OpenAPI document is generated from it."""
+"""Schemas of requests and answers. The OpenAPI document is generated from them."""

@@ -1,4 +1,4 @@
-"""What people and programs send to the records API and the console, field by field. What is not named is refused."""
+"""Schemas of requests to the API and of options of the command line. Unknown fields are refused."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ MAX_SPAN = timedelta(days=366)
 
 
 class StrictSchema(Schema):
-    """Refuses fields that it does not know. Takes a JSON object, or the MultiDict of a query string or a form."""
+    """Refuses unknown fields. Loads a JSON object, or the MultiDict of a query string or form."""
 
     class Meta:
         unknown = RAISE
@@ -32,7 +32,7 @@ class StrictSchema(Schema):
 
     @pre_load
     def _keep_repeated(self, data: Any, **_: Any) -> Any:
-        """A repeated name is a list, which a field for one value refuses: to pick one of them would be to guess."""
+        """Passes a repeated name as a list, which a field for one value refuses: choosing one would be a guess."""
         if not isinstance(data, MultiDict):
             return data
         lists = {field.data_key or name for name, field in self.load_fields.items() if isinstance(field, fields.List)}
@@ -43,35 +43,37 @@ class StrictSchema(Schema):
 
 
 def account(**options: Any) -> fields.String:
-    """The e-mail address that somebody signs in with: in small letters, so that one address is one account."""
+    """Returns a field for the e-mail address of a user, converted to lower case so that its case does not matter."""
     return validators.email(pre_load=[trim, lower], **options)
 
 
-def _known_password(**options: Any) -> fields.String:
-    """A password to compare: only bounded, so that whoever misspells it hears that it is wrong, not how it looks."""
+def _existing_password(**options: Any) -> fields.String:
+    """Returns a field for a password to verify. Only its length is bounded, so that a misspelt one is answered as wrong
+    and not as invalid.
+    """
     return validators.string(1, passwords.MAX_LENGTH, required=True, load_only=True, **options)
 
 
 def _is_time_zone(name: str) -> bool:
     try:
-        ZoneInfo(name)  # refuses names that lead out of its database
+        ZoneInfo(name)  # refuses paths outside of its database
     except (LookupError, OSError, ValueError):
         return False
     return True
 
 
 class LoginSchema(StrictSchema):
-    """Signing in."""
+    """Credentials of a user."""
 
-    email = account(required=True, metadata=about("Whose session it will be", "asha@example.com"))
-    password = _known_password(metadata=about("The user's password", "seven lamps by the ghat"))
+    email = account(required=True, metadata=about("E-mail address of the user", "asha@example.com"))
+    password = _existing_password(metadata=about("Password of the user", "seven lamps by the ghat"))
 
 
 class PasswordChangeSchema(StrictSchema):
-    """A new password is long; what it is composed of is nobody's business (NIST SP 800-63B, 5.1.1.2)."""
+    """A change of password. The new one must be long; there are no rules of composition (NIST SP 800-63B, 5.1.1.2)."""
 
-    current_password = _known_password(
-        data_key="currentPassword", metadata=about("The password as it is", "seven lamps by the ghat")
+    current_password = _existing_password(
+        data_key="currentPassword", metadata=about("Current password", "seven lamps by the ghat")
     )
     new_password = validators.string(
         passwords.MIN_LENGTH,
@@ -79,7 +81,7 @@ class PasswordChangeSchema(StrictSchema):
         data_key="newPassword",
         required=True,
         load_only=True,
-        metadata=about("The password as it shall be: another, and none that attackers try first", "nine boats upriver"),
+        metadata=about("New password. Must differ, and must not be a common one", "nine boats upriver"),
     )
 
     @validates_schema
@@ -89,7 +91,7 @@ class PasswordChangeSchema(StrictSchema):
 
 
 class ProfileSchema(StrictSchema):
-    """What users say of themselves; with `partial=True` a change of some of it."""
+    """The profile of a user. With `partial=True` a change of some fields."""
 
     name = validators.string(1, 100, pre_load=[trim], required=True)
     email = account(required=True)
@@ -97,125 +99,131 @@ class ProfileSchema(StrictSchema):
     time_zone = validators.string(
         1,
         64,
-        validators.demand(_is_time_zone, "must be a time zone such as Asia/Kolkata."),
+        validators.require(_is_time_zone, "must be a time zone such as Asia/Kolkata."),
         data_key="timeZone",
         required=True,
     )
 
 
 class PaginationSchema(StrictSchema):
-    """Which part of a list, and how much of it."""
+    """Query parameters of a page."""
 
-    limit = validators.whole_number(1, 1000, load_default=100, metadata=about("How many at most", 50))
-    cursor = validators.string(
-        1, 512, metadata=about("`next` of the page before; the filters must be those of that page")
-    )
+    limit = validators.whole_number(1, 1000, load_default=100, metadata=about("Maximum number of items", 50))
+    cursor = validators.string(1, 512, metadata=about("`next` of the previous page. Repeat the filters of that page"))
 
 
 class _RecordsSchema(PaginationSchema):
-    """What all lists of records can be narrowed by. Names are those of columns."""
+    """Filters that all lists of records have. Names are those of columns."""
 
-    client_id = validators.uuid(data_key="clientId", metadata=about("Of this client", UUID_EXAMPLE))
-    since = validators.moment(metadata=about("Created then or later", MOMENT_EXAMPLE))
-    until = validators.moment(metadata=about("Created before", "2026-11-23T00:00:00+05:30"))
+    client_id = validators.uuid(data_key="clientId", metadata=about("Only records of this client", UUID_EXAMPLE))
+    since = validators.moment(metadata=about("Created at this time or later", MOMENT_EXAMPLE))
+    until = validators.moment(metadata=about("Created before this time", "2026-11-23T00:00:00+05:30"))
 
     @validates_schema(skip_on_field_errors=False)
-    def _refuse_no_time(self, data: dict[str, Any], **_: Any) -> None:
-        """An empty list would read as if nothing had happened."""
+    def _refuse_empty_span(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuses an empty span of time, because an empty list would look as if nothing happened."""
         if "since" in data and "until" in data and data["until"] <= data["since"]:
             raise Invalid("must be later than since.", "until")
 
 
 class CallsSchema(_RecordsSchema):
-    """Which calls."""
+    """Query parameters of a list of calls."""
 
-    status = validators.enum(CallStatus, metadata=about("How far it has come, or how it ended", "completed"))
-    direction = validators.enum(Direction, metadata=about("Whether the client was rung or rang", "inbound"))
-    phone_from = validators.phone(data_key="from", metadata=about("Who rang; in any common form", "+919876543210"))
-    phone_to = validators.phone(data_key="to", metadata=about("Who was rung; in any common form", "+918047112345"))
-    call_sid = validators.string(
-        1, 128, data_key="callSid", metadata=about("Exotel's name for the call", CALL_SID_EXAMPLE)
+    status = validators.enum(CallStatus, metadata=about("Progress of the call, or how it ended", "completed"))
+    direction = validators.enum(Direction, metadata=about("Direction from the client's point of view", "inbound"))
+    phone_from = validators.phone(
+        data_key="from", metadata=about("Number of the caller, in any common form", "+919876543210")
     )
-    has_recording = validators.yes_or_no(data_key="hasRecording", metadata=about("Whether it was recorded", True))
+    phone_to = validators.phone(data_key="to", metadata=about("Dialled number, in any common form", "+918047112345"))
+    call_sid = validators.string(
+        1, 128, data_key="callSid", metadata=about("CallSid: Exotel's id of the call", CALL_SID_EXAMPLE)
+    )
+    has_recording = validators.yes_or_no(
+        data_key="hasRecording", metadata=about("Whether the call has a recording", True)
+    )
 
 
 class EventsSchema(_RecordsSchema):
-    """Which audit entries."""
+    """Query parameters of a list of audit entries."""
 
-    user_id = validators.uuid(data_key="userId", metadata=about("By this user", UUID_EXAMPLE))
-    event_type = validators.enum(EventType, data_key="eventType", metadata=about("What happened", "CALL_STARTED"))
-    severity = validators.enum(Severity, metadata=about("How much it matters", "LOW"))
-    status = validators.enum(EntryStatus, metadata=about("How it ended", "success"))
-    resource = validators.string(1, 64, metadata=about("The kind of thing that it happened to", "call"))
-    call_id = validators.uuid(data_key="callId", metadata=about("About this call", UUID_EXAMPLE))
+    user_id = validators.uuid(data_key="userId", metadata=about("The user who acted", UUID_EXAMPLE))
+    event_type = validators.enum(EventType, data_key="eventType", metadata=about("Type of the event", "CALL_STARTED"))
+    severity = validators.enum(Severity, metadata=about("Severity of the event", "LOW"))
+    status = validators.enum(EntryStatus, metadata=about("Whether the action succeeded", "success"))
+    resource = validators.string(1, 64, metadata=about("Kind of the resource concerned", "call"))
+    call_id = validators.uuid(data_key="callId", metadata=about("The call concerned", UUID_EXAMPLE))
     request_id = validators.string(
-        1, 64, data_key="requestId", metadata=about("In this request", "1795339800000-k3v9x2mq7")
+        1, 64, data_key="requestId", metadata=about("Id of the request", "1795339800000-k3v9x2mq7")
     )
 
 
 class StatsSchema(StrictSchema):
-    """Which days (UTC) of the trail are counted: `since` is, `until` no more; unless told, today is the last."""
+    """Which days (UTC) to count: from `since`, before `until`. By default today is the last day."""
 
-    client_id = validators.uuid(data_key="clientId", metadata=about("Of this client", UUID_EXAMPLE))
-    since = validators.date(EARLIEST_DAY, metadata=about("The first day; 30 before `until` unless told", "2026-11-01"))
+    client_id = validators.uuid(data_key="clientId", metadata=about("Only events of this client", UUID_EXAMPLE))
+    since = validators.date(EARLIEST_DAY, metadata=about("First day. Default: 30 days before `until`", "2026-11-01"))
     until = validators.date(
         EARLIEST_DAY,
         load_default=lambda: clock.now().date() + timedelta(days=1),
-        metadata=about("The day after the last; tomorrow unless told", "2026-12-01"),
+        metadata=about("The day after the last day. Default: tomorrow", "2026-12-01"),
     )
 
     @validates_schema
     def _refuse_long_spans(self, data: dict[str, Any], **_: Any) -> None:
         span = data["until"] - data["since"] if "since" in data else timedelta(days=1)
         if not timedelta(0) < span <= MAX_SPAN:
-            raise Invalid(f"must be at least one day before until, and at most {MAX_SPAN.days}.", "since")
+            raise Invalid(f"must be 1 to {MAX_SPAN.days} days before until.", "since")
 
 
 class CallNameSchema(Schema):
-    """Which call, in a path."""
+    """The call in a path."""
 
-    name = fields.String(required=True, metadata=about("Its id, or Exotel's CallSid", CALL_SID_EXAMPLE))
+    name = fields.String(required=True, metadata=about("Id of the call, or its CallSid", CALL_SID_EXAMPLE))
 
 
 class EventIdSchema(Schema):
-    """Which audit entry, in a path."""
+    """The audit entry in a path."""
 
-    event_id = fields.UUID(required=True, metadata=about("Its id", UUID_EXAMPLE))
+    event_id = fields.UUID(required=True, metadata=about("Id of the audit entry", UUID_EXAMPLE))
 
 
 class MetricsFormatSchema(Schema):
-    """How to be told figures."""
+    """Query parameters of the metrics."""
 
-    format = fields.String(metadata=about("`prometheus`, whatever `Accept` says", "prometheus"))
+    format = fields.String(metadata=about("`prometheus` for the text format, regardless of `Accept`", "prometheus"))
 
 
 class NewsSchema(Schema):
-    """What Exotel tells of a call, in any of its dialects; every other field is kept, too."""
+    """Exotel's parameters about a call, in any dialect. All other parameters are kept too."""
 
     class Meta:
         unknown = INCLUDE
 
     CallSid = fields.String(
         metadata=about(
-            "Exotel's name for the call, or `call_details[call_sid]`; needed",
+            "Exotel's id of the call; also as `call_details[call_sid]`. Required",
             CALL_SID_EXAMPLE,
             pattern="^[A-Za-z0-9_-]{1,64}$",
         )
     )
     From = fields.String(
-        metadata=about("Who rings, or `CallFrom`; needed for `call-start`, but may be empty", "09876543210")
+        metadata=about(
+            "Number of the caller; also as `CallFrom`. Required for `call-start`, but may be empty", "09876543210"
+        )
     )
-    To = fields.String(metadata=about("Who is rung, or `CallTo`; needed for `call-start`", "08047112345"))
+    To = fields.String(metadata=about("Dialled number; also as `CallTo`. Required for `call-start`", "08047112345"))
     CallStatus = fields.String(
-        metadata=about("How far the call is, or `Status`, `EventType`…; needed for `call-status`", "completed")
+        metadata=about(
+            "Progress of the call; also as `Status`, `EventType` and others. Required for `call-status`", "completed"
+        )
     )
 
 
 class HeartbeatSchema(Schema):
-    """What Exotel tells of its numbers; every other field is kept, too."""
+    """Exotel's parameters about the state of numbers. All other parameters are kept too."""
 
     class Meta:
         unknown = INCLUDE
 
-    timestamp = fields.String(metadata=about("When", "2026-03-05T14:35:00+05:30"))
-    status_type = fields.String(metadata=about("How the numbers are", "OK"))
+    timestamp = fields.String(metadata=about("Time of the report", "2026-03-05T14:35:00+05:30"))
+    status_type = fields.String(metadata=about("State of the numbers", "OK"))

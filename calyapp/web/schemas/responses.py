@@ -1,7 +1,7 @@
-"""What the outside is answered, field by field: views dump through such schemas, and the OpenAPI document shows them.
+"""Schemas of answers: the base class, fields, errors, users and sessions. Views dump through them.
 
-Names are those of columns and attributes; outside they are written in camel case. Here stands what all answers are made
-of, errors, and who somebody is; `record_answers` and `service_answers` have the rest.
+Names are those of columns and attributes; in JSON they are in camel case. `record_responses` and `service_responses`
+contain the other schemas.
 """
 
 import datetime as dt
@@ -18,13 +18,13 @@ REQUEST_ID_EXAMPLE = "1795339800000-k3v9x2mq7"
 
 
 class BaseResponseSchema(Schema):
-    """Says nothing of members that it does not name: a later version may have more."""
+    """Base class of all answers. Allows further fields, which later versions may have."""
 
     class Meta:
         unknown = EXCLUDE
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        """Written in camel case, unless the field says otherwise."""
+        """Sets the field's name in JSON to camel case, unless the field declares another."""
         first, *others = field_name.split("_")
         field_obj.data_key = field_obj.data_key or first + "".join(map(str.capitalize, others))
 
@@ -35,120 +35,120 @@ class _Moment(fields.AwareDateTime):
 
 
 def text(description: str, *examples: str | None, pattern: str | None = None, **options: Any) -> fields.String:
-    """A text."""
+    """Returns a field for a text."""
     metadata = about(description, *examples, **({"pattern": pattern} if pattern else {}))
     return fields.String(metadata=metadata, **{"required": True, **options})
 
 
 def word(words: Iterable[str], description: str, **options: Any) -> fields.String:
-    """One of the words."""
+    """Returns a field for one of the words."""
     return text(description, validate=validate.OneOf([str(one) for one in words]), **options)
 
 
 def uuid(description: str, **options: Any) -> fields.UUID:
-    """A UUID."""
+    """Returns a field for a UUID."""
     return fields.UUID(required=True, metadata=about(description, UUID_EXAMPLE), **options)
 
 
 def moment(description: str, **options: Any) -> fields.AwareDateTime:
-    """A moment, in UTC, to the millisecond."""
+    """Returns a field for a time in UTC with milliseconds."""
     return _Moment(required=True, metadata=about(description, MOMENT_EXAMPLE), **options)
 
 
 def count(description: str, example: int, **options: Any) -> fields.Integer:
-    """A whole number, 0 or more."""
-    at_least = validate.Range(min=0)
-    return fields.Integer(required=True, validate=at_least, metadata=about(description, example), **options)
+    """Returns a field for a whole number, 0 or more."""
+    not_negative = validate.Range(min=0)
+    return fields.Integer(required=True, validate=not_negative, metadata=about(description, example), **options)
 
 
 def day(description: str) -> fields.Date:
-    """A day, in UTC."""
+    """Returns a field for a day in UTC."""
     return fields.Date(required=True, metadata=about(description, "2026-11-22"))
 
 
 def counts(description: str, example: str) -> fields.Dict:
-    """Whole numbers by what was counted; what there is none of is missing."""
+    """Returns a field for counts by name. Names with a count of 0 are absent."""
     metadata = about(description, {example: 42})
     return fields.Dict(keys=fields.String(), values=fields.Integer(), required=True, metadata=metadata)
 
 
 def truth(description: str, example: bool) -> fields.Boolean:
-    """True or false."""
+    """Returns a field for true or false."""
     return fields.Boolean(required=True, metadata=about(description, example))
 
 
 def free(description: str, *examples: Any, **options: Any) -> fields.Dict:
-    """An object whose members are not ours to name."""
+    """Returns a field for an object whose members are not specified."""
     return fields.Dict(required=True, metadata=about(description, *examples), **options)
 
 
 def listed(schema: type[Schema], description: str) -> fields.List[Any]:
-    """Objects of one kind."""
+    """Returns a field for a list of objects."""
     return fields.List(fields.Nested(schema), required=True, metadata=about(description))
 
 
 def nested(schema: type[Schema]) -> fields.Nested:
-    """An object of one kind."""
+    """Returns a field for an object."""
     return fields.Nested(schema, required=True)
 
 
 def _own_client(description: str) -> fields.UUID:
-    return uuid(f"{description}; null for all clients", allow_none=True)
+    return uuid(f"{description}. null means all clients", allow_none=True)
 
 
 class ErrorContentSchema(BaseResponseSchema):
-    """What went wrong."""
+    """The content of an error."""
 
-    code = text("One word for the kind of error, for programs", "VALIDATION_ERROR")
-    message = text("Sentences for people", "limit must be a whole number from 1 to 1000.")
-    timestamp = moment("When it happened")
-    request_id = text("As in `X-Request-ID`: what to name to those who run the service", REQUEST_ID_EXAMPLE)
+    code = text("Kind of error, for programs", "VALIDATION_ERROR")
+    message = text("Description of the error, for people", "limit must be a whole number from 1 to 1000.")
+    timestamp = moment("Time of the error")
+    request_id = text(
+        "The id of the request, as in `X-Request-ID`. Quote it when you report a problem", REQUEST_ID_EXAMPLE
+    )
     details = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
-        metadata=about(
-            "What is wrong with each field", {"limit": ["must be a whole number from 1 to 1000."]}, type="object"
-        ),
+        metadata=about("Errors of each field", {"limit": ["must be a whole number from 1 to 1000."]}, type="object"),
     )
-    retry_after = fields.Integer(metadata=about("In how many seconds to come back", 60))
-    stack = text("Where it went wrong in the program; in development only", required=False)
+    retry_after = fields.Integer(metadata=about("Seconds to wait before the next request", 60))
+    stack = text("Stack trace; only in development", required=False)
 
 
 class ErrorSchema(BaseResponseSchema):
-    """The one shape of all errors."""
+    """An error."""
 
     error = nested(ErrorContentSchema)
 
 
 class DoneSchema(BaseResponseSchema):
-    """That it was done."""
+    """The request succeeded."""
 
     success = truth("Always true", True)
 
 
 class UserSchema(BaseResponseSchema):
-    """Somebody who signs in."""
+    """A user."""
 
-    id = uuid("The user's id")
-    email = text("The address that they sign in with", "asha@example.com")
-    role = word(Role, "What they may")
-    client_id = _own_client("The one client that they see")
+    id = uuid("Id of the user")
+    email = text("E-mail address, used to sign in", "asha@example.com")
+    role = word(Role, "Role, which decides what is allowed")
+    client_id = _own_client("The only client whose records are visible")
 
 
 class SessionSchema(BaseResponseSchema):
-    """A session at its beginning."""
+    """A new session."""
 
-    token = text("For the header `Authorization: Bearer …`; shown this once")
-    expires_at = moment("When it ends at the latest; half an hour after its last use it ends, too")
+    token = text("Token for the header `Authorization: Bearer <token>`. It cannot be read again")
+    expires_at = moment("Latest end of the session. It also ends half an hour after its last use")
     user = nested(UserSchema)
 
 
 class PrincipalSchema(BaseResponseSchema):
-    """Who asks: a user with an address, or an API key with a name."""
+    """The user or API key that sends the request."""
 
-    kind = word(PrincipalKind, "A person who signed in, or a program with a key")
-    id = uuid("The id of the user or key")
-    email = text("The user's address", "asha@example.com", required=False)
-    name = text("The key's name", "Nightly report", required=False)
-    role = word(Role, "What they may")
-    client_id = _own_client("The one client that they see")
+    kind = word(PrincipalKind, "A signed-in user, or an API key")
+    id = uuid("Id of the user or API key")
+    email = text("E-mail address of the user; absent for an API key", "asha@example.com", required=False)
+    name = text("Name of the API key; absent for a user", "Nightly report", required=False)
+    role = word(Role, "Role, which decides what is allowed")
+    client_id = _own_client("The only client whose records are visible")

@@ -1,6 +1,6 @@
-"""Texts made uniform before they are validated: functions for the `pre_load` of a marshmallow field.
+"""Sanitizers: functions for the `pre_load` of a marshmallow field that normalise a text before it is validated.
 
-What is no text passes untouched, for the field to refuse. Each does nothing the second time.
+Other values pass unchanged, so that the field refuses them. Applying a sanitizer twice has the effect of once.
 """
 
 import re
@@ -10,8 +10,8 @@ from typing import Any
 
 from markupsafe import escape as _escape
 
-# Beyond ASCII's and Latin-1's: halves of surrogate pairs (PostgreSQL and UTF-8 take none), line and paragraph
-# separators, and what turns the direction of the text that follows. Joiners stay: Indian scripts are written with them.
+# The control characters of ASCII and Latin-1, surrogates (invalid in PostgreSQL and UTF-8), line and paragraph
+# separators, and characters that change the direction of text. Joiners are allowed: Indian scripts need them.
 CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -25,32 +25,32 @@ def _of_texts(change: Callable[[str], str]) -> Callable[[Any], Any]:
 
 @_of_texts
 def trim(text: str) -> str:
-    """Without blanks around it."""
+    """Removes white space at both ends."""
     return text.strip()
 
 
 @_of_texts
 def lower(text: str) -> str:
-    """In small letters."""
+    """Converts to lower case."""
     return text.lower()
 
 
 @_of_texts
 def upper(text: str) -> str:
-    """In capital letters."""
+    """Converts to upper case."""
     return text.upper()
 
 
 @_of_texts
 def escape(text: str) -> str:
-    """As HTML shows it literally, for what builds HTML without templates, which escape by themselves.
+    """Escapes HTML, for code that builds HTML without templates, which escape by themselves.
 
-    The result is marked as `Markup`, by which it is known not to be escaped again.
+    The result is `Markup`, so that it is not escaped again.
     """
     return _escape(text)
 
 
 @_of_texts
 def strip_control_characters(text: str) -> str:
-    """Without `CONTROL_CHARACTERS`, line ends and tabs among them."""
+    """Removes `CONTROL_CHARACTERS`, which include line ends and tabs."""
     return CONTROL_CHARACTERS.sub("", text)

@@ -1,4 +1,4 @@
-"""What Exotel is answered, and what those hear who ask for the health of the service."""
+"""Schemas of the answers to Exotel and of the health endpoints."""
 
 from typing import Any
 
@@ -13,113 +13,120 @@ _STREAM = "wss://media.example.com/audio?callId=01890a5d-ac96-774b-bcce-b302099a
 
 
 class SaySchema(BaseResponseSchema):
-    """What is said meanwhile."""
+    """A greeting, spoken while the stream connects."""
 
-    spoken = text("What to say meanwhile", "नमस्ते", data_key="_text")
-    voice = text("In which voice", "woman")
-    language = text("In which language", "hi-IN")
+    spoken = text("Text of the greeting", "नमस्ते", data_key="_text")
+    voice = text("Voice", "woman")
+    language = text("Language", "hi-IN")
 
 
 class StreamAttributesSchema(BaseResponseSchema):
-    """Of the stream."""
+    """Attributes of the stream."""
 
-    url = text("As above", _STREAM)
-    track = text("What to stream", "both_tracks")
+    url = text("URL of the stream, the same as the top-level `url`", _STREAM)
+    track = text("Which audio tracks to stream", "both_tracks")
 
 
 class StreamSchema(BaseResponseSchema):
-    """The stream."""
+    """A stream."""
 
     attributes = fields.Nested(StreamAttributesSchema, required=True, data_key="_attributes")
 
 
 class ResponseSchema(BaseResponseSchema):
-    """The same, for a flow."""
+    """The same instructions in the form of a flow."""
 
     say = fields.Nested(SaySchema, required=True, data_key="Say")
     stream = fields.Nested(StreamSchema, required=True, data_key="Stream")
 
 
 class StreamAnswerSchema(BaseResponseSchema):
-    """Where the agent's audio is."""
+    """The URL of the voice agent's audio stream."""
 
-    url = text("The address of the stream, with a token that is good for two minutes unless set otherwise", _STREAM)
+    url = text("URL of the stream, with a token that is valid for two minutes by default", _STREAM)
     response = fields.Nested(ResponseSchema, required=True, data_key="Response")
 
 
 class StatusAnswerSchema(DoneSchema):
-    """Taken, and how the call stands."""
+    """The delivery is recorded. Returns the call's status."""
 
     status = word(
-        CallStatus, "The call's status; null if neither it nor what the delivery reports is known", allow_none=True
+        CallStatus, "Status of the call; null if neither the record nor the delivery gives one", allow_none=True
     )
 
 
 class RecordedAnswerSchema(DoneSchema):
-    """Taken."""
+    """The delivery is recorded."""
 
-    message = text("In words", "Call recorded")
+    message = text("Confirmation, for people", "Call recorded")
 
 
 class LivenessSchema(BaseResponseSchema):
-    """That the process answers."""
+    """The process answers."""
 
     status = text("Always `alive`", "alive")
-    timestamp = moment("Now")
+    timestamp = moment("Present time")
 
 
 class CheckSchema(BaseResponseSchema):
-    """How well one thing is."""
+    """The status of one check."""
 
-    status = word(Health, "How well it is")
+    status = word(Health, "Status of the check")
 
 
 class CheckDetailsSchema(BaseResponseSchema):
-    """How well one thing is, why, what to do about it, and figures of its own."""
+    """The status of one check, with its reason, its remedy and further figures."""
 
     status = word(
         [*Health, "not scanned", "not backed up"],
-        "How well it is, or that it was never done and need not have been",
+        "Status of the check, or that something optional was never done",
     )
     reason = text("What is wrong; null if nothing is", None, "the last backup failed", allow_none=True)
-    remedy = text("What to do about it; null if nothing", None, "Run `flask caly partitions`.", allow_none=True)
-    response_time = fields.Float(required=True, metadata=about("How long the check took, in milliseconds", 0.42))
+    remedy = text("What to do next; null if nothing is wrong", None, "Run `flask caly partitions`.", allow_none=True)
+    response_time = fields.Float(required=True, metadata=about("Duration of the check in milliseconds", 0.42))
 
 
 def _checks(schema: type[BaseResponseSchema]) -> fields.Dict:
     values = fields.Nested(schema)
-    return fields.Dict(required=True, keys=fields.String(), values=values, metadata=about("By name"))
+    return fields.Dict(required=True, keys=fields.String(), values=values, metadata=about("The checks by name"))
 
 
 class ReadinessSchema(BaseResponseSchema):
-    """Whether it may have traffic: unless it is unhealthy, for degraded loses nothing."""
+    """Whether the service can receive traffic: if it is healthy or degraded. A degraded service loses nothing."""
 
-    status = word(Health, "That of the worst check")
-    timestamp = moment("Now")
+    status = word(Health, "Status of the worst check")
+    timestamp = moment("Present time")
     checks = _checks(CheckSchema)
 
 
 class HealthDetailsSchema(ReadinessSchema):
-    """Each check with its reason and remedy."""
+    """The status of each check, with its reason and remedy."""
 
     checks = _checks(CheckDetailsSchema)
-    version = text("Of Caly", "0.1.0")
-    uptime_seconds = fields.Float(required=True, metadata=about("Since the service started", 86400.5))
+    version = text("Version of Caly", "0.1.0")
+    uptime_seconds = fields.Float(required=True, metadata=about("Seconds since the service started", 86400.5))
 
 
 class MetricsSchema(BaseResponseSchema):
-    """How much it has done, all workers together."""
+    """Metrics of all workers together."""
 
-    requests = free("How many: `total`, and `byStatus` by their class", {"total": 7, "byStatus": {"2xx": 7}})
-    latency_ms = free("Percentiles; null before the first request", {"p50": 2.1, "p95": 4.0, "p99": 9.7})
-    error_rate = fields.Float(required=True, metadata=about("The share of requests answered 5xx", 0.0))
-    slow_requests = count("Those that took longer than a second", 0)
-    deliveries = free("How many, by route and result", {"call-start": {"recorded": 7}})
-    connections = free("To PostgreSQL", {"open": 5, "inUse": 1})
-    spool = free("Deliveries that wait, and those that PostgreSQL refuses", {"depth": 0, "quarantined": 0})
-    memory_bytes = count("Resident", 180_000_000)
-    uptime_seconds = fields.Float(required=True, metadata=about("Since the service started", 86400.5))
-    workers = count("Processes that answer", 2)
+    requests = free(
+        "Number of requests: `total`, and `byStatus` by class of status", {"total": 7, "byStatus": {"2xx": 7}}
+    )
+    latency_ms = free(
+        "Percentiles of latency in milliseconds; null before the first request", {"p50": 2.1, "p95": 4.0, "p99": 9.7}
+    )
+    error_rate = fields.Float(required=True, metadata=about("Share of requests answered with status 5xx", 0.0))
+    slow_requests = count("Requests that took longer than a second", 0)
+    deliveries = free("Number of deliveries, by route and result", {"call-start": {"recorded": 7}})
+    connections = free("Connections to PostgreSQL", {"open": 5, "inUse": 1})
+    spool = free(
+        "Deliveries that wait in the spool, and those in quarantine because PostgreSQL rejected them",
+        {"depth": 0, "quarantined": 0},
+    )
+    memory_bytes = count("Resident memory in bytes", 180_000_000)
+    uptime_seconds = fields.Float(required=True, metadata=about("Seconds since the service started", 86400.5))
+    workers = count("Number of worker processes", 2)
 
 
-PROMETHEUS: dict[str, Any] = {"text/plain": {"type": "string", "description": "Prometheus' text format"}}
+PROMETHEUS: dict[str, Any] = {"text/plain": {"type": "string", "description": "Prometheus text format"}}

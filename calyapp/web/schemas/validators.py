@@ -1,8 +1,8 @@
-"""The catalogue of validators: marshmallow fields that take one written form and nothing near it.
+"""Validators: marshmallow fields that accept exactly one written form.
 
-Marshmallow is lenient where we cannot be: it takes `20260101` for a date, 10**30 for an integer, NUL in a text. Each
-factory passes its options (`required`, `data_key`, `pre_load`, …) on to the field. A complaint says what would be
-right, begins with a verb and never repeats the value.
+Marshmallow alone is too lenient: it accepts `20260101` as a date, 10**30 as an integer, and NUL in a text. Each
+function passes its options (`required`, `data_key`, `pre_load` …) to the field. An error message says what would be
+valid, begins with a verb, and never repeats the value.
 """
 
 import datetime as dt
@@ -36,130 +36,132 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(_DATE.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]*")
-_CLEAN = r"^[^\x00-\x1F\x7F-\x9F\u2028-\u202E\u2066-\u2069]*$"  # of CONTROL_CHARACTERS what JSON Schema can say
-_LETTERS_AND_DIGITS = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"}  # with the marks that vowels are in India
+# CONTROL_CHARACTERS, as far as JSON Schema can express them.
+_PRINTABLE = r"^[^\x00-\x1F\x7F-\x9F\u2028-\u202E\u2066-\u2069]*$"
+# The marks are included, because Indian scripts write vowels with them.
+_LETTERS_AND_DIGITS = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"}
 
-_EVERY_COMPLAINT = ("invalid", "invalid_awareness", "format", "invalid_uuid", "special", "too_large", "unknown")
+_MESSAGE_KEYS = ("invalid", "invalid_awareness", "format", "invalid_uuid", "special", "too_large", "unknown")
 
 
-def demand(test: Callable[[Any], bool], wrong: str) -> Validator:
-    """A validator out of a yes-or-no question: marshmallow by itself takes a validator's False for a yes."""
+def require(predicate: Callable[[Any], bool], message: str) -> Validator:
+    """Returns a validator that fails with the message if the predicate is false. Marshmallow ignores a False result."""
 
-    def check(value: Any) -> Any:
-        if not test(value):
-            raise Invalid(wrong)
+    def validate_value(value: Any) -> Any:
+        if not predicate(value):
+            raise Invalid(message)
         return value
 
-    return check
+    return validate_value
 
 
-def string(least: int, most: int, *checks: Validator, **options: Any) -> fields.String:
-    """A text of `least` to `most` characters, none of them a control character, that passes the further checks."""
-    wrong = f"must be a text of {least} to {most} characters."
-    clean = demand(_has_no_control_character, "must not contain control characters.")
-    length = validate.Length(least, most, error=wrong)
-    return fields.String(validate=[length, clean, *checks], **_with(options, wrong, pattern=_CLEAN))
+def string(minimum: int, maximum: int, *checks: Validator, **options: Any) -> fields.String:
+    """Returns a field for a text of `minimum` to `maximum` characters that passes the checks. No control characters."""
+    message = f"must be a text of {minimum} to {maximum} characters."
+    clean = require(_has_no_control_character, "must not contain control characters.")
+    length = validate.Length(minimum, maximum, error=message)
+    return fields.String(validate=[length, clean, *checks], **_with(options, message, pattern=_PRINTABLE))
 
 
-def alphanumeric(least: int, most: int, **options: Any) -> fields.String:
-    """A text of the letters A–Z and a–z and the digits 0–9."""
-    wrong = "must have only the letters A-Z and a-z and the digits 0-9."
-    return string(least, most, demand(_written(_ALPHANUMERIC), wrong), **options)
+def alphanumeric(minimum: int, maximum: int, **options: Any) -> fields.String:
+    """Returns a field for a text of the letters A–Z and a–z and the digits 0–9."""
+    message = "must contain only the letters A-Z and a-z and the digits 0-9."
+    return string(minimum, maximum, require(_has_form(_ALPHANUMERIC), message), **options)
 
 
-def no_special_characters(least: int, most: int, **options: Any) -> fields.String:
-    """A text of letters and digits of any script and of spaces."""
+def no_special_characters(minimum: int, maximum: int, **options: Any) -> fields.String:
+    """Returns a field for a text of spaces and of letters and digits of any script."""
     return string(
-        least, most, demand(_has_no_special_character, "must have only letters, digits and spaces."), **options
+        minimum, maximum, require(_has_no_special_character, "must contain only letters, digits and spaces."), **options
     )
 
 
 def email(**options: Any) -> fields.String:
-    """An e-mail address, as it was written: unquoted, in ASCII, at a domain that has a dot."""
-    wrong = f"must be an e-mail address such as asha@example.com, of at most {MAX_EMAIL_LENGTH} characters."
+    """Returns a field for an e-mail address: unquoted, in ASCII, with a dot in the domain. The spelling is kept."""
+    message = f"must be an e-mail address such as asha@example.com, of at most {MAX_EMAIL_LENGTH} characters."
     return fields.String(
-        validate=demand(_is_email, wrong), **_with(options, wrong, format="email", maxLength=MAX_EMAIL_LENGTH)
+        validate=require(_is_email, message), **_with(options, message, format="email", maxLength=MAX_EMAIL_LENGTH)
     )
 
 
 def phone(**options: Any) -> fields.String:
-    """A telephone number in any common form; comes out as E.164. Without a country it is Indian."""
-    wrong = "must be a telephone number such as +919876543210."
-    known = demand(lambda text: e164(text) is not None, wrong)
-    return fields.String(validate=known, post_load=e164, **_with(options, wrong))
+    """Returns a field for a phone number in any common form, loaded as E.164. Without a country code it is Indian."""
+    message = "must be a telephone number such as +919876543210."
+    is_number = require(lambda text: e164(text) is not None, message)
+    return fields.String(validate=is_number, post_load=e164, **_with(options, message))
 
 
 def url(*, schemes: tuple[str, ...] = ("https", "http"), **options: Any) -> fields.String:
-    """An absolute URL without user and password, in ASCII, as it was written. Where it leads is not looked at."""
+    """Returns a field for an absolute URL in ASCII, without user and password. The target is not checked."""
     starts = " or ".join(f"{scheme}://" for scheme in schemes)
-    wrong = (
+    message = (
         f"must be a URL of at most {MAX_URL_LENGTH} characters that starts with {starts}, without user and password."
     )
-    known = demand(lambda text: _is_url(text, schemes), wrong)
-    return fields.String(validate=known, **_with(options, wrong, format="uri", maxLength=MAX_URL_LENGTH))
+    has_form = require(lambda text: _is_url(text, schemes), message)
+    return fields.String(validate=has_form, **_with(options, message, format="uri", maxLength=MAX_URL_LENGTH))
 
 
-def whole_number(least: int, most: int, **options: Any) -> fields.Integer:
-    """A whole number: a JSON number, or plain digits, as a query string has it. 1.0 and true are none."""
-    wrong = f"must be a whole number from {least} to {most}."
-    within = validate.Range(least, most, error=wrong)
-    return fields.Integer(strict=True, validate=within, **_with(options, wrong, _from_digits))
+def whole_number(minimum: int, maximum: int, **options: Any) -> fields.Integer:
+    """Returns a field for a whole number: a JSON integer, or digits as in a query string. Refuses 1.0 and true."""
+    message = f"must be a whole number from {minimum} to {maximum}."
+    within = validate.Range(minimum, maximum, error=message)
+    return fields.Integer(strict=True, validate=within, **_with(options, message, _from_digits))
 
 
-def number(least: int, most: int, places: int, **options: Any) -> fields.Decimal:
-    """A `Decimal` with up to `places` (at least 1) digits after the point, never in powers of ten (1e9)."""
-    wrong = f"must be a number from {least} to {most} with at most {places} decimal places."
+def number(minimum: int, maximum: int, places: int, **options: Any) -> fields.Decimal:
+    """Returns a field for a `Decimal` with up to `places` (at least 1) decimal places. Refuses exponents (1e9)."""
+    message = f"must be a number from {minimum} to {maximum} with at most {places} decimal places."
     plain = re.compile(rf"-?(?:0|[1-9][0-9]{{0,15}})(?:\.[0-9]{{1,{places}}})?")
-    within = validate.Range(least, most, error=wrong)
-    return fields.Decimal(validate=within, **_with(options, wrong, demand(_number_written(plain), wrong)))
+    within = validate.Range(minimum, maximum, error=message)
+    return fields.Decimal(validate=within, **_with(options, message, require(_is_plain_number(plain), message)))
 
 
 def enum(words: type[StrEnum], **options: Any) -> fields.Enum[Any]:
-    """One of the words, written exactly so; comes out as the member."""
-    wrong = f"must be one of: {', '.join(words)}."
-    word = fields.String(error_messages={"invalid": wrong})
-    return fields.Enum(words, by_value=word, **_with(options, wrong))
+    """Returns a field for one of the words, spelt exactly, loaded as the member."""
+    message = f"must be one of: {', '.join(words)}."
+    word = fields.String(error_messages={"invalid": message})
+    return fields.Enum(words, by_value=word, **_with(options, message))
 
 
-def array(of: fields.Field[Any], least: int, most: int, **options: Any) -> fields.List[Any]:
-    """A list of `least` to `most` items, each of which the field `of` takes."""
-    wrong = f"must be a list of {least} to {most} items."
-    # Counted before its items are looked at: a hundred thousand bad items would be as many complaints.
-    bounded = demand(lambda value: isinstance(value, list) and least <= len(value) <= most, wrong)
-    return fields.List(of, **_with(options, wrong, bounded))
+def array(item: fields.Field[Any], minimum: int, maximum: int, **options: Any) -> fields.List[Any]:
+    """Returns a field for a list of `minimum` to `maximum` items, each valid for the field `item`."""
+    message = f"must be a list of {minimum} to {maximum} items."
+    # Checked before the items, because 100,000 invalid items would give 100,000 messages.
+    bounded = require(lambda value: isinstance(value, list) and minimum <= len(value) <= maximum, message)
+    return fields.List(item, **_with(options, message, bounded))
 
 
 def date(earliest: dt.date = dt.date.min, latest: dt.date = dt.date.max, **options: Any) -> fields.Date:
-    """A day of the calendar, written YYYY-MM-DD."""
-    wrong = f"must be a date from {earliest} to {latest}, written YYYY-MM-DD."
-    within = demand(lambda day: earliest <= day <= latest, wrong)
-    return fields.Date(validate=within, **_with(options, wrong, demand(_written(_DATE), wrong)))
+    """Returns a field for a date, written YYYY-MM-DD."""
+    message = f"must be a date from {earliest} to {latest}, written YYYY-MM-DD."
+    within = require(lambda day: earliest <= day <= latest, message)
+    return fields.Date(validate=within, **_with(options, message, require(_has_form(_DATE), message)))
 
 
 def moment(**options: Any) -> fields.AwareDateTime:
-    """A moment in ISO 8601 with its offset from UTC; comes out aware."""
-    wrong = "must be a moment such as 2026-11-22T09:30:00Z or 2026-11-22T15:00:00%2B05:30."
-    return fields.AwareDateTime(format="iso", **_with(options, wrong, demand(_written(_MOMENT), wrong)))
+    """Returns a field for a time in ISO 8601 with an offset from UTC, loaded as an aware `datetime`."""
+    message = "must be a time such as 2026-11-22T09:30:00Z or 2026-11-22T15:00:00%2B05:30."
+    return fields.AwareDateTime(format="iso", **_with(options, message, require(_has_form(_MOMENT), message)))
 
 
 def yes_or_no(**options: Any) -> fields.Boolean:
-    """The word true or false."""
-    wrong = "must be true or false."
-    return fields.Boolean(truthy={"true"}, falsy={"false"}, **_with(options, wrong))
+    """Returns a field for the word true or false."""
+    message = "must be true or false."
+    return fields.Boolean(truthy={"true"}, falsy={"false"}, **_with(options, message))
 
 
 def uuid(**options: Any) -> fields.UUID:
-    """A UUID in its five groups with hyphens; comes out as `UUID`."""
-    wrong = "must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057."
-    return fields.UUID(**_with(options, wrong, demand(_written(_UUID), wrong)))
+    """Returns a field for a UUID in five groups with hyphens, loaded as `UUID`."""
+    message = "must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057."
+    return fields.UUID(**_with(options, message, require(_has_form(_UUID), message)))
 
 
-def _with(options: dict[str, Any], wrong: str, *checks: Validator, **keywords: Any) -> dict[str, Any]:
-    """The options, with sentences for whatever may be wrong, and with checks that follow the sanitizers.
+def _with(options: dict[str, Any], message: str, *checks: Validator, **keywords: Any) -> dict[str, Any]:
+    """Returns the options with the error messages, and with the checks after the sanitizers of `pre_load`.
 
-    The keywords are those of JSON Schema, for the description.
+    `keywords` are keywords of JSON Schema for the OpenAPI document.
     """
-    messages = dict.fromkeys(_EVERY_COMPLAINT, wrong) | {"required": "is missing.", "null": "must not be null."}
+    messages = dict.fromkeys(_MESSAGE_KEYS, message) | {"required": "is missing.", "null": "must not be null."}
     return {
         **options,
         "pre_load": [*options.get("pre_load", ()), *checks],
@@ -168,18 +170,18 @@ def _with(options: dict[str, Any], wrong: str, *checks: Validator, **keywords: A
     }
 
 
-def _written(form: re.Pattern[str]) -> Callable[[Any], bool]:
+def _has_form(form: re.Pattern[str]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and form.fullmatch(value) is not None
 
 
-def _number_written(form: re.Pattern[str]) -> Callable[[Any], bool]:
-    """Integers pass as they are: to write out one of many thousand digits is what Python refuses."""
-    written = _written(form)
-    return lambda value: isinstance(value, int) or written(str(value) if isinstance(value, float) else value)
+def _is_plain_number(form: re.Pattern[str]) -> Callable[[Any], bool]:
+    """Accepts integers without converting them: Python refuses to write one with thousands of digits as text."""
+    has_form = _has_form(form)
+    return lambda value: isinstance(value, int) or has_form(str(value) if isinstance(value, float) else value)
 
 
 def _from_digits(value: Any) -> Any:
-    return int(value) if _written(_WHOLE_NUMBER)(value) else value
+    return int(value) if _has_form(_WHOLE_NUMBER)(value) else value
 
 
 def _has_no_control_character(text: str) -> bool:
@@ -187,7 +189,7 @@ def _has_no_control_character(text: str) -> bool:
 
 
 def _has_no_special_character(text: str) -> bool:
-    # The last two are no letters, but the joiners by which Indian scripts shape them.
+    # The last two are joiners, which are not letters but necessary in Indian scripts.
     return all(category(character) in _LETTERS_AND_DIGITS or character in " \u200c\u200d" for character in text)
 
 
@@ -203,10 +205,10 @@ def _is_email(text: str) -> bool:
 
 
 def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
-    found = _URL.fullmatch(text) if len(text) <= MAX_URL_LENGTH else None
-    if not found:
+    match = _URL.fullmatch(text) if len(text) <= MAX_URL_LENGTH else None
+    if not match:
         return False
-    scheme, host, port = found.groups()
+    scheme, host, port = match.groups()
     return scheme.lower() in schemes and _is_host(host) and (port is None or 0 < int(port) <= 65_535)
 
 
@@ -215,7 +217,7 @@ def _is_host(host: str) -> bool:
 
 
 def _is_domain(host: str) -> bool:
-    """Where the last label begins with a digit, browsers read an IPv4 address, in forms as odd as `0x7f.1`."""
+    """Refuses a last label that begins with a digit: browsers read such a host as an IPv4 address, even `0x7f.1`."""
     labels = host.split(".")
     return all(map(_LABEL.fullmatch, labels)) and not labels[-1][0].isdigit()
 

@@ -158,7 +158,7 @@ class TestExport:
 
         assert [refused.status_code, again.status_code] == [429, 200]
         assert refused.headers["Retry-After"] == "30"
-        assert refused.json["error"]["message"].startswith("You have an export under way")
+        assert refused.json["error"]["message"].startswith("You already have a running export")
 
     def test_of_one_client_keeps_nobody_elses_waiting(self, client, user, filled):
         ours, theirs = ([user(role, one) for role in ("client", "auditor")] for one in filled)

@@ -2,17 +2,15 @@ import hashlib
 
 import pytest
 
-from calyapp.access.principal import Origin
 from calyapp.errors import RateLimitError
 from calyapp.web.api.failed_logins import LIMIT, FailedLogins
 from calyapp.web.pipeline.rate_limit_window import WindowState
 
 EMAIL = "asha@example.com"
-ORIGIN = Origin("api", "203.0.113.9")
 
 
 class Counter:
-    """Remembers under which key how often."""
+    """Counts hits by key, without an end of the window."""
 
     def __init__(self):
         self.hits = {}
@@ -38,40 +36,40 @@ def failed(app, counter):
 
 
 class TestFailedLogins:
-    def test_are_thirty_in_a_quarter_of_an_hour(self):
+    def test_are_limited_to_30_in_15_minutes(self):
         assert (LIMIT.amount, LIMIT.get_expiry()) == (30, 900)
 
-    def test_are_refused_from_the_thirty_first_on(self, failed):
+    def test_are_refused_from_the_31st_attempt(self, failed):
         for _ in range(30):
-            failed.refuse_if_too_many(EMAIL, ORIGIN)
-            failed.note(EMAIL, ORIGIN, None, None)
+            failed.refuse_if_too_many(EMAIL)
+            failed.record(EMAIL, None, None)
 
         with pytest.raises(RateLimitError):
-            failed.refuse_if_too_many(EMAIL, ORIGIN)
-        failed.refuse_if_too_many("ravi@example.com", ORIGIN)
+            failed.refuse_if_too_many(EMAIL)
+        failed.refuse_if_too_many("ravi@example.com")
 
-    def test_are_not_counted_by_asking(self, failed, counter):
-        failed.refuse_if_too_many(EMAIL, ORIGIN)
+    def test_are_not_counted_by_a_check(self, failed, counter):
+        failed.refuse_if_too_many(EMAIL)
 
         assert counter.hits == {}
 
-    def test_are_on_the_trail_when_they_are_refused_too(self, failed, counter, query):
+    def test_are_audited_when_they_are_refused(self, failed, counter, query):
         counter.hits["failed-login", hashlib.sha256(EMAIL.encode()).hexdigest()] = 30
 
         with pytest.raises(RateLimitError):
-            failed.refuse_if_too_many(EMAIL, ORIGIN)
+            failed.refuse_if_too_many(EMAIL)
 
         assert query("SELECT event_type, status, description FROM audit_logs") == [
             ("LOGIN_FAILURE", "failure", "Too many failed logins")
         ]
 
-    def test_name_nobody_to_the_storage(self, failed, counter):
-        failed.note(EMAIL, ORIGIN, None, None)
+    def test_do_not_reveal_the_address_to_the_storage(self, failed, counter):
+        failed.record(EMAIL, None, None)
 
         assert "asha" not in str(counter.hits)
 
-    def test_are_on_the_trail_by_a_masked_address(self, failed, query):
-        failed.note(EMAIL, ORIGIN, None, None)
+    def test_are_audited_with_a_masked_address(self, failed, query):
+        failed.record(EMAIL, None, None)
 
         assert query("SELECT event_type, severity, resource_id, metadata FROM audit_logs") == [
             (
@@ -80,9 +78,9 @@ class TestFailedLogins:
             )
         ]
 
-    def test_are_on_the_trail_when_they_close_an_account(self, failed, query):
+    def test_are_audited_once_when_they_reach_the_limit(self, failed, query):
         for _ in range(31):
-            failed.note(EMAIL, ORIGIN, None, None)
+            failed.record(EMAIL, None, None)
 
         assert query("SELECT metadata FROM audit_logs WHERE event_type = 'RATE_LIMIT_EXCEEDED'") == [
             ({"email": "a***@example.com", "failuresInWindow": 30, "count": 1},)

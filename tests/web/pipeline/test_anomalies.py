@@ -290,7 +290,7 @@ class TestWatch:
 
         assert body.tell() == 0
 
-    def test_tells_of_its_own_failure_and_lets_the_request_pass(self, deliver, caplog, monkeypatch):
+    def test_logs_its_own_failure_and_lets_the_request_pass(self, deliver, caplog, monkeypatch):
         def fail(_request):
             raise RuntimeError(ATTACK)
 
@@ -299,7 +299,7 @@ class TestWatch:
 
         assert deliver("call-end", CallSid="s1").status_code == 200
         assert metrics.ANOMALY_FAILURES._value.get() == before + 1
-        assert "a request could not be examined" in caplog.messages
+        assert "a request could not be inspected" in caplog.messages
         assert ATTACK not in caplog.text
 
 

@@ -111,7 +111,7 @@ class TestMachines:
         answer = ask("/api/calls")
 
         assert error_of(answer) == (403, "AUTHORIZATION_ERROR")
-        assert answer.json["error"]["message"] == "This address answers over HTTPS only: begin its URL with https://."
+        assert answer.json["error"]["message"] == "This address requires HTTPS. Use a URL that begins with https://."
 
     def test_are_told_from_a_page_whose_name_begins_like_theirs(self, ask):
         assert [ask(path).status_code for path in ("/apiary", "/webhooks-help", "/console/api")] == [301, 301, 301]

@@ -4,7 +4,7 @@ from uuid import UUID
 import pytest
 
 from calyapp.access.principal import PrincipalKind, Role
-from calyapp.web.error_shape import error_shape
+from calyapp.web.refusals import error_body
 from calyapp.web.schemas import responses
 from calyapp.web.schemas.responses import BaseResponseSchema, ErrorSchema, PrincipalSchema
 
@@ -48,7 +48,7 @@ class TestPrincipal:
 
 class TestError:
     def test_is_of_the_shape_that_errors_have(self):
-        shape = error_shape("X", "It broke", "1-a", details={"limit": ["is wrong."]}, retry_after=1, stack="…")
+        shape = error_body("X", "It broke", "1-a", details={"limit": ["is wrong."]}, retry_after=1, stack="…")
 
         assert ErrorSchema().validate(shape) == {}
         assert set(shape["error"]) == {field.data_key for field in ErrorSchema().fields["error"].schema.fields.values()}

@@ -270,7 +270,7 @@ def test_refuses_whatever_it_does_not_take_in_one_way(kind, value):
 @pytest.mark.parametrize("value", ["", [], {}, "\0" * 5000, 10**30, None], ids=lambda value: f"{value!r:.10}")
 def test_says_in_a_sentence_what_would_be_right(kind, value):
     for sentence in refusal(CATALOGUE[kind], value):
-        assert sentence.startswith(("must be ", "must have ", "must not "))
+        assert sentence.startswith(("must be ", "must contain ", "must not "))
         assert sentence.endswith(".")
 
 
@@ -386,7 +386,7 @@ class TestNumber:
 
 
 def test_a_demand_hands_on_what_it_lets_pass():
-    check = validators.demand(str.isupper, "must be in capitals.")
+    check = validators.require(str.isupper, "must be in capitals.")
 
     assert check("A") == "A"
     with pytest.raises(Invalid, match="must be in capitals"):
