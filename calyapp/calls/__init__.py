@@ -1,1 +1,1 @@
-"""What a call is, for us."""
+"""What a call is: events, how they join into a record, recording, replay."""

@@ -1,6 +1,6 @@
-"""When the database was given up and when it was back, told in the trail as soon as the trail can be written.
+"""Reports in the audit log when degraded mode began and ended, as soon as the audit log can be written again.
 
-Until then the spool remembers it, so that it outlives the process that saw it.
+Until then the spool holds both moments as notes, so that they outlive the process that noticed them.
 """
 
 import json
@@ -18,8 +18,8 @@ from calyapp.spool.journal import Journal, SpoolError
 
 _BEGAN = "degraded since"
 _ENDED = "degraded until"
-# A period that nobody ended is over too, if its process died and another finds the database well.
-_FORGOTTEN = timedelta(minutes=1)
+# If the process that would end the period died, another process that reaches the database ends it after this time.
+_ABANDONED_AFTER = timedelta(minutes=1)
 _log = logging.getLogger(__name__)
 
 Stamp = tuple[UUID, datetime]
@@ -27,13 +27,13 @@ Stamp = tuple[UUID, datetime]
 
 
 class DegradedMode:
-    """The degraded mode of this host: all its workers share one spool, and so one such period."""
+    """The degraded mode of this host. All its workers share one spool, and so one period of degraded mode."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
     def record_change(self, is_away: bool) -> None:
-        """This process gave the database up, or has it back."""
+        """Records that this process stopped using the database, or uses it again."""
         metrics.DB_BREAKER_OPEN.set(is_away)
         if is_away:
             _log.error("the database is away or too slow: deliveries go to the spool")
@@ -47,20 +47,20 @@ class DegradedMode:
             _log.critical("the spool cannot be written: %s", error)
 
     def has_unreported(self) -> bool:
-        """Whether the trail has yet to be told."""
+        """Whether a period is not in the audit log yet."""
         return self._journal.notes.get(_BEGAN) is not None
 
     def report(self, pool: Pool) -> None:
-        """Tell the trail of the period that is over, if there was one. Raises `DatabaseAway`."""
+        """Writes a period that is over to the audit log, if there is one. Raises `DatabaseAway`."""
         began, ended = self._journal.notes.get(_BEGAN), self._journal.notes.get(_ENDED)
-        if began and (ended or _is_forgotten(began)):
+        if began and (ended or _is_abandoned(began)):
             audit_log.write(pool, *_entries(_read(began) or _now(), _read(ended or "") or _now()))
             self._journal.notes.remove(_BEGAN)
             self._journal.notes.remove(_ENDED)
 
 
 def _entries(began: Stamp, ended: Stamp) -> tuple[Entry, Entry]:
-    """Under the ids that they were given at their moments: told twice, they stand there once."""
+    """Returns both entries with the ids of their notes, so that a repeated report adds no entry."""
     entered = Entry(
         id=began[0],
         created_at=began[1],
@@ -80,10 +80,10 @@ def _entries(began: Stamp, ended: Stamp) -> tuple[Entry, Entry]:
     return entered, left
 
 
-def _is_forgotten(began: str) -> bool:
-    """Whether nobody will end it; also where it cannot be read, for it is then told as of now."""
+def _is_abandoned(began: str) -> bool:
+    """Whether no process will end the period. True for an unreadable note, which is reported with the present time."""
     stamp = _read(began)
-    return stamp is None or clock.now() - stamp[1] > _FORGOTTEN
+    return stamp is None or clock.now() - stamp[1] > _ABANDONED_AFTER
 
 
 def _now() -> Stamp:
@@ -92,7 +92,7 @@ def _now() -> Stamp:
 
 
 def _read(note: str) -> Stamp | None:
-    """None where the note is damaged, or its moment is one that the trail has no place for."""
+    """Returns None if the note is damaged, or if its moment is implausible and may have no partition."""
     try:
         fields = json.loads(note)
         identity, moment = UUID(fields["id"]), datetime.fromisoformat(fields["at"])

@@ -1,4 +1,4 @@
-"""One delivery in canonical form: what arrived, about which call, what it says. Knows no dialect and no HTTP."""
+"""One delivery in canonical form: what arrived, for which call, and what it says. Knows no dialect and no HTTP."""
 
 import hashlib
 import json
@@ -11,16 +11,16 @@ from uuid import UUID, uuid5
 
 from calyapp.calls.state import CallView
 
-_CALLS = UUID("5b0c4c2e-9f0e-5c57-8b2c-7f2f0a6c9d11")
+_CALL_ID_NAMESPACE = UUID("5b0c4c2e-9f0e-5c57-8b2c-7f2f0a6c9d11")
 
 _UNSTORABLE = re.compile("[\\0\ud800-\udfff]")
 
 Pairs = Sequence[tuple[str, str]]
-"""A delivery's parameters: names and texts, the ones that count first where a name comes twice."""
+"""The parameters of a delivery: names and texts. If a name is repeated, its first text counts."""
 
 
 class Route(StrEnum):
-    """By which way a delivery came in: the word after `/webhooks/exotel/`, or as a row of a CDR export."""
+    """How a delivery came in: the last part of the path `/webhooks/exotel/…`, or `cdr` for a row of a CDR export."""
 
     CALL_START = "call-start"
     CALL_STATUS = "call-status"
@@ -33,7 +33,7 @@ class Route(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """When, from where and as which request a delivery arrived, and the id of its audit entry."""
+    """When, from where and with which request a delivery arrived, and the id of its audit entry."""
 
     at: datetime
     audit_id: UUID
@@ -44,9 +44,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEvent:
-    """One delivery. `client_id` is None as long as only its numbers can tell whose it is.
+    """One delivery. `client_id` is None until the dialled number or the CallSid is resolved to a client.
 
-    `key_version` is that of a genuine webhook key which nobody could say is still valid when the delivery came.
+    `key_version` is set only if the webhook key was genuine, but the directory could not say whether its version was
+    retired. The replay decides that.
     """
 
     route: Route
@@ -60,14 +61,15 @@ class CallEvent:
     key_version: int | None = None
 
     def call_id(self, client_id: UUID) -> UUID | None:
-        """The id of the call it speaks of: the same for every delivery, without asking the database."""
-        return uuid5(_CALLS, f"{client_id}{self.call_sid}") if self.call_sid else None
+        """Returns the id of the call, or None without a CallSid. Computed alike for every delivery of a call."""
+        return uuid5(_CALL_ID_NAMESPACE, f"{client_id}{self.call_sid}") if self.call_sid else None
 
 
 def digest(route: Route, parameters: Pairs) -> bytes:
-    """What makes two deliveries the same: route, names and texts, whatever the encoding (32 bytes).
+    """Returns the SHA-256 (32 bytes) over route, names and texts. Deliveries with the same digest are repeats.
 
-    The order of names says nothing. The order of texts under one name does: the first of them counts.
+    It does not depend on the encoding of the request or on the order of names. It does depend on the order of texts
+    under one name, because the first of them counts.
     """
     by_name = sorted(parameters, key=lambda pair: pair[0])
     canonical = json.dumps([route.value, by_name], separators=(",", ":"))
@@ -75,15 +77,15 @@ def digest(route: Route, parameters: Pairs) -> bytes:
 
 
 def payload(parameters: Pairs) -> dict[str, str | list[str]]:
-    """The parameters as the ledger keeps them: a text for each name, or a list of texts where it came repeatedly.
+    """Returns the parameters as the ledger stores them: for each name a text, or a list of texts if it was repeated.
 
-    NUL and halves of surrogate pairs, which PostgreSQL cannot hold as text, are spelt out: six characters, `\\u0000`.
+    PostgreSQL cannot store NUL and lone surrogates as text. Each is written as six characters, for example `\\u0000`.
     """
-    gathered: dict[str, list[str]] = {}
+    texts_by_name: dict[str, list[str]] = {}
     for name, text in parameters:
-        gathered.setdefault(_UNSTORABLE.sub(_spelt_out, name), []).append(_UNSTORABLE.sub(_spelt_out, text))
-    return {name: texts[0] if len(texts) == 1 else texts for name, texts in gathered.items()}
+        texts_by_name.setdefault(_UNSTORABLE.sub(_escape, name), []).append(_UNSTORABLE.sub(_escape, text))
+    return {name: texts[0] if len(texts) == 1 else texts for name, texts in texts_by_name.items()}
 
 
-def _spelt_out(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"

@@ -1,10 +1,11 @@
-"""What becomes of deliveries, as it is recorded: new ones, repeats and refusals. For people who watch.
+"""Reads a feed of what happens to deliveries while it is recorded: new ones, repeats and refusals. For `caly tail`.
 
-The ledger has no index by time, and needs none: each new delivery has one entry in the trail. Repeats, which the ledger
-alone knows, are looked up by key for the deliveries that were seen last.
+The ledger has no index by time and needs none, because each new delivery has one audit entry. Only the ledger counts
+repeats. They are looked up by key, for the deliveries that were seen last.
 
-Entries can become visible long after their moment: a transaction commits late, or a delivery waited on the spool. So a
-reading begins a while before the last one ended, further back after an outage or a replay, and skips what it remembers.
+An entry can become visible long after its time: its transaction commits late, or its delivery waited on the spool. So
+each poll starts some time before the end of the previous one, further back after an outage or a replay, and skips the
+entries that it remembers.
 """
 
 from collections import OrderedDict
@@ -25,16 +26,16 @@ from calyapp.db.keyset import Place, Row
 from calyapp.db.queries import named
 
 OVERLAP = timedelta(seconds=10)
-"""How late an entry may become visible and still be seen at once; more than any statement of a delivery takes."""
+"""How late an entry may become visible and still be seen at once. Longer than any statement of a delivery takes."""
 MAX_ROWS = 1_000
 MAX_PAGES = 10
 MAX_REMEMBERED = 2 * MAX_ROWS * MAX_PAGES
 MAX_WATCHED = 500
-"""Deliveries whose repeats are looked for."""
+"""Number of deliveries whose repeats are counted."""
 
 
 class FeedResult(StrEnum):
-    """What became of a delivery, or of the service that takes it."""
+    """What happened to a delivery, or to the service."""
 
     NEW = "new"
     REPEAT = "repeat"
@@ -70,7 +71,7 @@ _SERVICE_TYPES = [event.value for event, result in _RESULTS.items() if result in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedItem:
-    """One line of the feed. `count` is the number of occurrences; `event_id` names the trail's entry, if it has one."""
+    """One line of the feed. `count` is the number of occurrences, `event_id` the id of the audit entry or None."""
 
     at: datetime
     result: FeedResult
@@ -84,14 +85,17 @@ class FeedItem:
 
 @dataclass(slots=True)
 class _Watched:
-    """A delivery whose repeats are looked for. None are known while it was not looked up."""
+    """A delivery whose repeats are counted. `repeats` is None until the ledger was read."""
 
-    news: FeedItem
+    item: FeedItem
     repeats: int | None
 
 
 class Feed:
-    """Of all clients or one, and how the service is that takes them. For operators, who see all; for one thread."""
+    """The feed of all clients or one, with the state of the service. For operators, who see all clients.
+
+    Not thread-safe.
+    """
 
     def __init__(self, pool: Pool, client_id: UUID | None, now: Callable[[], datetime] = clock.now) -> None:
         self._pool = pool
@@ -104,18 +108,18 @@ class Feed:
         self._watched: OrderedDict[tuple[UUID, bytes], _Watched] = OrderedDict()
 
     def recent(self, count: int) -> list[FeedItem]:
-        """The last ones that were recorded before now, the oldest first. Ask for them before `poll`."""
+        """Returns the last `count` items before now, oldest first. Call it before the first `poll`."""
         self.poll()
         with tenancy.reading(self._pool, tenancy.ALL) as connection:
             rows = self._rows(connection, _LATEST, limit=count)
-            told = [self._tell(row, None) for row in reversed(rows)]
+            items = [self._remember(row, None) for row in reversed(rows)]
             self._repeats(connection)
-        return told
+        return items
 
     def poll(self) -> list[FeedItem]:
-        """What was recorded since the last time. Reads a bounded number of rows: what is beyond comes the next time."""
+        """Returns what was recorded since the last call. Reads a bounded number of rows; the next call continues."""
         now = self._now()
-        told: list[FeedItem] = []
+        items: list[FeedItem] = []
         is_complete, replayed = False, False
         with tenancy.reading(self._pool, tenancy.ALL) as connection:
             for _ in range(MAX_PAGES):
@@ -123,57 +127,59 @@ class Feed:
                 rows = self._rows(connection, _NEXT, limit=MAX_ROWS, **place)
                 for row in rows:
                     if row["id"] not in self._seen:
-                        told.append(self._tell(row, 0))
+                        items.append(self._remember(row, 0))
                         replayed |= row["event_type"] == EventType.SPOOL_REPLAYED
                 if is_complete := len(rows) < MAX_ROWS:
                     break
                 self._place = Place(rows[-1]["created_at"], rows[-1]["id"])
-            told += self._repeats(connection)
+            items += self._repeats(connection)
         if is_complete:
             self._expected_since = now - OVERLAP
             self._place = _before(self._remembered_since() if replayed else self._expected_since)
-        return told
+        return items
 
-    def _rows(self, connection: Connection, statement: TextClause, **given: object) -> list[Row]:
+    def _rows(self, connection: Connection, statement: TextClause, **parameters: object) -> list[Row]:
         client = str(self._client_id) if self._client_id else None
-        known = {"types": _TYPES, "service_types": _SERVICE_TYPES, "client": client}
-        found = connection.execute(statement, {**known, **given})
-        return [dict(row) for row in found.mappings()]
+        common = {"types": _TYPES, "service_types": _SERVICE_TYPES, "client": client}
+        result = connection.execute(statement, {**common, **parameters})
+        return [dict(row) for row in result.mappings()]
 
     def _remembered_since(self) -> datetime:
-        """All that was told of the time from here on is remembered."""
+        """Returns the moment since when every returned entry is remembered."""
         return next(iter(self._seen.values())) if len(self._seen) == MAX_REMEMBERED else self._began
 
-    def _tell(self, row: Row, repeats: int | None) -> FeedItem:
+    def _remember(self, row: Row, repeats: int | None) -> FeedItem:
+        """Returns the row as an item. Remembers its id, and watches its delivery for repeats."""
         self._seen[row["id"]] = row["created_at"]
         if len(self._seen) > MAX_REMEMBERED:
             self._seen.popitem(last=False)
-        news = _news(row)
-        if news.client_id and (digest := row["metadata"].get("digest")):
-            self._watched[news.client_id, bytes.fromhex(digest)] = _Watched(news, repeats)
+        item = _item(row)
+        if item.client_id and (digest := row["metadata"].get("digest")):
+            self._watched[item.client_id, bytes.fromhex(digest)] = _Watched(item, repeats)
             if len(self._watched) > MAX_WATCHED:
                 self._watched.popitem(last=False)
-        is_late = repeats is not None and news.result is FeedResult.NEW and news.at < self._expected_since
-        return replace(news, reason="recorded late, from the spool") if is_late else news
+        is_late = repeats is not None and item.result is FeedResult.NEW and item.at < self._expected_since
+        return replace(item, reason="recorded late, from the spool") if is_late else item
 
     def _repeats(self, connection: Connection) -> list[FeedItem]:
         keys = list(self._watched)
-        given = {"clients": [str(client_id) for client_id, _ in keys], "digests": [digest for _, digest in keys]}
-        told = []
-        for row in connection.execute(_REPEATS, given) if keys else ():
+        parameters = {"clients": [str(client_id) for client_id, _ in keys], "digests": [digest for _, digest in keys]}
+        items = []
+        for row in connection.execute(_REPEATS, parameters) if keys else ():
             watched = self._watched[row.client_id, bytes(row.digest)]
-            more = row.repeats - (row.repeats if watched.repeats is None else watched.repeats)
+            new_repeats = row.repeats - (row.repeats if watched.repeats is None else watched.repeats)
             watched.repeats = row.repeats
-            if more > 0:
-                told.append(replace(watched.news, at=self._now(), result=FeedResult.REPEAT, count=more, event_id=None))
-        return told
+            if new_repeats > 0:
+                repeat = {"result": FeedResult.REPEAT, "count": new_repeats, "event_id": None}
+                items.append(replace(watched.item, at=self._now(), **repeat))
+        return items
 
 
 def _before(moment: datetime) -> Place:
     return Place(moment, UUID(int=0))
 
 
-def _news(row: Row) -> FeedItem:
+def _item(row: Row) -> FeedItem:
     event, metadata = EventType(row["event_type"]), row["metadata"] or {}
     return FeedItem(
         at=row["created_at"],
@@ -188,7 +194,7 @@ def _news(row: Row) -> FeedItem:
 
 
 def _route(row: Row) -> str | None:
-    """That of a webhook by its last word, as deliveries have it; any other whole."""
+    """Returns the last part of a webhook's path, as deliveries name their route, and the whole path of other routes."""
     if row["resource"] != "route" or row["resource_id"] is None:
         return None
     path: str = row["resource_id"]
@@ -204,17 +210,18 @@ def _reason(event: EventType, description: str, metadata: Mapping[str, Any]) -> 
 
 
 _COLUMNS = "SELECT id, created_at, event_type, client_id, description, resource, resource_id, metadata FROM audit_logs "
-_OURS = "event_type = ANY(CAST(:types AS text[])) AND (CAST(:client AS uuid) IS NULL OR client_id = :client"
-_LATEST = named("read_latest_news", f"{_COLUMNS} WHERE {_OURS}) ORDER BY created_at DESC, id DESC LIMIT :limit")
-# The moment is said twice, for only a condition on the one column leaves out the months before it.
+# The parenthesis stays open: `_NEXT` adds the events of the service to it.
+_FILTER = "event_type = ANY(CAST(:types AS text[])) AND (CAST(:client AS uuid) IS NULL OR client_id = :client"
+_LATEST = named("read_latest_feed_items", f"{_COLUMNS} WHERE {_FILTER}) ORDER BY created_at DESC, id DESC LIMIT :limit")
+# The moment is compared twice: only a condition on `created_at` alone excludes the partitions before it.
 _NEXT = named(
-    "read_news",
-    f"{_COLUMNS} WHERE created_at >= :at AND (created_at, id) > (:at, CAST(:id AS uuid)) AND {_OURS} "
+    "read_feed_items",
+    f"{_COLUMNS} WHERE created_at >= :at AND (created_at, id) > (:at, CAST(:id AS uuid)) AND {_FILTER} "
     "OR client_id IS NULL AND event_type = ANY(CAST(:service_types AS text[]))) ORDER BY created_at, id LIMIT :limit",
 )
 _REPEATS = named(
     "read_repeats",
     "SELECT client_id, digest, repeats FROM deliveries "
-    "JOIN unnest(CAST(:clients AS uuid[]), CAST(:digests AS bytea[])) AS asked (client_id, digest) "
+    "JOIN unnest(CAST(:clients AS uuid[]), CAST(:digests AS bytea[])) AS watched (client_id, digest) "
     "USING (client_id, digest)",
 )

@@ -1,6 +1,6 @@
-"""A `CallEvent` as bytes and back, for whoever keeps it until it can be recorded: JSON, deflated.
+"""Encodes a `CallEvent` as bytes for the spool, and decodes it: JSON, compressed with deflate.
 
-So even a delivery of the largest size whose every letter has to be escaped takes no more room than it came in.
+Compression keeps even the largest delivery, with every character escaped in JSON, below the maximum size of a frame.
 """
 
 import json
@@ -15,22 +15,22 @@ from calyapp.calls.event import Arrival, CallEvent, Route
 from calyapp.calls.state import SOURCED, CallView, Direction, Evidence, Phase, Source, Sourced
 
 VERSION = 1
-_ENCODING = ("utf-8", "surrogatepass")  # halves of surrogate pairs too: a caller may send them
+_ENCODING = ("utf-8", "surrogatepass")  # lone surrogates too: a sender may include them
 
-_VALUES: Mapping[str, Callable[[Any], Any]] = {
+_DECODERS: Mapping[str, Callable[[Any], Any]] = {
     "direction": Direction,
     "start_ts": datetime.fromisoformat,
     "end_ts": datetime.fromisoformat,
 }
-"""How a view's values come back that JSON does not know; the others are texts and whole numbers."""
+"""How the values of a view are decoded that JSON has no type for. The others are texts and integers."""
 
 
 class UnreadableFrameError(ValueError):
-    """The bytes are no event, or one of a version that this code does not know."""
+    """The bytes are not an event, or have a version that this code does not know."""
 
 
 def dump(event: CallEvent) -> bytes:
-    """The event as bytes, with the version of their layout."""
+    """Returns the event as bytes, with the version of their layout."""
     arrival = asdict(event.arrival) | {"at": event.arrival.at.isoformat(), "audit_id": str(event.arrival.audit_id)}
     fields = {
         "version": VERSION,
@@ -48,11 +48,11 @@ def dump(event: CallEvent) -> bytes:
 
 
 def load(frame: bytes) -> CallEvent:
-    """The event that was dumped. Raises `UnreadableFrameError`."""
+    """Returns the event that was dumped. Raises `UnreadableFrameError`."""
     try:
         fields = json.loads(zlib.decompress(frame).decode(*_ENCODING))
         if fields["version"] != VERSION:
-            raise UnreadableFrameError(f"version {fields['version']} is not known here")
+            raise UnreadableFrameError(f"unknown version {fields['version']}")
         return _load(fields)
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         raise UnreadableFrameError(f"not an event: {type(error).__name__}") from error
@@ -75,8 +75,8 @@ def _load(fields: Mapping[str, Any]) -> CallEvent:
 
 
 def _dump_view(view: CallView) -> dict[str, Any]:
-    known = {name: value for name in SOURCED if (value := getattr(view, name))}
-    sourced = {name: [known[name].source.value, _dump_value(known[name].value)] for name in known}
+    values = {name: value for name in SOURCED if (value := getattr(view, name))}
+    sourced = {name: [value.source.value, _dump_value(value.value)] for name, value in values.items()}
     return {"phase": view.phase.value, "evidence": view.evidence.value, "sourced": sourced}
 
 
@@ -86,11 +86,11 @@ def _dump_value(value: Any) -> Any:
 
 def _load_view(fields: Mapping[str, Any]) -> CallView:
     sourced = {
-        name: Sourced(Source(source), _VALUES.get(name, _as_is)(value))
+        name: Sourced(Source(source), _DECODERS.get(name, _unchanged)(value))
         for name, (source, value) in fields["sourced"].items()
     }
     return CallView(phase=Phase(fields["phase"]), evidence=Evidence(fields["evidence"]), **sourced)
 
 
-def _as_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value

@@ -1,6 +1,10 @@
-"""The join of `state`, as SQL: in it `known` is the call's row, and EXCLUDED what the delivery says.
+"""The join of `state` as SQL expressions for ON CONFLICT DO UPDATE.
 
-Generated from the enumerations and tables of `state`, so that ranks stand there and nowhere else.
+In them `stored` is the call's row, and EXCLUDED (PostgreSQL's name for the proposed row) is what the delivery says.
+
+Invariant: for all views these expressions give what `CallView.join` gives. They are generated from the enumerations
+and tables of `state`, so that a rank is never written twice. `tests/calls/test_store.py` compares both on real rows. If
+they differ, `calls rebuild` and `caly simulate`, which join in Python, contradict what deliveries recorded.
 """
 
 from enum import StrEnum
@@ -12,9 +16,13 @@ _TEXTS = frozenset(name for name in SOURCED if TYPES[name].python_type is str)
 
 
 def joined_columns() -> dict[str, str]:
-    """Every column of a call's row as the join of what is known with what the delivery says."""
+    """Returns the expression for each column of a call's row that a delivery may change.
+
+    PostgreSQL evaluates all expressions of one SET on the old row. So the columns that depend on others (status,
+    outcome, duration) repeat the joined expression of those instead of reading the column.
+    """
     phase, evidence = _greater(Phase, "phase"), _greater(Evidence, "evidence")
-    sourced = {name: _joined(name, name) for name in SOURCED}
+    sourced = {name: _better(name, name) for name in SOURCED}
     return {
         "phase": phase,
         "evidence": evidence,
@@ -22,42 +30,49 @@ def joined_columns() -> dict[str, str]:
         "outcome": _ending(f"({phase})", f"({evidence})", 1),
         "duration_seconds": f"coalesce({sourced['talk_seconds']}, {sourced['call_seconds']})",
         **sourced,
-        **{f"{name}_source": _joined(name, f"{name}_source") for name in SOURCED},
-        "updated_at": "greatest(known.updated_at, EXCLUDED.updated_at)",
+        **{f"{name}_source": _better(name, f"{name}_source") for name in SOURCED},
+        "updated_at": "greatest(stored.updated_at, EXCLUDED.updated_at)",
     }
 
 
-def _rank(words: type[StrEnum], column: str) -> str:
-    listed = ", ".join(f"'{word}'" for word in words)
-    return f"array_position(ARRAY[{listed}], {column})"
+def _rank(enumeration: type[StrEnum], column: str) -> str:
+    members = ", ".join(f"'{member}'" for member in enumeration)
+    return f"array_position(ARRAY[{members}], {column})"
 
 
-def _greater(words: type[StrEnum], column: str) -> str:
-    mine, theirs = _rank(words, f"EXCLUDED.{column}"), _rank(words, f"known.{column}")
-    return f"CASE WHEN {mine} > {theirs} THEN EXCLUDED.{column} ELSE known.{column} END"
+def _greater(enumeration: type[StrEnum], column: str) -> str:
+    new_rank, stored_rank = _rank(enumeration, f"EXCLUDED.{column}"), _rank(enumeration, f"stored.{column}")
+    return f"CASE WHEN {new_rank} > {stored_rank} THEN EXCLUDED.{column} ELSE stored.{column} END"
 
 
 def _ending(phase: str, evidence: str, position: int) -> str:
-    """Status (position 0) or outcome (1) as a function of phase and evidence."""
-    endings = " ".join(f"WHEN '{word}' THEN {_literal(ending[position])}" for word, ending in ENDINGS.items())
+    """Returns status (position 0) or outcome (1) as a function of phase and evidence."""
+    endings = " ".join(f"WHEN '{member}' THEN {_literal(ending[position])}" for member, ending in ENDINGS.items())
     while_open = phase if position == 0 else "NULL"
     return f"CASE WHEN {phase} = '{Phase.OVER}' THEN CASE {evidence} {endings} END ELSE {while_open} END"
 
 
-def _literal(word: StrEnum | None) -> str:
-    return f"'{word}'" if word else "NULL"
+def _literal(member: StrEnum | None) -> str:
+    return f"'{member}'" if member else "NULL"
 
 
-def _theirs_is_better(name: str) -> str:
-    mine, theirs = f"known.{name}", f"EXCLUDED.{name}"
-    my_rank, their_rank = _rank(Source, f"{mine}_source"), _rank(Source, f"{theirs}_source")
-    # Texts in code-point order, whatever the database's collation.
+def _is_new_better(name: str) -> str:
+    """Returns the condition under which the delivery's value replaces the stored one.
+
+    A missing value has a NULL source, and so a NULL rank: comparisons with it are NULL, which CASE treats as false. The
+    first clause therefore handles a missing stored value, and a missing new value never wins.
+    """
+    stored, new = f"stored.{name}", f"EXCLUDED.{name}"
+    stored_rank, new_rank = _rank(Source, f"{stored}_source"), _rank(Source, f"{new}_source")
+    # Python compares texts by code points. The database's collation would order them differently.
     order = ' COLLATE "C"' if name in _TEXTS else ""
-    wins = f"{theirs}{order} {'<' if name in MIN_WINS else '>'} {mine}{order}"
+    wins = f"{new}{order} {'<' if name in MIN_WINS else '>'} {stored}{order}"
     return (
-        f"({mine} IS NULL AND {theirs} IS NOT NULL OR {their_rank} > {my_rank} OR {their_rank} = {my_rank} AND {wins})"
+        f"({stored} IS NULL AND {new} IS NOT NULL OR {new_rank} > {stored_rank} "
+        f"OR {new_rank} = {stored_rank} AND {wins})"
     )
 
 
-def _joined(name: str, column: str) -> str:
-    return f"CASE WHEN {_theirs_is_better(name)} THEN EXCLUDED.{column} ELSE known.{column} END"
+def _better(name: str, column: str) -> str:
+    """Returns the value or source of the better side. Both columns use the same condition, so they stay a pair."""
+    return f"CASE WHEN {_is_new_better(name)} THEN EXCLUDED.{column} ELSE stored.{column} END"

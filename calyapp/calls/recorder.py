@@ -1,4 +1,4 @@
-"""The one door for news of calls: whoever has a delivery, a replay or a correction brings it to `record`."""
+"""Records events. Webhooks, the replay of the spool and CSV imports all use `Recorder.record`."""
 
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
@@ -27,7 +27,7 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class RecordedDelivery:
-    """A delivery that is on disk: whose it is, its call and the call's status now (None for a heartbeat)."""
+    """A delivery in the database, with its client, its call, and the status of the call (None for a heartbeat)."""
 
     client_id: UUID
     call_id: UUID | None
@@ -43,26 +43,26 @@ class Recorder:
         self._directory = directory
 
     def record(self, event: CallEvent) -> RecordedDelivery:
-        """Put the delivery on record, once however often it comes.
+        """Records the delivery. A repeated delivery changes nothing.
 
-        Raises `NotFoundError` if nobody owns it, `DatabaseRejected` if its content cannot be stored, `DatabaseAway`
-        or `DatabaseError` if it can be stored later.
+        Raises `NotFoundError` if no client owns it, `DatabaseRejected` if its content can never be stored, and
+        `DatabaseAway` or `DatabaseError` if it can be stored later.
         """
         client_id = event.client_id or self._owner(event)
         written = self._write(event, client_id)
         metrics.DELIVERIES.labels(event.route.value, "new" if written.is_new else "repeat").inc()
-        if written.ended:
-            metrics.CALLS_ENDED.labels(written.ended).inc()
+        if written.new_outcome:
+            metrics.CALLS_ENDED.labels(written.new_outcome).inc()
         return RecordedDelivery(client_id, event.call_id(client_id), written.status, written.is_new)
 
     def resolve(self, event: CallEvent) -> CallEvent:
-        """The event with its client. Raises as `record` does where nobody owns it or nobody can be asked."""
+        """Returns the event with its client. Raises `NotFoundError`, `DatabaseAway` or `DatabaseError`."""
         return event if event.client_id else replace(event, client_id=self._owner(event))
 
     def probe(self) -> None:
-        """If the breaker is open, record trial deliveries and roll them back, to see whether it can close.
+        """If the breaker is open, records trial deliveries and rolls them back. Closes the breaker if they succeed.
 
-        For a periodic task: no delivery waits for it.
+        A background task calls this, so that no delivery has to wait for a probe.
         """
         self._pool.try_again(lambda connection: store.write_trial(connection, _trials(), _NO_CLIENT))
 
@@ -74,13 +74,13 @@ class Recorder:
         except DatabaseAway as away:
             if not away.connection_lost:
                 raise
-        # A connection from before the server restarted. Trying once more is safe: if the first try did get
-        # through, the second is a repeat.
+        # The connection was opened before the server restarted. Trying again is safe: if the first attempt was
+        # committed, the second one is a repeat.
         with self._pool.connection() as connection:
             return store.write(connection, event, client_id, entry)
 
     def _owner(self, event: CallEvent) -> UUID:
-        """Without a key: the owner of the number that was dialled, else of the only call with this CallSid."""
+        """Returns the owner of the dialled number, or of the only call with this CallSid. Raises `NotFoundError`."""
         number = phone.e164(event.dialled) if event.dialled else None
         if number and (client := self._directory.owner(number)):
             return client.id
@@ -95,10 +95,10 @@ class Recorder:
 
 
 def _trials() -> list[tuple[CallEvent, Entry]]:
-    """Deliveries that take the recording statement through each of its three ways: a new call, news of a known call,
-    and a repeat. So a trial fails for every reason for which a delivery would fail.
+    """Returns deliveries that use each path of the recording statement: a new call, a further delivery, and a repeat.
 
-    The client and the call do not exist: a trial waits for no row of a real call, and holds none up.
+    So a trial fails for every reason for which a delivery would fail. The client and the call do not exist, so that a
+    trial neither waits for the lock of a real call nor blocks one.
     """
     call_sid = f"trial-{uuid4()}"
     first, second = _trial(call_sid, Phase.RINGING), _trial(call_sid, Phase.OVER)

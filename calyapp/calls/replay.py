@@ -1,7 +1,7 @@
-"""From the spool onto the record, once the database is back: oldest first, every client in turn, nobody blocking.
+"""Replays the spool once the database is back: oldest first, clients in turn, and no delivery blocks another.
 
-On each host one process at a time does it, whoever holds the lock on a file. Wherever it dies, another goes on; what
-was recorded already is a repeat.
+One process of each host replays at a time: the one that holds the lock on a file. If it dies, another continues. What
+was already recorded is a repeat.
 """
 
 import json
@@ -31,11 +31,11 @@ from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected, NotFou
 from calyapp.file_lock import LockHeldError
 from calyapp.spool.journal import Journal, Lane, ReadyFrame, SpoolError
 
-_BATCH_PER_CLIENT = 32  # of each client: as many are recorded again, as repeats, if the process dies
-_DEFERRED_BATCH = 4  # of what came over a limit, so that whoever shares the process waits for a few at most
-_THREADS = 4  # that record at the same time: they share the database's waits for its disk
+_BATCH_PER_CLIENT = 32  # so many of each client are recorded again, as repeats, if the process dies
+_DEFERRED_BATCH = 4  # of each client; small, because requests in the same process wait meanwhile
+_THREADS = 4  # concurrent commits share the syncs of the database
 _POSTPONED_SECONDS = 5.0
-# The pause after a batch of deferred deliveries, in times of what the batch took: other traffic comes first.
+# The pause after a batch of deferred deliveries, as a multiple of its duration: other traffic comes first.
 _DEFERRED_PAUSE_FACTOR = 4.0
 _REPORT_SECONDS = 60.0
 _REPORT = "replayed"
@@ -43,11 +43,11 @@ _log = logging.getLogger(__name__)
 
 
 class AlreadyReplayingError(Exception):
-    """Another process of this host is at it."""
+    """Another process of this host is replaying."""
 
 
 class Replay:
-    """Drains the journal of this host."""
+    """Replays the journal of this host."""
 
     def __init__(
         self,
@@ -65,91 +65,94 @@ class Replay:
         self._degraded_mode = degraded_mode
         self._lock = lock
         self._stopping = threading.Event()
-        self._told_at = time.monotonic()
+        self._reported_at = time.monotonic()
 
     def run_if_needed(self) -> None:
-        """Replay all that waits, if there is any, the database takes it, and no other process is at it."""
+        """Replays what waits, unless the database is away or another process replays. For a background task."""
         try:
             if not self._pool.is_away and self._has_work():
                 for _ in self.run():
                     pass
         except (AlreadyReplayingError, SpoolError):
-            return  # of a spool that cannot be read, its health check tells
+            return  # the health check reports a spool that cannot be read
 
     def run(self) -> Iterator[int]:
-        """Replay all that waits, yielding how many deliveries were dealt with. Ends early if the database goes away.
+        """Replays what waits, and yields after each batch how many deliveries were recorded or quarantined.
 
-        Raises `AlreadyReplayingError`.
+        Ends early if the database goes away. Raises `AlreadyReplayingError` and `SpoolError`.
         """
         with self._elected():
             try:
                 self._degraded_mode.report(self._pool)
                 yield from self._drain()
-                self._tell()
+                self._report()
             except DatabaseAway:
-                _log.warning("the replay rests: the database is away")
+                _log.warning("the replay pauses: the database is away")
 
     def stop(self) -> None:
-        """Let a run end after the delivery that it is at, and begin no other."""
+        """Ends a run after the deliveries that are being recorded. No other run records any."""
         self._stopping.set()
 
     def _drain(self) -> Iterator[int]:
-        with ThreadPoolExecutor(_THREADS, "replay") as hands:
+        with ThreadPoolExecutor(_THREADS, "replay") as executor:
             while not self._stopping.is_set():
-                if waiting := self._journal.ready(Lane.AWAY, _BATCH_PER_CLIENT):
-                    dealt_with = self._replay(waiting, hands)
-                elif waiting := self._journal.ready(Lane.DEFERRED, _DEFERRED_BATCH):
+                if frames := self._journal.ready(Lane.AWAY, _BATCH_PER_CLIENT):
+                    finished = self._replay_batch(frames, executor)
+                elif frames := self._journal.ready(Lane.DEFERRED, _DEFERRED_BATCH):
                     began = time.monotonic()
-                    dealt_with = self._replay(waiting, hands)
+                    finished = self._replay_batch(frames, executor)
                     self._stopping.wait((time.monotonic() - began) * _DEFERRED_PAUSE_FACTOR)
                 else:
                     return
-                if dealt_with == 0:
-                    return  # none of these can be recorded yet: it is not for them alone
-                yield dealt_with
-                if time.monotonic() - self._told_at >= _REPORT_SECONDS:
-                    self._tell()  # what keeps coming over a limit has no end
+                if finished == 0:
+                    return  # none can be recorded now, so the cause is not in these deliveries
+                yield finished
+                if time.monotonic() - self._reported_at >= _REPORT_SECONDS:
+                    self._report()  # a client that stays over its limit keeps this loop running
 
-    def _replay(self, waiting: Sequence[ReadyFrame], hands: ThreadPoolExecutor) -> int:
-        """How many are no longer waiting. Raises `DatabaseAway` once these are off the spool."""
+    def _replay_batch(self, frames: Sequence[ReadyFrame], executor: ThreadPoolExecutor) -> int:
+        """Returns how many frames were recorded or quarantined. Raises `DatabaseAway`, after it has removed those."""
         recorded: list[int] = []
-        given_up: list[tuple[ReadyFrame, str]] = []
+        rejected: list[tuple[ReadyFrame, str]] = []
         unowned: list[tuple[ReadyFrame, str]] = []
         away: DatabaseAway | None = None
-        for one, failure in zip(waiting, hands.map(self._failure, waiting), strict=True):
+        for ready, failure in zip(frames, executor.map(self._failure, frames), strict=True):
             if failure is None:
-                recorded.append(one.id)
+                recorded.append(ready.id)
             elif isinstance(failure, NotFoundError):
-                unowned.append((one, str(failure)))
-            elif reason := _reason_to_give_up(failure):
-                given_up.append((one, reason))
+                unowned.append((ready, str(failure)))
+            elif reason := _reason_to_quarantine(failure):
+                rejected.append((ready, reason))
             elif not isinstance(failure, _Stopped):
-                # It may be this one alone, whose call somebody holds: the others are not to wait behind it.
-                self._journal.postpone(one.id, _POSTPONED_SECONDS)
+                # Perhaps only this delivery fails, for example because another transaction locks its call. Postponed,
+                # it does not block the others.
+                self._journal.postpone(ready.id, _POSTPONED_SECONDS)
                 away = away or (failure if isinstance(failure, DatabaseAway) else None)
-        if len(unowned) + len(given_up) == len(waiting):
-            given_up += unowned  # else the call that tells whose they are may be among the rest
-        for one, reason in given_up:
-            self._quarantine(one, reason)
+        # A delivery without a known client may belong to a call whose start is still on the spool. So it goes into
+        # quarantine only if this batch recorded nothing and postponed nothing that could identify its client.
+        if len(unowned) + len(rejected) == len(frames):
+            rejected += unowned
+        for ready, reason in rejected:
+            self._quarantine(ready, reason)
         self._journal.remove_replayed(recorded)
         metrics.SPOOL_REPLAYED.labels("recorded").inc(len(recorded))
         if away:
             raise away
-        return len(recorded) + len(given_up)
+        return len(recorded) + len(rejected)
 
-    def _failure(self, one: ReadyFrame) -> Exception | None:
-        """Why it is not on record; None if it is."""
+    def _failure(self, ready: ReadyFrame) -> Exception | None:
+        """Records the delivery. Returns None, or why it was not recorded."""
         if self._stopping.is_set() or self._pool.is_away:
             return _Stopped()
         try:
-            event = arrival_time.fix_arrival_time(frame.load(one.content), clock.now())
-            self._recorder.record(self._confirmed(event))
+            event = arrival_time.fix_arrival_time(frame.load(ready.content), clock.now())
+            self._recorder.record(self._with_valid_key(event))
         except Exception as failure:
             return failure
         return None
 
-    def _confirmed(self, event: CallEvent) -> CallEvent:
-        """Raises `NotFoundError` if the key that it came with is not valid, or its client is gone."""
+    def _with_valid_key(self, event: CallEvent) -> CallEvent:
+        """Returns the event. Raises `NotFoundError` if its key was retired, or if its client is disabled or deleted."""
         if event.key_version is None or event.client_id is None:
             return event
         if self._directory.authenticate(Claim(event.client_id, event.key_version)) is None:
@@ -159,8 +162,8 @@ class Replay:
             )
         return event
 
-    def _quarantine(self, one: ReadyFrame, reason: str) -> None:
-        self._journal.quarantine(one.id, reason)
+    def _quarantine(self, ready: ReadyFrame, reason: str) -> None:
+        self._journal.quarantine(ready.id, reason)
         metrics.SPOOL_REPLAYED.labels("quarantined").inc()
         _log.error("a delivery on the spool was put into quarantine: %s", reason)
 
@@ -168,17 +171,21 @@ class Replay:
         has_counts = any(self._journal.notes.counts().values())
         return self._journal.has_ready() or has_counts or self._degraded_mode.has_unreported()
 
-    def _tell(self) -> None:
-        """Tell the trail how many were replayed since it was told last."""
-        self._told_at = time.monotonic()
+    def _report(self) -> None:
+        """Writes to the audit log how many frames were replayed and quarantined since the last report.
+
+        Each frame is reported once, wherever the process dies. The note fixes the id and the counts of the entry before
+        it is written: a repeated report writes the same entry, which changes nothing. Then `settle` subtracts these
+        counts and removes the note in one transaction.
+        """
+        self._reported_at = time.monotonic()
         counts = {name: count for name, count in self._journal.notes.counts().items() if count}
         if counts or self._journal.notes.get(_REPORT):
-            # Remembered first: where the process dies over it, the next one tells the same, under the same id.
             now = clock.now()
             self._journal.notes.add(_REPORT, json.dumps([str(clock.uuid7(now)), now.isoformat(), counts]))
-            identity, moment, told = json.loads(self._journal.notes.get(_REPORT) or "null")
-            audit_log.write(self._pool, _replayed(UUID(identity), datetime.fromisoformat(moment), told))
-            self._journal.notes.settle(told, note=_REPORT)
+            identity, moment, reported = json.loads(self._journal.notes.get(_REPORT) or "null")
+            audit_log.write(self._pool, _replayed(UUID(identity), datetime.fromisoformat(moment), reported))
+            self._journal.notes.settle(reported, note=_REPORT)
 
     @contextmanager
     def _elected(self) -> Iterator[None]:
@@ -201,12 +208,12 @@ def _replayed(identity: UUID, moment: datetime, counts: dict[str, int]) -> Entry
     )
 
 
-class _Stopped(Exception):  # noqa: N818 — no error, but the end of a run
-    """It was not tried."""
+class _Stopped(Exception):  # noqa: N818 — the end of a run, not an error
+    """The delivery was not tried."""
 
 
-def _reason_to_give_up(failure: Exception) -> str | None:
-    """Why it can never be recorded as it is; None if it can be later."""
+def _reason_to_quarantine(failure: Exception) -> str | None:
+    """Returns why the delivery can never be recorded as it is, or None if it may be recorded later."""
     if isinstance(failure, DatabaseRejected):
         return failure.reason
     if isinstance(failure, UnreadableFrameError):
@@ -214,9 +221,9 @@ def _reason_to_give_up(failure: Exception) -> str | None:
     if isinstance(failure, DatabaseAway | _Stopped):
         return None
     if isinstance(failure, DatabaseError):
-        # No traceback: it is the same for each delivery, and the log may share the spool's disk.
+        # No traceback: it is the same for each delivery, and the log may share a disk with the spool.
         _log.critical("a delivery on the spool cannot be recorded yet: %s", type(failure.__cause__).__name__)
         return None
-    # A fault of ours in one delivery is no reason to keep the others.
+    # A bug that one delivery triggers must not hold up the others.
     _log.critical("a delivery on the spool cannot be replayed", exc_info=failure)
     return f"unexpected {type(failure).__name__}"

@@ -1,8 +1,14 @@
-"""How two views of one call become one, and what the call's status and outcome are. Pure.
+"""What several deliveries together say about a call: the join of views, and the status and outcome. Pure functions.
 
-A view holds what some deliveries say of a call; joining views is commutative, associative and idempotent, so the order
-and the repetition of deliveries cannot matter. The ranks stand in the order of the enumerations here and nowhere else:
-the SQL of `store` is generated from them.
+A view holds what one or several deliveries say about a call. Joining takes the maximum of each part: the later phase,
+the stronger evidence, and for each value the greater pair of source and value. Each part has a total order, and a
+missing value is below all others. A maximum in a total order is commutative, associative and idempotent, and a tuple of
+maxima is so too. So the order, the grouping and the repetition of deliveries do not matter. A rule that is no maximum
+in a total order ("the last one wins", "an end overrides") breaks this, and the record would depend on the network.
+See "The join" in docs/architecture.md for the reason of each rank.
+
+The order of the members of `Phase`, `Evidence` and `Source` is their rank. It is defined only here: `join_sql`
+generates the SQL from it.
 """
 
 from dataclasses import dataclass, fields
@@ -12,7 +18,7 @@ from typing import Any, NamedTuple, Self
 
 
 class Phase(StrEnum):
-    """How far a call has come, in order."""
+    """How far a call is, in order."""
 
     INITIATED = "initiated"
     RINGING = "ringing"
@@ -21,7 +27,7 @@ class Phase(StrEnum):
 
 
 class Evidence(StrEnum):
-    """What is known of how a call ended, weakest first."""
+    """What is known about how a call ended, weakest first. docs/architecture.md gives the reasons for the order."""
 
     NONE = "none"
     COMPLETED = "completed"
@@ -43,14 +49,14 @@ class Source(StrEnum):
 
 
 class Direction(StrEnum):
-    """Seen from the client: somebody rang the client's number, or was rung from it."""
+    """The direction as the client sees it: a caller rings the client's number, or is called from it."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
 
 
 class CallStatus(StrEnum):
-    """The word by which users know the state of a call."""
+    """The status of a call, as users see it."""
 
     INITIATED = "initiated"
     RINGING = "ringing"
@@ -63,7 +69,7 @@ class CallStatus(StrEnum):
 
 
 class CallOutcome(StrEnum):
-    """What became of a call that is over."""
+    """How a call ended, as users see it."""
 
     ANSWERED = "answered"
     VOICEMAIL = "voicemail"
@@ -83,14 +89,14 @@ ENDINGS: dict[Evidence, tuple[CallStatus, CallOutcome | None]] = {
     Evidence.VOICEMAIL: (CallStatus.COMPLETED, CallOutcome.VOICEMAIL),
     Evidence.ANSWERED: (CallStatus.COMPLETED, CallOutcome.ANSWERED),
 }
-"""Once a call is over, its evidence decides status and outcome."""
+"""Status and outcome of a call that is over, by its evidence."""
 
 MIN_WINS = frozenset({"start_ts"})
-"""Of two values from equally trusted sources the greater wins, but a call starts when it first started."""
+"""Values of which the smallest wins within a source, because a call starts when it first started."""
 
 
 class Sourced(NamedTuple):
-    """A value with where it comes from."""
+    """A value and its source."""
 
     source: Source
     value: Any
@@ -98,7 +104,7 @@ class Sourced(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallView:
-    """What is known of a call. A field that is None is not known; every other knows its source."""
+    """What is known about a call. A value that is not known is None."""
 
     phase: Phase = Phase.INITIATED
     evidence: Evidence = Evidence.NONE
@@ -112,7 +118,7 @@ class CallView:
     recording_url: Sourced | None = None
 
     def join(self, other: Self) -> Self:
-        """All that either view knows; where both know, the later phase, the stronger evidence, the better source."""
+        """Returns what both views say together: the later phase, the stronger evidence, the better values."""
         return type(self)(
             phase=max(self.phase, other.phase, key=rank),
             evidence=max(self.evidence, other.evidence, key=rank),
@@ -121,35 +127,35 @@ class CallView:
 
     @property
     def status(self) -> CallStatus:
-        """The phase while the call is open; then what its evidence says."""
+        """The phase while the call is open. Once it is over, its evidence decides."""
         return ENDINGS[self.evidence][0] if self.phase is Phase.OVER else CallStatus(self.phase.value)
 
     @property
     def outcome(self) -> CallOutcome | None:
-        """None while the call is open."""
+        """How the call ended. None while it is open, and if nothing is known."""
         return ENDINGS[self.evidence][1] if self.phase is Phase.OVER else None
 
     @property
     def duration_seconds(self) -> int | None:
-        """Talk time; the reported length of the call only where nothing better is known."""
+        """The talk time; if unknown, the reported length of the call."""
         best = self.talk_seconds or self.call_seconds
         return best.value if best else None
 
 
 SOURCED = tuple(field.name for field in fields(CallView) if field.name not in ("phase", "evidence"))
-"""The fields of a view that carry a source."""
+"""The names of the fields that have a source."""
 
 
 @cache
-def rank(word: StrEnum) -> int:
-    """The place of a word in its enumeration."""
-    return list(type(word)).index(word)
+def rank(member: StrEnum) -> int:
+    """Returns the position of a member in its enumeration."""
+    return list(type(member)).index(member)
 
 
 def _better(name: str, one: Sourced | None, other: Sourced | None) -> Sourced | None:
     if one is None or other is None:
         return one or other
     if one.source is not other.source:
-        return max(one, other, key=lambda known: rank(known.source))
+        return max(one, other, key=lambda sourced: rank(sourced.source))
     choose = min if name in MIN_WINS else max
-    return choose(one, other, key=lambda known: known.value)
+    return choose(one, other, key=lambda sourced: sourced.value)

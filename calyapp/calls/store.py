@@ -1,6 +1,6 @@
-"""The SQL of calls: one statement a delivery, which writes ledger, call and audit entry together or not at all.
+"""The SQL of calls. One statement for each delivery writes ledger, call and audit entry, all or nothing.
 
-The statement joins a delivery's view into the call's row by the rules of `state`, generated from the same tables.
+The statement joins the delivery's view into the call's row by the rules of `state`; `join_sql` generates that part.
 """
 
 import json
@@ -25,45 +25,51 @@ from calyapp.db.tables import SOURCED as SOURCED_TYPES
 
 @dataclass(frozen=True, slots=True)
 class WrittenDelivery:
-    """What the statement did: whether the delivery was new, and the call's status now (None without a call).
+    """What the statement did: whether the delivery was new, and the status of the call now (None without a call).
 
-    `ended` is the call's outcome, or "unknown", where it is by this delivery that it has it.
+    `new_outcome` is the outcome of the call if this delivery ended the call or changed its outcome ("unknown" if the
+    call ended without one). It is None otherwise.
     """
 
     is_new: bool
     status: str | None
-    ended: str | None = None
+    new_outcome: str | None = None
 
 
 def write(connection: Connection, event: CallEvent, client_id: UUID, entry: Entry) -> WrittenDelivery:
-    """Put the delivery on record. A repeat counts itself and changes nothing else. One round trip, one commit."""
+    """Records the delivery, in one round trip and one commit. A repeat is counted and changes nothing else."""
     if "record_delivery" not in connection.info:
         connection.exec_driver_sql(_PREPARE, execution_options={"name": "prepare_record_delivery"})
         connection.info["record_delivery"] = True
-    given = _given(event, client_id) | {f"audit_{name}": value for name, value in entry.parameters().items()}
-    row = connection.exec_driver_sql(_EXECUTE, given, execution_options={"name": "record_delivery"}).one()
+    parameters = _parameters(event, client_id) | {f"audit_{name}": value for name, value in entry.parameters().items()}
+    row = connection.exec_driver_sql(_EXECUTE, parameters, execution_options={"name": "record_delivery"}).one()
     if row.status is None and event.call_sid is not None:
-        # A repeat that raced its twin: the twin's call was committed after our statement took its snapshot.
+        # A repeat that raced its twin: the twin committed the call after our statement took its snapshot. A new
+        # statement has a new snapshot and sees it.
         return WrittenDelivery(row.is_new, _status(connection, client_id, event.call_sid))
-    return WrittenDelivery(row.is_new, row.status, row.ended if row.ended != row.ended_before else None)
+    new_outcome = row.outcome if row.outcome != row.previous_outcome else None
+    return WrittenDelivery(row.is_new, row.status, new_outcome)
 
 
 def write_trial(connection: Connection, deliveries: Iterable[tuple[CallEvent, Entry]], client_id: UUID) -> None:
-    """Write the deliveries, and check what their commit would check. Raises as `write` does. The caller rolls back."""
+    """Writes the deliveries and runs the checks of a commit, without committing. The caller rolls back.
+
+    Raises what `write` raises.
+    """
     for event, entry in deliveries:
         write(connection, event, client_id, entry)
     connection.execute(_CHECK_DEFERRED)
 
 
 def owners(connection: Connection, call_sid: str) -> list[UUID]:
-    """The clients, two at most, that have a call of this CallSid."""
+    """Returns the clients that have a call with this CallSid, at most two."""
     rows = connection.execute(_OWNERS, {"call_sid": call_sid})
     return [row.client_id for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """A delivery as the ledger keeps it."""
+    """A delivery as it is stored in the ledger."""
 
     route: Route
     received_at: datetime
@@ -73,43 +79,45 @@ class LedgerEntry:
 def call_keys(
     connection: Connection, client_id: UUID | None, since: datetime | None, after: tuple[UUID, str] | None
 ) -> list[tuple[UUID, str]]:
-    """A page of calls, by client and CallSid: of one client or all, seen since a moment or ever."""
+    """Returns a page of up to 1000 calls, as client and CallSid, ordered by both.
+
+    Limits: one client, or all; updated since a moment, or ever. `after` is the last key of the previous page.
+    """
     after_client, after_sid = after or (UUID(int=0), "")
-    given = {"client_id": client_id, "since": since, "after_client": after_client, "after_sid": after_sid}
-    return [(row.client_id, row.call_sid) for row in connection.execute(_KEYS, given)]
+    parameters = {"client_id": client_id, "since": since, "after_client": after_client, "after_sid": after_sid}
+    return [(row.client_id, row.call_sid) for row in connection.execute(_KEYS, parameters)]
 
 
 def locked_view(connection: Connection, client_id: UUID, call_sid: str) -> CallView:
-    """What the call's row holds. Until the transaction ends, no delivery changes it."""
+    """Returns the view that the call's row holds, and locks the row until the transaction ends."""
     row = connection.execute(_LOCKED, {"client_id": client_id, "call_sid": call_sid}).one()
-    known = {name: getattr(row, name) for name in SOURCED}
     sources = {name: getattr(row, f"{name}_source") for name in SOURCED}
     return CallView(
         phase=Phase(row.phase),
         evidence=Evidence(row.evidence),
-        **{name: Sourced(Source(source), known[name]) for name, source in sources.items() if source},
+        **{name: Sourced(Source(source), getattr(row, name)) for name, source in sources.items() if source},
     )
 
 
 def call_rows(connection: Connection, client_id: UUID, call_sids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-    """The rows of those of the client's calls that are on record, by CallSid: each a value for every column."""
-    found = connection.execute(_ROWS, {"client_id": client_id, "call_sids": list(call_sids)})
-    return {row["call_sid"]: dict(row) for row in found.mappings()}
+    """Returns the rows of those calls of the client that exist, by CallSid, with every column."""
+    result = connection.execute(_ROWS, {"client_id": client_id, "call_sids": list(call_sids)})
+    return {row["call_sid"]: dict(row) for row in result.mappings()}
 
 
 def ledger(connection: Connection, client_id: UUID, call_sid: str) -> list[LedgerEntry]:
-    """The call's deliveries, as they came."""
+    """Returns the deliveries of the call, in order of arrival."""
     rows = connection.execute(_LEDGER, {"client_id": client_id, "call_sid": call_sid})
     return [LedgerEntry(Route(row.route), row.received_at, row.payload) for row in rows]
 
 
 def replace(connection: Connection, client_id: UUID, call_sid: str, view: CallView) -> None:
-    """Put the view in the place of what the call's row holds."""
+    """Replaces what the call's row holds with the view."""
     connection.execute(_REPLACE, {"client_id": client_id, "call_sid": call_sid, **columns(view)})
 
 
 def columns(view: CallView) -> dict[str, Any]:
-    """The view as columns of a call's row, by name."""
+    """Returns the view as columns of a call's row, by name."""
     values: dict[str, Any] = {
         "phase": view.phase.value,
         "evidence": view.evidence.value,
@@ -118,18 +126,18 @@ def columns(view: CallView) -> dict[str, Any]:
         "duration_seconds": view.duration_seconds,
     }
     for name in SOURCED:
-        known = getattr(view, name)
-        values[name] = known.value if known else None
-        values[f"{name}_source"] = known.source.value if known else None
+        sourced = getattr(view, name)
+        values[name] = sourced.value if sourced else None
+        values[f"{name}_source"] = sourced.source.value if sourced else None
     return values
 
 
 def _status(connection: Connection, client_id: UUID, call_sid: str) -> str | None:
-    found: str | None = connection.scalar(_STATUS, {"client_id": client_id, "call_sid": call_sid})
-    return found
+    status: str | None = connection.scalar(_STATUS, {"client_id": client_id, "call_sid": call_sid})
+    return status
 
 
-def _given(event: CallEvent, client_id: UUID) -> dict[str, Any]:
+def _parameters(event: CallEvent, client_id: UUID) -> dict[str, Any]:
     call_id = event.call_id(client_id)
     values: dict[str, Any] = {
         "client_id": str(client_id),
@@ -144,6 +152,22 @@ def _given(event: CallEvent, client_id: UUID) -> dict[str, Any]:
 
 
 # ---- The statement, generated once at import ----
+#
+# What holds, and why:
+#
+# - All or nothing: one statement in autocommit is one transaction. There is no moment at which a delivery is in the
+#   ledger without its call and its audit entry. A crash, a time-out or a lost connection leaves all three or none, and
+#   the same delivery may be sent again.
+# - A repeat changes nothing: `delivery` inserts under (client_id, digest), and on conflict only counts. `call` and
+#   `entry` read `is_new` from it. Without that condition a repeat would write a second audit entry.
+# - Concurrent deliveries of one call do not overwrite each other: ON CONFLICT DO UPDATE locks the call's row and
+#   computes the join on its newest committed version, not on the snapshot. A SELECT followed by an UPDATE would lose
+#   the view that was committed in between.
+# - The final SELECT sees the tables as they were before the statement: PostgreSQL runs all parts of a WITH on one
+#   snapshot, and parts see each other only through RETURNING. So `call` gives the status after a new delivery,
+#   `calls` the status for a repeat, and the outcome before the statement.
+# - Two deliveries cannot deadlock: each statement locks its row of the ledger first, and then at most one call. The
+#   order is certain although parts of a WITH have none by themselves, because `call` reads from `delivery`.
 
 _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]  # not annotated there
 
@@ -166,51 +190,51 @@ for _name in SOURCED:
     _TYPES[f"{_name}_source"] = "text"
 
 
-def _listed(items: Iterable[str]) -> str:
+def _comma_separated(items: Iterable[str]) -> str:
     return ", ".join(items)
 
 
-_OF_DELIVERY = ("client_id", "digest", "call_id", "route", "received_at", "payload")
-_OF_CALL = (
+_DELIVERY_COLUMNS = ("client_id", "digest", "call_id", "route", "received_at", "payload")
+_CALL_COLUMNS = (
     *("client_id", "call_sid", "phase", "evidence", "status", "outcome", "duration_seconds"),
     *(column for name in SOURCED for column in (name, f"{name}_source")),
 )
 
-_ENDED = f"CASE WHEN known.phase = '{Phase.OVER}' THEN coalesce(known.outcome, 'unknown') END"
+_OUTCOME = f"CASE WHEN stored.phase = '{Phase.OVER}' THEN coalesce(stored.outcome, 'unknown') END"
 _ENTRY = re.sub(r":(\w+)", r":audit_\1", audit_log.VALUES)
 _RECORD = f"""
-WITH given AS (
-  SELECT {_listed(f"CAST(:{name} AS {type_}) AS {name}" for name, type_ in _TYPES.items())}
+WITH parameters AS (
+  SELECT {_comma_separated(f"CAST(:{name} AS {type_}) AS {name}" for name, type_ in _TYPES.items())}
 ), delivery AS (
-  INSERT INTO deliveries AS known ({_listed(_OF_DELIVERY)})
-  SELECT {_listed(_OF_DELIVERY)} FROM given
-  ON CONFLICT (client_id, digest) DO UPDATE SET repeats = known.repeats + 1
+  INSERT INTO deliveries AS stored ({_comma_separated(_DELIVERY_COLUMNS)})
+  SELECT {_comma_separated(_DELIVERY_COLUMNS)} FROM parameters
+  ON CONFLICT (client_id, digest) DO UPDATE SET repeats = stored.repeats + 1
   RETURNING repeats = 0 AS is_new
 ), call AS (
-  INSERT INTO calls AS known ({_listed(_OF_CALL)}, id, created_at, updated_at)
-  SELECT {_listed(_OF_CALL)}, call_id, received_at, received_at
-  FROM given, delivery WHERE is_new AND call_id IS NOT NULL
+  INSERT INTO calls AS stored ({_comma_separated(_CALL_COLUMNS)}, id, created_at, updated_at)
+  SELECT {_comma_separated(_CALL_COLUMNS)}, call_id, received_at, received_at
+  FROM parameters, delivery WHERE is_new AND call_id IS NOT NULL
   ON CONFLICT (client_id, call_sid) DO UPDATE
-  SET {_listed(f"{column} = {joined}" for column, joined in joined_columns().items())}
-  RETURNING status, {_ENDED} AS ended
+  SET {_comma_separated(f"{column} = {joined}" for column, joined in joined_columns().items())}
+  RETURNING status, {_OUTCOME} AS outcome
 ), entry AS (
   {audit_log.INSERT} SELECT {_ENTRY}
   FROM delivery WHERE is_new {audit_log.ONCE}
 )
 SELECT is_new, coalesce(
   (SELECT status FROM call),
-  (SELECT calls.status FROM calls JOIN given USING (client_id, call_sid))
-) AS status, (SELECT ended FROM call) AS ended, CASE WHEN (SELECT ended FROM call) IS NOT NULL THEN
-  (SELECT {_ENDED} FROM calls AS known JOIN given USING (client_id, call_sid))
-END AS ended_before FROM delivery
-"""  # noqa: S608 — names from this code only; what arrives travels as parameters
+  (SELECT calls.status FROM calls JOIN parameters USING (client_id, call_sid))
+) AS status, (SELECT outcome FROM call) AS outcome, CASE WHEN (SELECT outcome FROM call) IS NOT NULL THEN
+  (SELECT {_OUTCOME} FROM calls AS stored JOIN parameters USING (client_id, call_sid))
+END AS previous_outcome FROM delivery
+"""  # noqa: S608 — constant names only; values are bound as parameters
 
 _PARAMETERS = list(dict.fromkeys(re.findall(r"(?<!:):(\w+)", _RECORD)))
-# PREPARE saves planning a statement of this size anew for every delivery.
+# PREPARE, once for each connection, saves planning a statement of this size for each delivery.
 _PREPARE = "PREPARE record_delivery AS " + re.sub(
-    r"(?<!:):(\w+)", lambda found: f"${_PARAMETERS.index(found[1]) + 1}", _RECORD
+    r"(?<!:):(\w+)", lambda match: f"${_PARAMETERS.index(match[1]) + 1}", _RECORD
 )
-_EXECUTE = f"EXECUTE record_delivery ({_listed(f'%({name})s' for name in _PARAMETERS)})"
+_EXECUTE = f"EXECUTE record_delivery ({_comma_separated(f'%({name})s' for name in _PARAMETERS)})"
 
 _CHECK_DEFERRED = named("check_deferred_constraints", "SET CONSTRAINTS ALL IMMEDIATE")
 _OWNERS = named("find_call_owners", "SELECT client_id FROM calls WHERE call_sid = :call_sid LIMIT 2")
@@ -241,6 +265,6 @@ _LEDGER = named(
 )
 _REPLACE = named(
     "replace_call",
-    f"UPDATE calls SET {_listed(f'{column} = :{column}' for column in _OF_CALL[2:])}, updated_at = now() "  # noqa: S608 — names from this code only
+    f"UPDATE calls SET {_comma_separated(f'{name} = :{name}' for name in _CALL_COLUMNS[2:])}, updated_at = now() "  # noqa: S608 — constant names only
     "WHERE client_id = :client_id AND call_sid = :call_sid",
 )

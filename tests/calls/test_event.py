@@ -26,26 +26,26 @@ def event(call_sid: str | None) -> CallEvent:
 
 class TestDigest:
     @given(pairs)
-    def test_does_not_depend_on_the_order_of_names(self, told):
-        by_name = sorted(told, key=lambda pair: pair[0], reverse=True)
+    def test_does_not_depend_on_the_order_of_names(self, parameters):
+        by_name = sorted(parameters, key=lambda pair: pair[0], reverse=True)
 
-        assert digest(Route.CALL_END, told) == digest(Route.CALL_END, by_name)
+        assert digest(Route.CALL_END, parameters) == digest(Route.CALL_END, by_name)
 
-    def test_depends_on_the_order_under_one_name_for_the_first_counts(self):
+    def test_depends_on_the_order_of_texts_under_one_name(self):
         one, other = [("CallSid", "d1"), ("CallSid", "d2")], [("CallSid", "d2"), ("CallSid", "d1")]
 
         assert digest(Route.CALL_END, one) != digest(Route.CALL_END, other)
 
     @given(pairs, pairs)
-    def test_tells_different_parameters_apart(self, one, other):
-        same = digest(Route.CALL_END, one) == digest(Route.CALL_END, other)
+    def test_differs_for_different_parameters(self, one, other):
+        is_same = digest(Route.CALL_END, one) == digest(Route.CALL_END, other)
 
-        assert same == (sorted(one, key=lambda pair: pair[0]) == sorted(other, key=lambda pair: pair[0]))
+        assert is_same == (sorted(one, key=lambda pair: pair[0]) == sorted(other, key=lambda pair: pair[0]))
 
-    def test_tells_routes_apart(self):
+    def test_differs_for_different_routes(self):
         assert digest(Route.CALL_END, []) != digest(Route.CALL_STATUS, [])
 
-    def test_takes_any_text_even_half_a_surrogate_pair(self):
+    def test_accepts_any_text_even_a_lone_surrogate(self):
         assert len(digest(Route.CALL_END, [("a", "\ud800\0")])) == 32
 
 
@@ -53,18 +53,18 @@ class TestCallId:
     def test_is_the_same_for_every_delivery_of_a_call(self):
         assert event("s1").call_id(A) == event("s1").call_id(A)
 
-    def test_keeps_clients_and_calls_apart(self):
+    def test_differs_for_different_clients_and_calls(self):
         ids = {event(sid).call_id(client) for sid in ("s1", "s2") for client in (A, B)}
 
         assert len(ids) == 4
 
-    def test_is_none_where_there_is_no_call(self):
+    def test_is_none_without_a_call_sid(self):
         assert event(None).call_id(A) is None
 
 
-def test_payload_keeps_repeated_names_in_their_order():
-    assert payload([("a", "2"), ("b", "x"), ("a", "1")]) == {"a": ["2", "1"], "b": "x"}
+class TestPayload:
+    def test_keeps_the_texts_of_a_repeated_name_in_their_order(self):
+        assert payload([("a", "2"), ("b", "x"), ("a", "1")]) == {"a": ["2", "1"], "b": "x"}
 
-
-def test_payload_spells_out_what_postgresql_cannot_hold():
-    assert payload([("a\0", "x\0y\ud83dz"), ("b", "🙂")]) == {"a\\u0000": "x\\u0000y\\ud83dz", "b": "🙂"}
+    def test_escapes_what_postgresql_cannot_store(self):
+        assert payload([("a\0", "x\0y\ud83dz"), ("b", "🙂")]) == {"a\\u0000": "x\\u0000y\\ud83dz", "b": "🙂"}

@@ -20,7 +20,7 @@ SECOND = timedelta(seconds=1)
 
 
 class Clock:
-    """The present, which moves on when it is told to."""
+    """A clock that the test sets."""
 
     def __init__(self):
         self.now = clock.now()
@@ -41,7 +41,7 @@ def owner(services):
 
 @pytest.fixture
 def arrive(services, now):
-    """`arrive(at, dialled)`: a delivery of that arrival is recorded."""
+    """`arrive(at, dialled)` records a delivery with that arrival time and returns it."""
 
     def record(at=None, dialled=OURS):
         moment = at or now.now
@@ -53,12 +53,12 @@ def arrive(services, now):
 
 
 @pytest.fixture
-def note(services, now):
-    """`note(type_, at, **rest)`: an entry of the trail."""
+def log(services, now):
+    """`log(type_, at, **fields)` writes an audit entry and returns it."""
 
-    def write(type_, at=None, description="Said", **rest):
+    def write(type_, at=None, description="Said", **fields):
         moment = at or now.now
-        entry = Entry(id=clock.uuid7(moment), created_at=moment, event_type=type_, description=description, **rest)
+        entry = Entry(id=clock.uuid7(moment), created_at=moment, event_type=type_, description=description, **fields)
         audit_log.write(services.database.records, entry)
         return entry
 
@@ -72,39 +72,39 @@ def feed(services, now, owner):
 
 @pytest.fixture
 def sids(feed):
-    """`sids()`: the CallSids of what the feed tells now."""
-    return lambda: [news.call_sid for news in feed.poll()]
+    """`sids()` polls the feed and returns the CallSids of its items."""
+    return lambda: [item.call_sid for item in feed.poll()]
 
 
 class TestRecent:
-    def test_is_the_last_ones_the_oldest_first(self, feed, arrive, now, owner):
+    def test_has_the_last_items_oldest_first(self, feed, arrive, now, owner):
         deliveries = [arrive(now.now - minutes * timedelta(minutes=1)) for minutes in (3, 2, 1)]
 
-        told = feed.recent(2)
+        items = feed.recent(2)
 
-        assert [news.call_sid for news in told] == [delivery.call_sid for delivery in deliveries[1:]]
-        assert {(news.result, news.route, news.client_id, news.count) for news in told} == {
+        assert [item.call_sid for item in items] == [delivery.call_sid for delivery in deliveries[1:]]
+        assert {(item.result, item.route, item.client_id, item.count) for item in items} == {
             (FeedResult.NEW, "call-status", owner.id, 1)
         }
         assert feed.poll() == []
 
-    def test_leaves_out_what_is_no_delivery_and_no_refusal(self, feed, note):
-        note(EventType.DATA_ACCESSED)
+    def test_leaves_out_other_audit_entries(self, feed, log):
+        log(EventType.DATA_ACCESSED)
 
         assert feed.recent(10) == []
 
 
 class TestPoll:
-    def test_tells_of_each_once(self, feed, arrive, now, sids):
+    def test_returns_each_delivery_once(self, feed, arrive, now, sids):
         feed.recent(10)
         first = arrive()
-        heard = sids()
+        first_poll = sids()
         now.now += SECOND
         second = arrive()
 
-        assert (heard, sids(), sids()) == ([first.call_sid], [second.call_sid], [])
+        assert (first_poll, sids(), sids()) == ([first.call_sid], [second.call_sid], [])
 
-    def test_tells_of_what_becomes_visible_out_of_order(self, feed, arrive, now, sids):
+    def test_returns_a_delivery_that_becomes_visible_out_of_order(self, feed, arrive, now, sids):
         feed.recent(10)
         arrive()
         now.now += SECOND
@@ -114,7 +114,7 @@ class TestPoll:
 
         assert sids() == [late.call_sid]
 
-    def test_tells_of_repeats_with_their_number(self, services, feed, arrive, owner):
+    def test_returns_the_number_of_repeats(self, services, feed, arrive, owner):
         before = arrive()
         services.recorder.record(before)
         feed.recent(10)
@@ -122,15 +122,15 @@ class TestPoll:
         services.recorder.record(delivery)
         services.recorder.record(delivery)
 
-        told = feed.poll()
+        items = feed.poll()
         services.recorder.record(before)
         later = feed.poll()
 
-        assert [(news.result, news.call_sid, news.count) for news in told] == [
+        assert [(item.result, item.call_sid, item.count) for item in items] == [
             (FeedResult.NEW, delivery.call_sid, 1),
             (FeedResult.REPEAT, delivery.call_sid, 2),
         ]
-        assert [(news.result, news.call_sid, news.client_id) for news in later] == [
+        assert [(item.result, item.call_sid, item.client_id) for item in later] == [
             (FeedResult.REPEAT, before.call_sid, owner.id)
         ]
 
@@ -154,16 +154,16 @@ class TestPoll:
             (EventType.DEGRADED_MODE_ENTERED, {"count": 31}, FeedResult.DEGRADED, "Said"),
         ],
     )
-    def test_tells_of_refusals_with_their_number_and_reason(self, feed, note, type_, metadata, result, reason):
+    def test_returns_refusals_with_their_number_and_reason(self, feed, log, type_, metadata, result, reason):
         feed.recent(10)
-        entry = note(type_, resource="route", resource_id="/webhooks/exotel/call-start", metadata=metadata)
+        entry = log(type_, resource="route", resource_id="/webhooks/exotel/call-start", metadata=metadata)
 
-        (news,) = feed.poll()
+        (item,) = feed.poll()
 
-        assert (news.result, news.count, news.reason) == (result, 31, reason)
-        assert (news.route, news.event_id) == ("call-start", entry.id)
+        assert (item.result, item.count, item.reason) == (result, 31, reason)
+        assert (item.route, item.event_id) == ("call-start", entry.id)
 
-    def test_tells_what_arrived_while_it_could_not_ask(self, feed, arrive, now, sids):
+    def test_returns_what_arrived_since_a_long_time(self, feed, arrive, now, sids):
         feed.recent(10)
         deliveries = []
         for _ in range(3):
@@ -173,38 +173,38 @@ class TestPoll:
 
         assert sids() == [delivery.call_sid for delivery in deliveries]
 
-    def test_tells_what_was_replayed_from_the_spool_and_nothing_twice(self, feed, arrive, note, now, sids):
+    def test_returns_what_was_replayed_from_the_spool_and_nothing_twice(self, feed, arrive, log, now, sids):
         feed.recent(10)
         arrived = now.now
         on_time = arrive()
-        heard = sids()
+        first_poll = sids()
         now.now += timedelta(minutes=5)
         sids()
         late = arrive(arrived + SECOND)
-        note(EventType.SPOOL_REPLAYED, metadata={"recorded": 1})
+        log(EventType.SPOOL_REPLAYED, metadata={"recorded": 1})
         (replayed,) = feed.poll()
         now.now += SECOND
 
-        (news,) = feed.poll()
+        (item,) = feed.poll()
 
-        assert heard == [on_time.call_sid]
+        assert first_poll == [on_time.call_sid]
         assert (replayed.result, replayed.reason) == (FeedResult.RECOVERED, "Said: 1 recorded")
-        assert (news.call_sid, news.reason) == (late.call_sid, "recorded late, from the spool")
+        assert (item.call_sid, item.reason) == (late.call_sid, "recorded late, from the spool")
         assert feed.poll() == []
 
-    def test_reads_a_bounded_number_of_rows_and_goes_on_where_it_stopped(self, feed, arrive, now, sids, monkeypatch):
+    def test_reads_a_bounded_number_of_rows_and_continues_there(self, feed, arrive, now, sids, monkeypatch):
         feed.recent(10)
         monkeypatch.setattr(feed_store, "MAX_ROWS", 2)
         monkeypatch.setattr(feed_store, "MAX_PAGES", 2)
         now.now += SECOND
         deliveries = [arrive(now.now + number * SECOND / 10) for number in range(7)]
 
-        told = [sids() for _ in range(3)]
+        polls = [sids() for _ in range(3)]
 
-        assert [len(some) for some in told] == [4, 3, 0]
-        assert [*told[0], *told[1]] == [delivery.call_sid for delivery in deliveries]
+        assert [len(poll) for poll in polls] == [4, 3, 0]
+        assert [*polls[0], *polls[1]] == [delivery.call_sid for delivery in deliveries]
 
-    def test_remembers_a_bounded_number(self, services, feed, arrive, now, sids, monkeypatch):
+    def test_remembers_a_bounded_number_of_entries(self, services, feed, arrive, now, sids, monkeypatch):
         monkeypatch.setattr(feed_store, "MAX_REMEMBERED", 3)
         monkeypatch.setattr(feed_store, "MAX_WATCHED", 2)
         feed.recent(10)
@@ -216,7 +216,7 @@ class TestPoll:
         assert sids() == [delivery.call_sid for delivery in deliveries[1:]]
         assert len(feed._seen) == 3
 
-    def test_of_one_client_tells_nothing_of_another(self, services, owner, arrive, now):
+    def test_of_one_client_returns_nothing_of_another(self, services, owner, arrive, now):
         other = services.clients.add("Theirs", [THEIRS])
         feed = Feed(services.database.records, other.id, now)
         arrive()
@@ -224,20 +224,20 @@ class TestPoll:
         theirs = arrive(dialled=THEIRS)
         services.recorder.record(arrive())
 
-        assert [news.call_sid for news in feed.poll()] == [theirs.call_sid]
+        assert [item.call_sid for item in feed.poll()] == [theirs.call_sid]
 
-    def test_of_one_client_tells_what_was_replayed_from_the_spool_too(self, services, owner, arrive, note, now):
+    def test_of_one_client_returns_what_was_replayed_from_the_spool(self, services, owner, arrive, log, now):
         feed = Feed(services.database.records, owner.id, now)
         feed.recent(10)
         arrived = now.now
         now.now += timedelta(minutes=5)
         feed.poll()
         late = arrive(arrived + SECOND)
-        note(EventType.SPOOL_REPLAYED, metadata={"recorded": 1})
+        log(EventType.SPOOL_REPLAYED, metadata={"recorded": 1})
 
-        told = [feed.poll(), feed.poll()]
+        polls = [feed.poll(), feed.poll()]
 
-        assert [[news.call_sid for news in some] for some in told] == [[None], [late.call_sid]]
+        assert [[item.call_sid for item in poll] for poll in polls] == [[None], [late.call_sid]]
 
 
 class TestStatements:
@@ -253,23 +253,23 @@ SELECT %s, sha256(number::text::bytea), 'heartbeat', now(), '{}' FROM generate_s
 
     @pytest.fixture
     def plan(self, services, owner, query):
-        """`plan(statement, client_id, **given)`: how the server carries it out, among many rows."""
+        """`plan(statement, client_id, **parameters)` executes it among many rows and returns the plan."""
         query(self.ENTRIES, str(owner.id))
         query(self.LEDGER, str(owner.id))
         query("ANALYZE audit_logs, deliveries")
 
-        def explain(statement, client_id=None, **given):
-            known = {"types": feed_store._TYPES, "service_types": feed_store._SERVICE_TYPES}
-            known["client"] = str(client_id) if client_id else None
+        def explain(statement, client_id=None, **parameters):
+            common = {"types": feed_store._TYPES, "service_types": feed_store._SERVICE_TYPES}
+            common["client"] = str(client_id) if client_id else None
             with tenancy.reading(services.database.records, tenancy.ALL) as connection:
                 sql = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
-                return connection.scalar(sql, {**known, **given})[0]["Plan"]
+                return connection.scalar(sql, {**common, **parameters})[0]["Plan"]
 
         return explain
 
-    @pytest.mark.parametrize("of_one", [False, True])
-    def test_of_the_trail_read_what_they_tell_and_no_more(self, plan, owner, of_one):
-        client_id = owner.id if of_one else None
+    @pytest.mark.parametrize("one_client", [False, True])
+    def test_on_the_audit_log_read_only_the_rows_they_return(self, plan, owner, one_client):
+        client_id = owner.id if one_client else None
         overlap = plan(feed_store._NEXT, client_id, at=clock.now() - 10 * OVERLAP, id=str(UUID(int=0)), limit=1000)
         latest = plan(feed_store._LATEST, client_id, limit=10)
 
@@ -278,9 +278,9 @@ SELECT %s, sha256(number::text::bytea), 'heartbeat', now(), '{}' FROM generate_s
         months = {table for table in tables_read(overlap) if table.startswith("audit_logs_")}
         assert tables_read(overlap) == months
 
-    def test_of_the_ledger_looks_its_deliveries_up(self, plan, owner, query):
+    def test_on_the_ledger_reads_deliveries_by_key(self, plan, owner, query):
         digests = [bytes(row[0]) for row in query("SELECT digest FROM deliveries LIMIT 50")]
 
-        found = plan(feed_store._REPEATS, clients=[str(owner.id)] * len(digests), digests=digests)
+        repeats = plan(feed_store._REPEATS, clients=[str(owner.id)] * len(digests), digests=digests)
 
-        assert rows_passed(found) <= 50
+        assert rows_passed(repeats) <= 50

@@ -17,7 +17,7 @@ from calyapp.calls.state import CallView
 from calyapp.spool.journal import MAX_FRAME_BYTES
 from calyapp.web.pipeline.body_limit import MAX_BYTES
 
-# All that Python holds as text: NUL, halves of surrogate pairs and what no alphabet has.
+# Every text that Python can hold, with NUL and lone surrogates.
 _texts = st.text(st.characters(), max_size=20)
 _moments = st.datetimes(timezones=st.just(UTC))
 _optional = st.none() | _texts
@@ -39,15 +39,15 @@ events = st.builds(
 
 
 @given(events)
-def test_an_event_comes_back_as_it_was(event):
+def test_loading_a_frame_returns_the_event_that_was_dumped(event):
     assert frame.load(frame.dump(event)) == event
 
 
-def test_its_fields_are_named_for_whoever_reads_it_in_years():
+def test_a_frame_has_named_fields_and_a_version():
     moment = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
     arrival = Arrival(at=moment, audit_id=uuid4())
-    known = {"client_id": None, "call_sid": "sid-1", "view": CallView(), "digest": b"\1" * 32}
-    event = CallEvent(route=Route.CALL_END, parameters=[("CallSid", "sid-1")], arrival=arrival, **known)
+    others = {"client_id": None, "call_sid": "sid-1", "view": CallView(), "digest": b"\1" * 32}
+    event = CallEvent(route=Route.CALL_END, parameters=[("CallSid", "sid-1")], arrival=arrival, **others)
 
     fields = json.loads(zlib.decompress(frame.dump(event)))
 
@@ -56,7 +56,7 @@ def test_its_fields_are_named_for_whoever_reads_it_in_years():
 
 
 @given(events, st.integers(0), st.integers(1, 255))
-def test_a_changed_byte_is_an_event_again_or_unreadable_and_nothing_else(event, place, change):
+def test_a_frame_with_a_changed_byte_is_an_event_or_unreadable(event, place, change):
     content = bytearray(frame.dump(event))
     content[place % len(content)] ^= change
 
@@ -69,16 +69,16 @@ def test_a_changed_byte_is_an_event_again_or_unreadable_and_nothing_else(event, 
 
 
 @pytest.mark.parametrize("alphabet", [range(1, 32), range(32, 127), range(0x900, 0x980), range(0x4E00, 0x9FFF)])
-def test_the_largest_body_fits_whatever_it_is_made_of(alphabet):
-    chance = Random(1)
+def test_the_largest_body_fits_into_a_frame_in_every_alphabet(alphabet):
+    random = Random(1)
     width = len(chr(alphabet[-1]).encode())
-    text = "".join(chr(chance.choice(alphabet)) for _ in range(MAX_BYTES // width))
+    text = "".join(chr(random.choice(alphabet)) for _ in range(MAX_BYTES // width))
 
     assert len(frame.dump(event(parameters=[("CustomField", text)]))) < MAX_FRAME_BYTES
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b"\xff", b'{"version": 1}', b'{"version": 2}'])
-def test_what_is_no_event_is_unreadable(content):
-    for frame_of_it in (content, zlib.compress(content)):
+def test_bytes_that_are_not_an_event_are_unreadable(content):
+    for encoded in (content, zlib.compress(content)):
         with pytest.raises(UnreadableFrameError):
-            frame.load(frame_of_it)
+            frame.load(encoded)

@@ -1,4 +1,4 @@
-"""Calls as a tenant may read them: whatever is asked for, the rows of others are not there."""
+"""Calls as a tenant reads them: no query returns rows of another client."""
 
 from uuid import uuid4
 
@@ -26,7 +26,7 @@ def sids(page) -> set[str]:
 
 class TestPage:
     @pytest.mark.parametrize(
-        ("filters", "found"),
+        ("filters", "expected"),
         [
             ({}, {"call-1", "call-2", "call-3"}),
             ({"phone_from": "+919800000002"}, {"call-2"}),
@@ -38,8 +38,8 @@ class TestPage:
         ],
         ids=["none", "number", "CallSid", "recording", "no recording", "status", "two"],
     )
-    def test_has_what_the_filters_let_through(self, reader, filters, found):
-        assert sids(reader.page(CLIENT, filters, None, 10)) == found
+    def test_has_the_calls_that_match_the_filters(self, reader, filters, expected):
+        assert sids(reader.page(CLIENT, filters, None, 10)) == expected
 
     def test_has_nothing_of_another_client(self, reader):
         assert sids(reader.page(uuid4(), {"client_id": CLIENT}, None, 10)) == set()
@@ -48,13 +48,13 @@ class TestPage:
 class TestFind:
     @pytest.mark.parametrize("by", ["id", "call_sid"])
     @pytest.mark.parametrize("tenant", [CLIENT, tenancy.ALL], ids=str)
-    def test_knows_a_call_by_both_its_names(self, reader, query, by, tenant):
+    def test_returns_a_call_by_id_and_by_call_sid(self, reader, query, by, tenant):
         ((name,),) = query(f"SELECT {by}::text FROM calls WHERE call_sid = 'call-2'")
 
-        found = reader.find(tenant, name)
+        result = reader.find(tenant, name)
 
-        assert found.call["call_sid"] == "call-2"
-        assert {delivery["route"] for delivery in found.timeline} == {
+        assert result.call["call_sid"] == "call-2"
+        assert {delivery["route"] for delivery in result.timeline} == {
             "call-start",
             "call-status",
             "call-end",
@@ -62,12 +62,12 @@ class TestFind:
         }
 
     @pytest.mark.parametrize("by", ["id", "call_sid"])
-    def test_finds_none_of_another_client(self, reader, query, by):
+    def test_returns_none_for_a_call_of_another_client(self, reader, query, by):
         ((name,),) = query(f"SELECT {by}::text FROM calls WHERE call_sid = 'call-2'")
 
         assert reader.find(uuid4(), name) is None
 
-    def test_takes_an_id_for_one_before_a_call_sid_that_looks_like_it(self, services, reader, query):
+    def test_prefers_an_id_to_a_call_sid_that_looks_like_it(self, services, reader, query):
         other = services.clients.add("Banyan Dental", []).id
         ((name,),) = query("SELECT id::text FROM calls WHERE call_sid = 'call-2'")
         query(
@@ -83,7 +83,7 @@ class TestFind:
 class TestTimeline:
     @pytest.fixture
     def add(self, query):
-        """`add(count, size)`: so many deliveries of the first call, later than all, with parameters of this size."""
+        """`add(count, size)` adds so many deliveries with parameters of this size to the end of the first call."""
         return lambda count, size: query(
             "INSERT INTO deliveries (client_id, digest, call_id, route, received_at, payload) "
             "SELECT client_id, sha256(n::text::bytea), id, 'passthru', now() + n * interval '1 second', "
@@ -93,19 +93,19 @@ class TestTimeline:
         )
 
     @pytest.mark.parametrize(
-        ("count", "size", "shown"),
+        ("count", "size", "returned"),
         [
             (MAX_TIMELINE_DELIVERIES - 4, 1, MAX_TIMELINE_DELIVERIES),
             (MAX_TIMELINE_DELIVERIES - 3, 1, MAX_TIMELINE_DELIVERIES),
             (3, MAX_TIMELINE_BYTES // 2, 4 + 2),
             (2, MAX_TIMELINE_BYTES // 2, 4 + 2),
         ],
-        ids=["so many", "one too many", "too large", "just so large"],
+        ids=["maximum number", "one too many", "too large", "maximum size"],
     )
-    def test_is_bounded_in_number_and_size_and_says_so(self, reader, add, count, size, shown):
+    def test_is_bounded_in_number_and_size_and_says_if_it_is_truncated(self, reader, add, count, size, returned):
         add(count, size)
 
-        found = reader.find(CLIENT, "call-1")
+        result = reader.find(CLIENT, "call-1")
 
-        assert len(found.timeline) == shown
-        assert found.is_truncated == (shown < 4 + count)
+        assert len(result.timeline) == returned
+        assert result.is_truncated == (returned < 4 + count)

@@ -12,7 +12,7 @@ from calyapp.calls.recorder import Recorder
 from calyapp.calls.state import CallView, Phase
 from calyapp.errors import DatabaseAway, NotFoundError
 
-# As a trigger fails whose library is not there.
+# Fails like a trigger whose library is missing.
 BROKEN = """
 CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -28,7 +28,7 @@ CREATE TRIGGER notifying AFTER INSERT ON deliveries FOR EACH STATEMENT EXECUTE F
 
 
 class TestRecord:
-    def test_tells_whose_call_it_is_and_how_it_stands(self, services):
+    def test_returns_the_client_the_call_and_its_status(self, services):
         owner = services.clients.add("A", ["+918047112345"])
         delivery = event(dialled="080 4711 2345")
 
@@ -37,27 +37,27 @@ class TestRecord:
         assert (recorded.client_id, recorded.call_id) == (owner.id, delivery.call_id(owner.id))
         assert (recorded.status, recorded.is_new) == ("ringing", True)
 
-    def test_knows_a_repeat(self, services):
+    def test_recognises_a_repeat(self, services):
         services.clients.add("A", ["+918047112345"])
         delivery = event(dialled="+918047112345")
         services.recorder.record(delivery)
 
         assert services.recorder.record(delivery).is_new is False
 
-    def test_refuses_what_belongs_to_nobody(self, services, query):
+    def test_refuses_a_delivery_that_no_client_owns(self, services, query):
         with pytest.raises(NotFoundError, match="Client not found"):
             services.recorder.record(event(dialled="+918047112345"))
 
         assert query("SELECT count(*) FROM deliveries") == [(0,)]
 
-    def test_refuses_what_belongs_to_a_disabled_client(self, services):
+    def test_refuses_a_delivery_of_a_disabled_client(self, services):
         owner = services.clients.add("A", ["+918047112345"])
         services.clients.disable(owner.id)
 
         with pytest.raises(NotFoundError):
             services.recorder.record(event(dialled="+918047112345"))
 
-    def test_survives_that_the_server_closed_its_connections(self, services, query):
+    def test_connects_again_after_the_server_closed_its_connections(self, services, query):
         owner = services.clients.add("A", [])
         services.recorder.record(event(client_id=owner.id))
         query(
@@ -70,26 +70,26 @@ class TestRecord:
         assert recorded.is_new
         assert query("SELECT count(*) FROM deliveries") == [(2,)]
 
-    def test_says_that_the_database_is_away(self, services_without_database):
+    def test_raises_while_the_database_is_away(self, services_without_database):
         with pytest.raises(DatabaseAway):
             services_without_database.recorder.record(event(client_id=uuid4()))
 
 
-class TestTryAgain:
+class TestProbe:
     @pytest.fixture
     def changes(self):
-        """What the breaker said: True for each opening, False for each closing."""
+        """The changes of the breaker: True for each opening, False for each closing."""
         return []
 
     @pytest.fixture
     def recorder(self, services, changes):
-        """One whose breaker makes no pause between trials."""
+        """A recorder whose breaker does not pause between probes."""
         breaker = Breaker(failures=3, pause=0.0, max_pause=0.0, on_change=changes.append)
         return Recorder(replace(services.database.ingest, breaker=breaker), services.directory)
 
     @pytest.fixture
     def read_only(self, query):
-        """`read_only(True)`: from now on new connections can only read."""
+        """`read_only(True)` makes all new connections read-only."""
         ((database,),) = query("SELECT current_database()")
 
         def switch(on: bool) -> None:
@@ -105,7 +105,7 @@ class TestTryAgain:
             with pytest.raises(DatabaseAway):
                 recorder.record(event(client_id=uuid4()))
 
-    def test_finds_that_the_database_takes_deliveries_again(self, services, recorder, changes, read_only):
+    def test_closes_the_breaker_once_deliveries_can_be_recorded(self, services, recorder, changes, read_only):
         read_only(True)
         self.fail(recorder)
         recorder.probe()
@@ -118,7 +118,7 @@ class TestTryAgain:
         assert changes == [True, False]
         assert recorder.record(event(client_id=uuid4())).is_new
 
-    def test_leaves_nothing_behind(self, services, recorder, changes, read_only, query, database_url):
+    def test_leaves_no_trace_in_the_database(self, services, recorder, changes, read_only, query, database_url):
         query(NOTIFYING)
         read_only(True)
         self.fail(recorder)
@@ -160,7 +160,7 @@ class TestTryAgain:
                     recorder.record(delivery)
             recorder.probe()
 
-        assert changes in ([], [True])  # news that succeeds between those that fail may keep it closed
+        assert changes in ([], [True])  # deliveries that succeed in between may keep it closed
         assert False not in changes
 
     @pytest.mark.parametrize("lock", ["calls", "audit_counts_pending"])

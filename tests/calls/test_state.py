@@ -9,36 +9,36 @@ from strategies import views
 from calyapp.calls.state import CallOutcome, CallStatus, CallView, Evidence, Phase, Source, Sourced, rank
 
 
-def over(evidence: Evidence, **known: Sourced) -> CallView:
-    return CallView(phase=Phase.OVER, evidence=evidence, **known)
+def over(evidence: Evidence, **values: Sourced) -> CallView:
+    return CallView(phase=Phase.OVER, evidence=evidence, **values)
 
 
 class TestJoin:
     @given(views, views)
-    def test_does_not_care_which_comes_first(self, one, other):
+    def test_is_commutative(self, one, other):
         assert one.join(other) == other.join(one)
 
     @given(views, views, views)
-    def test_does_not_care_which_are_joined_first(self, one, two, three):
+    def test_is_associative(self, one, two, three):
         assert one.join(two).join(three) == one.join(two.join(three))
 
     @given(views)
-    def test_learns_nothing_from_what_it_knows(self, view):
+    def test_is_idempotent(self, view):
         assert view.join(view) == view
 
     @given(views)
-    def test_learns_nothing_from_a_view_that_says_nothing(self, view):
+    def test_with_an_empty_view_changes_nothing(self, view):
         assert view.join(CallView()) == view
 
     @given(
-        st.lists(views, min_size=1, max_size=7).flatmap(lambda told: st.tuples(st.just(told), st.permutations(told)))
+        st.lists(views, min_size=1, max_size=7).flatmap(lambda seen: st.tuples(st.just(seen), st.permutations(seen)))
     )
-    def test_ends_the_same_in_every_order_of_seven(self, orders):
-        told, shuffled = orders
+    def test_is_the_same_in_every_order_of_up_to_seven_views(self, orders):
+        seen, shuffled = orders
 
-        assert reduce(CallView.join, told) == reduce(CallView.join, shuffled)
+        assert reduce(CallView.join, seen) == reduce(CallView.join, shuffled)
 
-    def test_of_equally_trusted_starts_takes_the_least_and_of_ends_the_greatest(self):
+    def test_takes_the_earliest_start_and_the_latest_end_of_one_source(self):
         early = CallView(start_ts=Sourced(Source.API, 1), end_ts=Sourced(Source.API, 1))
         late = CallView(start_ts=Sourced(Source.API, 2), end_ts=Sourced(Source.API, 2))
 
@@ -47,14 +47,14 @@ class TestJoin:
         assert joined.start_ts == Sourced(Source.API, 1)
         assert joined.end_ts == Sourced(Source.API, 2)
 
-    def test_believes_the_better_source_even_where_its_value_is_smaller(self):
+    def test_prefers_the_better_source_even_if_its_value_is_smaller(self):
         callback = CallView(talk_seconds=Sourced(Source.STATUS_CALLBACK, 900))
         api = CallView(talk_seconds=Sourced(Source.API, 3))
 
         assert callback.join(api).talk_seconds == Sourced(Source.API, 3)
 
 
-class TestEnding:
+class TestStatusAndOutcome:
     @pytest.mark.parametrize(
         ("evidence", "status", "outcome"),
         [
@@ -74,15 +74,15 @@ class TestEnding:
         assert (view.status, view.outcome) == (CallStatus(status), CallOutcome(outcome) if outcome else None)
 
     @given(st.sampled_from([phase for phase in Phase if phase is not Phase.OVER]), st.sampled_from(Evidence))
-    def test_is_not_told_while_the_call_is_open(self, phase, evidence):
+    def test_is_unknown_while_the_call_is_open(self, phase, evidence):
         view = CallView(phase=phase, evidence=evidence)
 
         assert (view.status, view.outcome) == (CallStatus(phase.value), None)
 
-    def test_of_a_leg_not_answered_and_one_answered_is_answered(self):
+    def test_with_an_unanswered_and_an_answered_leg_is_answered(self):
         assert over(Evidence.NO_ANSWER).join(over(Evidence.ANSWERED)).outcome is CallOutcome.ANSWERED
 
-    def test_of_a_completed_call_with_an_unanswered_leg_is_missed(self):
+    def test_with_a_completed_call_and_an_unanswered_leg_is_missed(self):
         assert over(Evidence.COMPLETED).join(over(Evidence.NO_ANSWER)).outcome is CallOutcome.MISSED
 
 
@@ -92,17 +92,17 @@ class TestDuration:
 
         assert view.duration_seconds == 11
 
-    def test_is_the_reported_length_where_talk_time_is_not_known(self):
+    def test_is_the_reported_length_if_the_talk_time_is_unknown(self):
         assert CallView(call_seconds=Sourced(Source.PASSTHRU, 95)).duration_seconds == 95
 
-    def test_of_zero_talk_is_zero(self):
+    def test_is_zero_if_the_talk_time_is_zero(self):
         view = CallView(talk_seconds=Sourced(Source.API, 0), call_seconds=Sourced(Source.API, 9))
 
         assert view.duration_seconds == 0
 
 
-def test_all_orders_of_a_whole_call_end_in_one_record():
-    told = [
+def test_all_orders_of_a_whole_call_give_one_record():
+    seen = [
         CallView(phone_from=Sourced(Source.PASSTHRU, "+919876543210"), start_ts=Sourced(Source.ARRIVAL, 3)),
         CallView(phase=Phase.RINGING, start_ts=Sourced(Source.ARRIVAL, 1)),
         CallView(phase=Phase.IN_PROGRESS, phone_from=Sourced(Source.STATUS_CALLBACK, "09876543210")),
@@ -112,7 +112,7 @@ def test_all_orders_of_a_whole_call_end_in_one_record():
         CallView(recording_url=Sourced(Source.STATUS_CALLBACK, "https://recordings.example/1.mp3")),
     ]
 
-    ends = {reduce(CallView.join, order) for order in permutations(told)}
+    records = {reduce(CallView.join, order) for order in permutations(seen)}
 
-    assert len(ends) == 1
-    assert (ends.pop().status, rank(Phase.OVER)) == (CallStatus.COMPLETED, 3)
+    assert len(records) == 1
+    assert (records.pop().status, rank(Phase.OVER)) == (CallStatus.COMPLETED, 3)

@@ -23,9 +23,9 @@ _numbers = count()
 
 
 def event(view: CallView, call_sid: str | None = "sid", **overrides) -> CallEvent:
-    """A delivery unlike any other, unless its digest is given."""
+    """Returns a delivery with a unique digest, unless it is overridden."""
     arrival = Arrival(at=NOW + timedelta(milliseconds=next(_numbers)), audit_id=uuid4())
-    known = {
+    fields = {
         "route": Route.CALL_STATUS,
         "parameters": [("CallSid", call_sid or "")],
         "digest": uuid4().bytes * 2,
@@ -34,10 +34,10 @@ def event(view: CallView, call_sid: str | None = "sid", **overrides) -> CallEven
         "call_sid": call_sid,
         "view": view,
     }
-    return CallEvent(**{**known, **overrides})
+    return CallEvent(**{**fields, **overrides})
 
 
-def entry_of(delivery: CallEvent) -> Entry:
+def audit_entry(delivery: CallEvent) -> Entry:
     return Entry(
         id=delivery.arrival.audit_id,
         created_at=delivery.arrival.at,
@@ -51,45 +51,45 @@ def entry_of(delivery: CallEvent) -> Entry:
 
 @pytest.fixture
 def write(services):
-    """Write deliveries one after the other; the outcome of the last."""
+    """`write(*deliveries)` writes them one after the other, and returns what the last one did."""
 
     def write_all(*deliveries: CallEvent, client_id: UUID = CLIENT) -> store.WrittenDelivery:
         with services.database.ingest.connection() as connection:
-            return [store.write(connection, one, client_id, entry_of(one)) for one in deliveries][-1]
+            return [store.write(connection, delivery, client_id, audit_entry(delivery)) for delivery in deliveries][-1]
 
     return write_all
 
 
 @pytest.fixture
 def recorded(query):
-    """The view that a call's row holds, with status, outcome and duration."""
+    """`recorded(call_sid)` reads status, outcome, duration and view of a call's row."""
 
     def read(call_sid: str) -> tuple:
         columns = ", ".join(f"{name}, {name}_source" for name in SOURCED)
         sql = f"SELECT status, outcome, duration_seconds, phase, evidence, {columns} FROM calls WHERE call_sid = %s"
         ((status, outcome, duration, phase, evidence, *pairs),) = query(sql, call_sid)
-        known = zip(SOURCED, pairs[::2], pairs[1::2], strict=True)
-        sourced = {name: Sourced(Source(source), value) for name, value, source in known if source}
+        columns = zip(SOURCED, pairs[::2], pairs[1::2], strict=True)
+        sourced = {name: Sourced(Source(source), value) for name, value, source in columns if source}
         return status, outcome, duration, CallView(phase=Phase(phase), evidence=Evidence(evidence), **sourced)
 
     return read
 
 
-def told(view: CallView) -> tuple:
+def expected(view: CallView) -> tuple:
     return view.status.value, view.outcome and view.outcome.value, view.duration_seconds, view
 
 
 class TestJoinInSql:
     @hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(views, min_size=1, max_size=5))
-    def test_ends_in_what_the_join_in_python_ends_in(self, write, recorded, seen):
+    def test_gives_what_the_join_in_python_gives(self, write, recorded, seen):
         call_sid = uuid4().hex
 
         write(*(event(view, call_sid) for view in seen))
 
-        assert recorded(call_sid) == told(reduce(CallView.join, seen))
+        assert recorded(call_sid) == expected(reduce(CallView.join, seen))
 
-    def test_ends_in_the_same_row_for_every_order_and_repetition_of_a_call(self, write, recorded):
+    def test_gives_one_row_for_every_order_and_repetition_of_a_call(self, write, recorded):
         at = [Sourced(Source.ARRIVAL, NOW + timedelta(seconds=second)) for second in range(5)]
         link = Sourced(Source.STATUS_CALLBACK, "https://recordings.example/1.mp3")
         seen = [
@@ -99,17 +99,17 @@ class TestJoinInSql:
             CallView(phase=Phase.OVER, evidence=Evidence.COMPLETED, start_ts=at[3], end_ts=at[3]),
             CallView(recording_url=link, start_ts=at[4]),
         ]
-        ends = set()
+        records = set()
 
         for order in permutations(seen):
             call_sid = uuid4().hex
             deliveries = [event(view, call_sid) for view in order]
             write(*deliveries, *deliveries[:3], deliveries[4])
-            ends.add(recorded(call_sid))
+            records.add(recorded(call_sid))
 
-        assert ends == {told(reduce(CallView.join, seen))}
+        assert records == {expected(reduce(CallView.join, seen))}
 
-    def test_compares_texts_by_code_points_whatever_the_collation(self, write, recorded):
+    def test_compares_texts_by_code_points_in_every_collation(self, write, recorded):
         seen = [CallView(phone_from=Sourced(Source.API, text)) for text in ("a", "B", "Z", "ä", "-")]
 
         write(*(event(view, "words") for view in seen))
@@ -118,7 +118,7 @@ class TestJoinInSql:
 
 
 class TestWrite:
-    def test_puts_delivery_call_and_audit_entry_on_record(self, write, query):
+    def test_records_delivery_call_and_audit_entry(self, write, query):
         delivery = event(CallView(phase=Phase.RINGING), parameters=[("CallSid", "sid"), ("x", "1"), ("x", "2")])
 
         written = write(delivery)
@@ -161,12 +161,12 @@ class TestWrite:
         assert written == store.WrittenDelivery(is_new=True, status="ringing")
         assert query("SELECT status FROM calls ORDER BY client_id") == [("completed",), ("ringing",)]
 
-    def test_tells_a_calls_outcome_when_it_has_it_and_when_that_changes(self, write):
+    def test_returns_the_outcome_when_the_call_ends_and_when_it_changes(self, write):
         busy = event(CallView(phase=Phase.OVER, evidence=Evidence.BUSY))
 
-        told = [
-            write(one).ended
-            for one in (
+        outcomes = [
+            write(delivery).new_outcome
+            for delivery in (
                 event(CallView(phase=Phase.RINGING)),
                 busy,
                 busy,
@@ -176,25 +176,25 @@ class TestWrite:
             )
         ]
 
-        assert told == [None, "rejected", None, None, "answered", None]
+        assert outcomes == [None, "rejected", None, None, "answered", None]
 
-    def test_tells_of_a_call_that_ended_nobody_knows_how(self, write):
-        assert write(event(CallView(phase=Phase.OVER))).ended == "unknown"
+    def test_returns_unknown_for_a_call_that_ended_without_an_outcome(self, write):
+        assert write(event(CallView(phase=Phase.OVER))).new_outcome == "unknown"
 
-    def test_keeps_what_belongs_to_no_call(self, write, query):
+    def test_stores_a_delivery_without_a_call(self, write, query):
         written = write(event(CallView(), call_sid=None, route=Route.HEARTBEAT))
 
         assert written == store.WrittenDelivery(is_new=True, status=None)
         assert query("SELECT count(*) FROM calls") == [(0,)]
         assert query("SELECT call_id FROM deliveries") == [(None,)]
 
-    def test_keeps_every_text_and_lets_everybody_read_it(self, write, query):
-        odd = "NUL \0, half a pair \ud83d, quote ' \" \\ %s and नमस्ते"
+    def test_stores_every_text_readably(self, write, query):
+        odd = "NUL \0, lone surrogate \ud83d, quote ' \" \\ %s and नमस्ते"
 
         write(event(CallView(), parameters=[("CustomField", odd)]))
 
-        spelt_out = odd.replace("\0", "\\u0000").replace("\ud83d", "\\ud83d")
-        assert query("SELECT payload->>'CustomField' FROM deliveries") == [(spelt_out,)]
+        escaped = odd.replace("\0", "\\u0000").replace("\ud83d", "\\ud83d")
+        assert query("SELECT payload->>'CustomField' FROM deliveries") == [(escaped,)]
 
     def test_needs_one_round_trip(self, services, write):
         write(event(CallView()))
@@ -204,13 +204,11 @@ class TestWrite:
         assert tally.count == 1
 
 
-class TestTogether:
-    """Several connections at once."""
+class TestConcurrentWrites:
+    """Writes from several connections at the same time."""
 
     @pytest.mark.parametrize("seed", range(5))
-    def test_distinct_deliveries_of_a_call_from_eight_connections_end_in_their_join(
-        self, services, recorded, query, seed
-    ):
+    def test_of_distinct_deliveries_of_a_call_give_their_join(self, services, recorded, query, seed):
         phases = [Phase.INITIATED, Phase.RINGING, Phase.IN_PROGRESS, Phase.OVER]
         seen = [
             CallView(
@@ -222,33 +220,33 @@ class TestTogether:
             for number in range(40)
         ]
 
-        self._write_at_once(services, [event(view, "busy") for view in seen])
+        self._write_concurrently(services, [event(view, "busy") for view in seen])
 
-        assert recorded("busy") == told(reduce(CallView.join, seen))
+        assert recorded("busy") == expected(reduce(CallView.join, seen))
         assert query("SELECT count(*) FROM deliveries") == [(40,)]
 
-    def test_one_delivery_from_eight_connections_is_new_once_and_always_knows_the_status(self, services, query):
+    def test_of_one_delivery_are_new_once_and_always_return_the_status(self, services, query):
         first = event(CallView(phase=Phase.RINGING), "twin")
         twins = [first] + [event(first.view, "twin", digest=first.digest) for _ in range(39)]
 
-        written = self._write_at_once(services, twins)
+        written = self._write_concurrently(services, twins)
 
-        assert sorted(one.is_new for one in written) == [False] * 39 + [True]
-        assert {one.status for one in written} == {"ringing"}
+        assert sorted(delivery.is_new for delivery in written) == [False] * 39 + [True]
+        assert {delivery.status for delivery in written} == {"ringing"}
         assert query("SELECT repeats FROM deliveries") == [(39,)]
         assert query("SELECT count(*) FROM audit_logs") == [(1,)]
 
-    def _write_at_once(self, services, deliveries: list[CallEvent]) -> list[store.WrittenDelivery]:
+    def _write_concurrently(self, services, deliveries: list[CallEvent]) -> list[store.WrittenDelivery]:
         def write(delivery: CallEvent) -> store.WrittenDelivery:
             with services.database.ingest.connection() as connection:
-                return store.write(connection, delivery, CLIENT, entry_of(delivery))
+                return store.write(connection, delivery, CLIENT, audit_entry(delivery))
 
         with ThreadPoolExecutor(8) as pool:
             return list(pool.map(write, deliveries))
 
 
 class TestOwners:
-    def test_are_the_clients_that_have_a_call_of_this_sid(self, services, write):
+    def test_are_the_clients_that_have_a_call_with_this_call_sid(self, services, write):
         write(event(CallView(), "one"))
         write(event(CallView(), "both"))
         write(event(CallView(), "both"), client_id=UUID(int=8))
@@ -259,8 +257,8 @@ class TestOwners:
         assert owners == [[], [CLIENT], [CLIENT, UUID(int=8)]]
 
 
-class TestRows:
-    def test_are_those_of_the_clients_calls_asked_for_that_are_on_record(self, write, services):
+class TestCallRows:
+    def test_are_the_existing_calls_of_the_client(self, write, services):
         view = CallView(phase=Phase.RINGING, phone_to=Sourced(Source.PASSTHRU, "+918047112345"))
         write(event(view, "s1"), event(view, "s2"))
         write(event(view, "s3"), client_id=UUID(int=8))

@@ -1,4 +1,4 @@
-"""Inventions for Hypothesis: views of a call, and what deliveries carry."""
+"""Hypothesis strategies for the views of a call."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from calyapp.calls.state import CallView, Direction, Evidence, Phase, Source, Sourced
 
 _EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
-# Letters whose order differs between code points and the collations of natural languages.
+# Characters whose order differs between code points and the collations of natural languages.
 _texts = st.text(alphabet="aAbBzZäß0+-_:/ क", min_size=1, max_size=6)
 _moments = st.integers(0, 5).map(lambda seconds: _EPOCH + timedelta(seconds=seconds))
 _seconds = st.integers(0, 5)
