@@ -70,7 +70,7 @@ COMMANDS = {
     "scan": "Look for known weaknesses",
     "tail": "Follow deliveries and refusals",
     "simulate": "Play Exotel against a server",
-    "doctor": "Examine this host's deployment",
+    "doctor": "Check the deployment on this host",
     "demo": "Make sure that a demo client exists",
 }
 
