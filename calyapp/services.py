@@ -35,8 +35,7 @@ from calyapp.health.service_checks import all_checks
 from calyapp.periodic import Periodic
 from calyapp.spool import gauges
 from calyapp.spool.journal import Journal
-from calyapp.vulnscan import archive
-from calyapp.vulnscan import gauges as scan_gauges
+from calyapp.vulnscan import archive as scan_archive
 
 REPLAY_SECONDS = 0.5
 ACCESS_SECONDS = 60.0  # who reads a client's records is on the trail once in that time
@@ -110,7 +109,7 @@ def build(settings: Settings) -> Services:
     recorder = Recorder(database.ingest, directory)
     event_reader = EventReader(database.records)
     event_counts = EventCounts(database.records)
-    last_scan, latest_backups = partial(archive.latest, settings.scan_dir), partial(backups.latest, event_reader)
+    last_scan, latest_backups = partial(scan_archive.latest, settings.scan_dir), partial(backups.latest, event_reader)
     replay = Replay(journal, recorder, directory, database.ingest, degraded_mode, settings.spool_dir / "replay.lock")
     return Services(
         settings=settings,
@@ -142,7 +141,11 @@ def build(settings: Settings) -> Services:
             Periodic("probe the database", TRY_AGAIN_SECONDS, recorder.probe),
             Periodic("replay the spool", REPLAY_SECONDS, replay.run_if_needed),
             Periodic("measure the spool", gauges.EVERY_SECONDS, lambda: gauges.measure(journal)),
-            Periodic("read the last scan", scan_gauges.EVERY_SECONDS, partial(scan_gauges.measure, settings.scan_dir)),
+            Periodic(
+                "read the last scan",
+                scan_archive.MEASURE_EVERY_SECONDS,
+                partial(scan_archive.measure, settings.scan_dir),
+            ),
             Periodic("read the last backup", backups.EVERY_SECONDS, lambda: backups.measure(event_reader)),
             Periodic("delete expired sessions", FORGET_SECONDS, sessions.forget_expired),
             Periodic("fold the audit counts", FOLD_SECONDS, event_counts.fold),

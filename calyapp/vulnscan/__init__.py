@@ -1,1 +1,1 @@
-"""Known weaknesses of what Caly is built on: looked for, judged, kept. Knows neither commands nor the database."""
+"""Finds known vulnerabilities of the required packages. Knows neither the commands nor the database."""

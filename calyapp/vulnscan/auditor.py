@@ -1,6 +1,7 @@
-"""pip-audit at work: which requirements have known weaknesses, and which it did not look at.
+"""Runs pip-audit: which requirements have known vulnerabilities, and which were not checked.
 
-It is believed in nothing that it passes over in silence: of 2.10.1 the source was read for where that happens.
+pip-audit leaves out some requirements and advisories without failing. This module reports each of them; where that
+happens was read in the source of version 2.10.1.
 """
 
 import json
@@ -16,18 +17,18 @@ from packaging.version import InvalidVersion, Version
 
 from calyapp import redact
 from calyapp.vulnscan import programs
-from calyapp.vulnscan.report import NotLookedAt, Skipped
+from calyapp.vulnscan.report import ScanError, Skipped
 from calyapp.vulnscan.requirements import Pin
 
-_SECONDS = 600.0
-_REQUEST_SECONDS = "15"
+_TIMEOUT_SECONDS = 600.0
+_REQUEST_TIMEOUT_SECONDS = "15"
 _MAX_TEXT_LENGTH = 300
 _NOT_INSTALLED = "pip-audit is not installed: pip install --require-hashes -r requirements-scan.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Weakness:
-    """An advisory that holds for a requirement; how bad it is pip-audit does not know."""
+class Advisory:
+    """A vulnerability of a requirement as pip-audit reports it, which does not know the severity."""
 
     package: str
     version: str
@@ -37,55 +38,59 @@ class Weakness:
 
 
 @dataclass(frozen=True, slots=True)
-class Audited:
-    """What pip-audit said, and (`left_out`) which advisories it could not read and would have kept to itself."""
+class AuditResult:
+    """The number of packages that pip-audit checked, what it found, and the errors of advisories it could not read."""
 
     packages: int
-    weaknesses: tuple[Weakness, ...]
+    advisories: tuple[Advisory, ...]
     skipped: tuple[Skipped, ...]
-    left_out: tuple[str, ...]
+    unreadable: tuple[str, ...]
 
 
-def audit(requirements: Path, pins: list[Pin], query_url: str) -> Audited:
-    """Let pip-audit ask the service about each requirement. Raises `NotLookedAt`.
+def audit(requirements: Path, pins: list[Pin], query_url: str) -> AuditResult:
+    """Checks each requirement with pip-audit and the advisory service. Raises `ScanError`.
 
-    The file must be hashed throughout: then it is complete, and pip-audit asks no resolver and installs nothing.
+    The file must have hashes for all packages. Then it is complete, and pip-audit neither resolves nor installs.
     """
-    with TemporaryDirectory(prefix="caly-scan-") as cache:  # its own place may be closed to a service
-        ended = programs.run(
+    with TemporaryDirectory(prefix="caly-scan-") as cache:  # a service may not be able to write to the default folder
+        completed = programs.run(
             "pip_audit",
             *("--requirement", str(requirements), "--require-hashes", "--disable-pip"),
-            *("--vulnerability-service", "osv", "--osv-url", query_url, "--timeout", _REQUEST_SECONDS),
+            *("--vulnerability-service", "osv", "--osv-url", query_url, "--timeout", _REQUEST_TIMEOUT_SECONDS),
             *("--format", "json", "--output", "-", "--progress-spinner", "off", "--cache-dir", cache),
-            seconds=_SECONDS,
+            seconds=_TIMEOUT_SECONDS,
         )
     try:
-        dependencies = json.loads(ended.output)["dependencies"]
-        looked_at = [dependency for dependency in dependencies if "skip_reason" not in dependency]
+        dependencies = json.loads(completed.output)["dependencies"]
+        checked = [dependency for dependency in dependencies if "skip_reason" not in dependency]
         skipped = [dependency for dependency in dependencies if "skip_reason" in dependency]
-        return Audited(
-            packages=len(looked_at),
-            weaknesses=tuple(weakness for dependency in looked_at for weakness in _weaknesses(dependency)),
-            skipped=(*map(_skipped, skipped), *_passed_over(pins, dependencies)),
-            left_out=tuple(_left_out(ended.complaints)),
+        return AuditResult(
+            packages=len(checked),
+            advisories=tuple(advisory for dependency in checked for advisory in _advisories(dependency)),
+            skipped=(*map(_skipped, skipped), *_missing(pins, dependencies)),
+            unreadable=tuple(_unreadable(completed.errors)),
         )
-    except (ValueError, KeyError, TypeError):  # exit code 1 means findings or failure: the output tells which
-        raise NotLookedAt(_why(ended.complaints)) from None
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # exit code 1 means vulnerabilities or failure: only the output distinguishes them
+        raise ScanError(_failure(completed.errors)) from None
 
 
-def _weaknesses(dependency: Mapping[str, Any]) -> Iterator[Weakness]:
-    for found in dependency["vulns"]:
-        yield Weakness(
+def _advisories(dependency: Mapping[str, Any]) -> Iterator[Advisory]:
+    for vulnerability in dependency["vulns"]:
+        yield Advisory(
             package=dependency["name"],
             version=dependency["version"],
-            ids=tuple(map(_printable, (found["id"], *sorted(found["aliases"])))),
-            fixed_in=_nearest(dependency["version"], found["fix_versions"]),
-            description=_short(found["description"]),
+            ids=tuple(map(_printable, (vulnerability["id"], *sorted(vulnerability["aliases"])))),
+            fixed_in=_nearest_fix(dependency["version"], vulnerability["fix_versions"]),
+            description=_short(vulnerability["description"]),
         )
 
 
-def _nearest(version: str, fixed: list[str]) -> str | None:
-    """The least of the fixed versions above this one: those below it fixed branches that we are not on."""
+def _nearest_fix(version: str, fixed: list[str]) -> str | None:
+    """Returns the lowest fixed version above this one: lower versions are fixes of older branches."""
     try:
         above = [candidate for candidate in fixed if Version(candidate) > Version(version)]
     except InvalidVersion:
@@ -94,32 +99,32 @@ def _nearest(version: str, fixed: list[str]) -> str | None:
 
 
 def _skipped(dependency: Mapping[str, Any]) -> Skipped:
-    # A requirement by URL has that for its name, and a password may stand in it.
+    # The name of a requirement by URL is the URL, which can hold a password: `_short` masks it.
     return Skipped(_short(dependency["name"]), _short(dependency["skip_reason"]))
 
 
-def _passed_over(pins: list[Pin], dependencies: list[Mapping[str, Any]]) -> Iterator[Skipped]:
-    named = {canonicalize_name(dependency["name"]) for dependency in dependencies}
+def _missing(pins: list[Pin], dependencies: list[Mapping[str, Any]]) -> Iterator[Skipped]:
+    reported = {canonicalize_name(dependency["name"]) for dependency in dependencies}
     for pin in pins:
-        if pin.name not in named:
-            yield Skipped(pin.name, "pip-audit does not mention it")
+        if pin.name not in reported:
+            yield Skipped(pin.name, "pip-audit does not report it")
 
 
-def _left_out(complaints: str) -> Iterator[str]:
-    """pip-audit leaves advisories out that it does not understand, and says so as a warning only."""
-    for warning in re.findall(r"^WARNING:pip_audit\._service\.\w+:(.+)$", complaints, re.MULTILINE):
-        yield f"pip-audit left an advisory out: {_short(warning)}"
+def _unreadable(errors: str) -> Iterator[str]:
+    """Yields the warnings about advisories that pip-audit cannot read and leaves out."""
+    for warning in re.findall(r"^WARNING:pip_audit\._service\.\w+:(.+)$", errors, re.MULTILINE):
+        yield f"pip-audit cannot read an advisory: {_short(warning)}"
 
 
-def _why(complaints: str) -> str:
-    if re.search(r"No module named '?pip_audit\b", complaints):
+def _failure(errors: str) -> str:
+    if re.search(r"No module named '?pip_audit\b", errors):
         return _NOT_INSTALLED
-    if errors := re.findall(r"^ERROR:pip_audit\.\w+:(.+)$", complaints, re.MULTILINE):
-        return f"pip-audit gave up: {_short(errors[0])}"
-    # The last line of a traceback. Of its text only the error's name is safe to repeat.
-    error = re.search(r"^(?:\w+\.)*(\w+)(?:: .*)?\Z", complaints.strip(), re.MULTILINE)
+    if messages := re.findall(r"^ERROR:pip_audit\.\w+:(.+)$", errors, re.MULTILINE):
+        return f"pip-audit failed: {_short(messages[0])}"
+    # The last line of a traceback. Only the name of the error is safe to show: its text can hold secrets.
+    error = re.search(r"^(?:\w+\.)*(\w+)(?:: .*)?\Z", errors.strip(), re.MULTILINE)
     kind = f" ({error[1]})" if error else ""
-    return f"pip-audit broke off: the advisory service went away, or does not answer as OSV does{kind}"
+    return f"pip-audit failed: the advisory service does not answer, or not as OSV does{kind}"
 
 
 def _short(text: str) -> str:
@@ -128,5 +133,5 @@ def _short(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """What an advisory says is shown on terminals: it is to move no cursor, begin no line and break no encoding."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    """Replaces unprintable characters: on a terminal they could move the cursor or start a line."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

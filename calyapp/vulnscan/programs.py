@@ -1,4 +1,4 @@
-"""Programs of other people that a scan lets work, each a Python module: bounded in time, and without our keys."""
+"""Runs the programs of a scan, which are Python modules: with a time limit, and without the keys in our settings."""
 
 import os
 import subprocess
@@ -6,21 +6,21 @@ import sys
 from dataclasses import dataclass
 
 from calyapp.config import Settings
-from calyapp.vulnscan.report import NotLookedAt
+from calyapp.vulnscan.report import ScanError
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a program ended: what it printed, and what it complained of. The latter may hold addresses with passwords."""
+class Completed:
+    """The output and the error output of a program. The latter can hold URLs with passwords."""
 
     output: str
-    complaints: str
+    errors: str
 
 
-def run(module: str, *arguments: str, seconds: float) -> Ended:
-    """Let `python -m module` work to its end, whatever its exit code. Raises `NotLookedAt` after so many seconds."""
+def run(module: str, *arguments: str, seconds: float) -> Completed:
+    """Runs `python -m module`, and accepts any exit code. Raises `ScanError` after `seconds`."""
     try:
-        done = subprocess.run(  # noqa: S603 — our own words
+        done = subprocess.run(  # noqa: S603 — no shell, and arguments of our own
             [sys.executable, "-m", module, *arguments],
             env=_environment(),
             stdin=subprocess.DEVNULL,
@@ -31,14 +31,14 @@ def run(module: str, *arguments: str, seconds: float) -> Ended:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise NotLookedAt(f"{module} did not end within {seconds:.0f} seconds") from None
-    return Ended(done.stdout, done.stderr)
+        raise ScanError(f"{module} did not end within {seconds:.0f} seconds") from None
+    return Completed(done.stdout, done.stderr)
 
 
 def _environment() -> dict[str, str]:
-    """Without our settings, whose keys are nobody else's, and without PIP_AUDIT_*, which could change what it says.
+    """Returns the environment without our settings, which hold keys, and PIP_AUDIT_*, which could change the result.
 
-    Proxies, certificates and pip's own configuration stay.
+    Proxies, certificates and the configuration of pip stay.
     """
     ours = {setting.variable for setting in Settings.declared().values()}
     return {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("PIP_AUDIT_")}

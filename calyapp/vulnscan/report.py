@@ -1,6 +1,6 @@
-"""What a scan found, what it could not look at, and the verdict. Knows nothing of how either came about.
+"""The report of a scan: the vulnerabilities, what could not be checked, and the status.
 
-Nothing found is not the same as nothing looked at: a report that is not complete never says that all is well.
+A report that is not complete is never PASSED, because an unchecked package can have a vulnerability.
 """
 
 from collections import Counter
@@ -13,12 +13,12 @@ from calyapp import clock
 from calyapp.vulnscan.severity import Severity
 
 
-class NotLookedAt(Exception):  # noqa: N818 — it is what became of it that is named
-    """Something could not be looked at; the message says what and why, and holds no secret."""
+class ScanError(Exception):
+    """Something could not be checked. The message says what and why, and holds no secret."""
 
 
 class ScanStatus(StrEnum):
-    """The verdict. The first that applies counts: FAILED, INCOMPLETE, WARNING, PASSED."""
+    """The result of a scan: the first of FAILED, INCOMPLETE, WARNING and PASSED that applies."""
 
     PASSED = "PASSED"
     WARNING = "WARNING"
@@ -28,7 +28,7 @@ class ScanStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Vulnerability:
-    """A known weakness of a package in the version that is required; `fixed_in` is the nearest version without it."""
+    """A known vulnerability of a required package. `fixed_in` is the nearest version without it, or None."""
 
     package: str
     version: str
@@ -40,7 +40,7 @@ class Vulnerability:
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """What the operator should do."""
         if self.fixed_in:
             return f"upgrade {self.package} from {self.version} to {self.fixed_in}"
         return f"no fixed version yet: see {self.id} for what helps until then"
@@ -48,7 +48,7 @@ class Vulnerability:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A requirement that was not looked at."""
+    """A requirement that was not checked."""
 
     name: str
     reason: str
@@ -56,7 +56,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """A package of which there is a newer version."""
+    """A required package with a newer version."""
 
     name: str
     version: str
@@ -65,14 +65,14 @@ class Outdated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One scan. `problems` are why it is not complete; `notes` tell of what does not matter for that.
+    """One scan. `problems` are the reasons why it is incomplete; `notes` do not affect that.
 
-    `outdated` is None where nobody could say.
+    `packages` counts what was checked. `outdated` is None if it is not known.
     """
 
     scanned_at: datetime
     packages: int
-    findings: tuple[Vulnerability, ...]
+    vulnerabilities: tuple[Vulnerability, ...]
     skipped: tuple[Skipped, ...]
     problems: tuple[str, ...]
     outdated: tuple[Outdated, ...] | None
@@ -80,13 +80,13 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Everything was looked at, and there was something to look at."""
+        """Whether all packages were checked, and there was at least one."""
         return bool(self.packages) and not self.skipped and not self.problems
 
     @property
     def status(self) -> ScanStatus:
-        """A critical finding stands, whatever else was not looked at; anything less might hide one."""
-        severities = {finding.severity for finding in self.findings}
+        """FAILED even if incomplete: a critical vulnerability stays one, whatever else was not checked."""
+        severities = {vulnerability.severity for vulnerability in self.vulnerabilities}
         if Severity.CRITICAL in severities:
             return ScanStatus.FAILED
         if not self.complete:
@@ -94,12 +94,12 @@ class Report:
         return ScanStatus.WARNING if severities & {Severity.HIGH, Severity.UNKNOWN} else ScanStatus.PASSED
 
     def counts(self) -> dict[str, int]:
-        """Findings by severity, in small letters, the worst first."""
-        counted = Counter(finding.severity for finding in self.findings)
+        """The number of vulnerabilities by severity in lower case, the worst first."""
+        counted = Counter(vulnerability.severity for vulnerability in self.vulnerabilities)
         return {severity.lower(): counted[severity] for severity in reversed(Severity)}
 
     def as_json(self) -> dict[str, Any]:
-        """As scripts read it, and as it is kept."""
+        """The report as the command prints it and the archive keeps it. Scripts depend on its names."""
         return {
             "status": self.status.value,
             "summary": {
@@ -112,20 +112,20 @@ class Report:
                 "problems": list(self.problems),
                 "notes": list(self.notes),
             },
-            "findings": [_finding(finding) for finding in self.findings],
+            "findings": [_as_json(vulnerability) for vulnerability in self.vulnerabilities],
             "skipped": [asdict(skipped) for skipped in self.skipped],
             "outdated": [asdict(outdated) for outdated in self.outdated or ()],
         }
 
 
-def _finding(finding: Vulnerability) -> dict[str, Any]:
+def _as_json(vulnerability: Vulnerability) -> dict[str, Any]:
     return {
-        "package": finding.package,
-        "version": finding.version,
-        "id": finding.id,
-        "aliases": list(finding.aliases),
-        "severity": finding.severity.value,
-        "fixedIn": finding.fixed_in,
-        "remedy": finding.remedy,
-        "description": finding.description,
+        "package": vulnerability.package,
+        "version": vulnerability.version,
+        "id": vulnerability.id,
+        "aliases": list(vulnerability.aliases),
+        "severity": vulnerability.severity.value,
+        "fixedIn": vulnerability.fixed_in,
+        "remedy": vulnerability.remedy,
+        "description": vulnerability.description,
     }

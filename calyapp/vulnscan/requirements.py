@@ -1,4 +1,4 @@
-"""requirements.txt as `make requirements` writes it: names, exact versions, hashes. Other lines are for pip-audit."""
+"""Reads requirements.txt as `make requirements` writes it: names, exact versions, hashes. Skips other lines."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A package in exactly one version, and the SHA-256 of each file that may be installed for it."""
+    """A package in one exact version, and the SHA-256 of each file that may be installed for it."""
 
     name: str
     version: str
@@ -21,15 +21,15 @@ class Pin:
 
 
 def pins(file: Path) -> list[Pin]:
-    """Those that apply to this Python on this machine. Raises OSError."""
+    """Returns the pins that apply to this Python and machine. Raises `OSError`."""
     lines = file.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ").splitlines()
     return [pin for line in lines for pin in _pin(line)]
 
 
 def _pin(line: str) -> Iterator[Pin]:
-    wanted = re.split(r"\s#|\s--|^#", line, maxsplit=1)[0].strip()
+    text = re.split(r"\s#|\s--|^#", line, maxsplit=1)[0].strip()
     try:
-        requirement = Requirement(wanted)
+        requirement = Requirement(text)
     except InvalidRequirement:
         return
     exact = re.fullmatch(r"==([^=*,]+)", str(requirement.specifier))

@@ -1,6 +1,6 @@
-"""`python -m calyapp.vulnscan.sbom REQUIREMENTS FILE`: what Caly is built on, as CycloneDX.
+"""`python -m calyapp.vulnscan.sbom REQUIREMENTS FILE` writes the bill of materials of Caly, in the CycloneDX format.
 
-It needs requirements-scan.txt. pip-audit can write one too, but only after asking an advisory service, and without
+It needs requirements-scan.txt. pip-audit can write one too, but needs an advisory service for it, and leaves out
 identifiers (purl) and hashes.
 """
 
@@ -20,10 +20,10 @@ from calyapp.vulnscan import archive
 from calyapp.vulnscan.requirements import Pin, pins
 
 
-def bill_of_materials(wanted: list[Pin]) -> str:
-    """CycloneDX 1.6 in JSON: Caly, and each package that it needs, with the hashes of its files."""
+def bill_of_materials(requirements: list[Pin]) -> str:
+    """Returns CycloneDX 1.6 in JSON: Caly, and each required package with the hashes of its files."""
     caly = Component(name="caly", version=calyapp.__version__, type=ComponentType.APPLICATION, bom_ref="caly")
-    components = [_component(pin) for pin in wanted]
+    components = [_component(pin) for pin in requirements]
     bom = Bom(metadata=BomMetaData(component=caly), components=components)
     bom.register_dependency(caly, components)
     return make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
@@ -31,7 +31,7 @@ def bill_of_materials(wanted: list[Pin]) -> str:
 
 def _component(pin: Pin) -> Component:
     purl = PackageURL("pypi", name=pin.name, version=pin.version)
-    # Beside the component, for none of the hashes is that of all its files.
+    # Not hashes of the component, because a package has several files and a hash for each.
     files = ExternalReference(
         type=ExternalReferenceType.DISTRIBUTION,
         url=XsUri(purl.to_string()),
@@ -49,11 +49,11 @@ def _component(pin: Pin) -> Component:
 
 
 def main(requirements: Path, file: Path) -> None:
-    """Write the file, and say how much it names."""
-    wanted = pins(requirements)
+    """Writes the file, and prints the number of packages."""
+    required = pins(requirements)
     file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    atomic_file.write(file, bill_of_materials(wanted).encode() + b"\n", archive.MODE)
-    print(f"{file}: {len(wanted)} packages")  # noqa: T201 — a command
+    atomic_file.write(file, bill_of_materials(required).encode() + b"\n", archive.MODE)
+    print(f"{file}: {len(required)} packages")  # noqa: T201 — a command
 
 
 if __name__ == "__main__":

@@ -1,82 +1,83 @@
-"""One scan, from the requirements to the report: what holds, how bad it is, and all that could not be looked at."""
+"""One scan, from the requirements to the report."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from calyapp import clock
-from calyapp.vulnscan import auditor
-from calyapp.vulnscan import outdated as index
+from calyapp.vulnscan import auditor, package_index
 from calyapp.vulnscan.advisories import AdvisoryService
-from calyapp.vulnscan.auditor import Audited, Weakness
-from calyapp.vulnscan.report import NotLookedAt, Outdated, Report, Vulnerability
+from calyapp.vulnscan.auditor import Advisory, AuditResult
+from calyapp.vulnscan.report import Outdated, Report, ScanError, Vulnerability
 from calyapp.vulnscan.requirements import Pin, pins
 from calyapp.vulnscan.severity import Severity, urgency
 
-_NOTHING = Audited(packages=0, weaknesses=(), skipped=(), left_out=())
+_NOTHING_CHECKED = AuditResult(packages=0, advisories=(), skipped=(), unreadable=())
 
 
 def scan(requirements: Path, service: AdvisoryService) -> Report:
-    """Look at every requirement. What goes wrong stands in the report. Raises OSError for an unreadable file."""
-    began = clock.now()
+    """Checks every requirement. Errors are part of the report. Raises `OSError` only for an unreadable file."""
+    scanned_at = clock.now()
     problems: list[str] = []
     notes: list[str] = []
-    wanted = pins(requirements)
-    audited = _audit(requirements, wanted, service, problems)
-    findings = sorted(_graded(audited.weaknesses, service, problems), key=_worst_first)
+    required = pins(requirements)
+    result = _audit(requirements, required, service, problems)
+    vulnerabilities = sorted(_with_severity(result.advisories, service, problems), key=_worst_first)
     return Report(
-        scanned_at=began,
-        packages=audited.packages,
-        findings=tuple(findings),
-        skipped=audited.skipped,
-        problems=(*problems, *audited.left_out),
-        outdated=_outdated(wanted, notes),
+        scanned_at=scanned_at,
+        packages=result.packages,
+        vulnerabilities=tuple(vulnerabilities),
+        skipped=result.skipped,
+        problems=(*problems, *result.unreadable),
+        outdated=_outdated(required, notes),
         notes=tuple(notes),
     )
 
 
-def _audit(requirements: Path, wanted: list[Pin], service: AdvisoryService, problems: list[str]) -> Audited:
+def _audit(requirements: Path, required: list[Pin], service: AdvisoryService, problems: list[str]) -> AuditResult:
     try:
         service.check()
-        audited = auditor.audit(requirements, wanted, service.query_url)
-    except NotLookedAt as problem:
-        problems.append(str(problem))
-        return _NOTHING
-    if not audited.packages:
-        problems.append("There is no requirement that could be looked at")
-    return audited
+        result = auditor.audit(requirements, required, service.query_url)
+    except ScanError as error:
+        problems.append(str(error))
+        return _NOTHING_CHECKED
+    if not result.packages:
+        problems.append("No requirement could be checked")
+    return result
 
 
-def _graded(weaknesses: Iterable[Weakness], service: AdvisoryService, problems: list[str]) -> Iterator[Vulnerability]:
-    """Once the service is gone, it is not asked again for each of the rest."""
-    away = False
-    for weakness in weaknesses:
+def _with_severity(
+    advisories: Iterable[Advisory], service: AdvisoryService, problems: list[str]
+) -> Iterator[Vulnerability]:
+    """Adds the severities. After the first failure the service is not asked again: all others are UNKNOWN."""
+    failed = False
+    for advisory in advisories:
         severity = Severity.UNKNOWN
-        if not away:
+        if not failed:
             try:
-                severity = service.severity(weakness.ids)
-            except NotLookedAt as problem:
-                away = True
-                problems.append(f"{problem}, when asked for severities")
-        identifier, *aliases = weakness.ids
+                severity = service.severity(advisory.ids)
+            except ScanError as error:
+                failed = True
+                problems.append(f"{error}, when asked for severities")
+        identifier, *aliases = advisory.ids
         yield Vulnerability(
-            package=weakness.package,
-            version=weakness.version,
+            package=advisory.package,
+            version=advisory.version,
             id=identifier,
             aliases=tuple(aliases),
             severity=severity,
-            fixed_in=weakness.fixed_in,
-            description=weakness.description,
+            fixed_in=advisory.fixed_in,
+            description=advisory.description,
         )
 
 
-def _worst_first(finding: Vulnerability) -> tuple[int, str, str]:
-    return urgency(finding.severity), finding.package, finding.id
+def _worst_first(vulnerability: Vulnerability) -> tuple[int, str, str]:
+    return urgency(vulnerability.severity), vulnerability.package, vulnerability.id
 
 
-def _outdated(wanted: list[Pin], notes: list[str]) -> tuple[Outdated, ...] | None:
-    """A package may be outdated and safe: not to know it is worth a note, and leaves the scan complete."""
+def _outdated(required: list[Pin], notes: list[str]) -> tuple[Outdated, ...] | None:
+    """An outdated package can be safe, so a failure here is a note and leaves the scan complete."""
     try:
-        return index.outdated(wanted)
-    except NotLookedAt as problem:
-        notes.append(f"Whether packages are outdated is not known: {problem}")
+        return package_index.outdated(required)
+    except ScanError as error:
+        notes.append(f"It is not known whether packages are outdated: {error}")
         return None

@@ -1,7 +1,7 @@
-"""How bad an advisory is: what its record in the OSV format says, by word or by CVSS vector. Pure.
+"""Reads the severity in a record of the OSV format: a word, or a CVSS vector. Pure.
 
-Knows CVSS 3.0 and 3.1. Version 4, whose score comes from a table of 270 cases, is left to the word that its publisher
-adds. A record with neither is UNKNOWN, which is never taken for harmless.
+Supports CVSS 3.0 and 3.1. The score of version 4 needs a table of 270 cases; publishers add a word to it, which counts
+here. Without either the severity is UNKNOWN, which is never treated as harmless.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Severity(StrEnum):
-    """From the least to the worst; UNKNOWN is worse than what is known to be no more than MEDIUM."""
+    """Severities in ascending order. UNKNOWN is above MEDIUM, because it can turn out to be worse."""
 
     LOW = "LOW"
     MEDIUM = "MEDIUM"
@@ -27,26 +27,26 @@ _WORDS = {"LOW": Severity.LOW, "MODERATE": Severity.MEDIUM, "MEDIUM": Severity.M
 
 
 def worst(severities: Iterator[Severity]) -> Severity:
-    """The worst of those that are known; UNKNOWN where none is."""
+    """Returns the worst of the known severities, or UNKNOWN if all are unknown."""
     known = [severity for severity in severities if severity is not Severity.UNKNOWN]
     return max(known, key=_ASCENDING.index, default=Severity.UNKNOWN)
 
 
 def urgency(severity: Severity) -> int:
-    """To sort by: the worst first."""
+    """Returns a sort key: the worst severity first."""
     return -_ASCENDING.index(severity)
 
 
 def of_record(record: Mapping[str, Any]) -> Severity:
-    """What the record says; the worst where it says more than one. What is not as OSV writes it says nothing."""
-    return worst(_said(record))
+    """Returns the worst severity in the record. Ignores what does not have the OSV format."""
+    return worst(_severities(record))
 
 
-def _said(record: Mapping[str, Any]) -> Iterator[Severity]:
+def _severities(record: Mapping[str, Any]) -> Iterator[Severity]:
     for part in (record, *_mappings(record.get("affected"))):
         for key in ("database_specific", "ecosystem_specific"):
-            for said in _mappings([part.get(key)]):
-                yield _WORDS.get(str(said.get("severity")).upper(), Severity.UNKNOWN)
+            for publisher in _mappings([part.get(key)]):
+                yield _WORDS.get(str(publisher.get("severity")).upper(), Severity.UNKNOWN)
         for scored in _mappings(part.get("severity")):
             yield _of_vector(str(scored.get("score")))
 
@@ -61,7 +61,7 @@ def _of_vector(vector: str) -> Severity:
     except ValueError:
         return Severity.UNKNOWN
     bounds = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM))
-    return next((severity for least, severity in bounds if score >= least), Severity.LOW)
+    return next((severity for min_score, severity in bounds if score >= min_score), Severity.LOW)
 
 
 _IMPACTS = {"H": 0.56, "L": 0.22, "N": 0.0}
@@ -77,9 +77,9 @@ _PRIVILEGES = {"U": {"N": 0.85, "L": 0.62, "H": 0.27}, "C": {"N": 0.85, "L": 0.6
 
 
 def base_score(vector: str) -> float:
-    """The base score of a CVSS 3.0 or 3.1 vector, 0.0 to 10.0, by section 7.1 of the specification.
+    """Returns the base score of a CVSS 3.0 or 3.1 vector, 0.0 to 10.0: section 7.1 of the CVSS 3.1 specification.
 
-    Raises ValueError for anything else, version 4 included.
+    Raises `ValueError` for anything else, including version 4.
     """
     if not re.fullmatch(r"CVSS:3\.[01](?:/[A-Z]{1,3}:[A-Z])+", vector):
         raise ValueError("not a CVSS 3 vector")
@@ -99,6 +99,6 @@ def base_score(vector: str) -> float:
 
 
 def _rounded_up(score: float) -> float:
-    """To the next tenth, in whole numbers as appendix A has it: 4.02 must not become 4.1 for a binary digit's sake."""
+    """Rounds up to one decimal, in integers as appendix A says: 4.0 must not become 4.1 by a binary rounding error."""
     hundred_thousandths = round(score * 100_000)
     return -(-hundred_thousandths // 10_000) / 10

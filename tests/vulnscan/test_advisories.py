@@ -6,7 +6,7 @@ from advisory_service import CRITICAL, MEDIUM, advisory, scored
 
 from calyapp.vulnscan import advisories as osv
 from calyapp.vulnscan.advisories import AdvisoryService
-from calyapp.vulnscan.report import NotLookedAt
+from calyapp.vulnscan.report import ScanError
 from calyapp.vulnscan.severity import Severity
 
 
@@ -16,11 +16,11 @@ def service(advisories) -> AdvisoryService:
 
 
 @pytest.fixture
-def dripping():
-    """The address of a service that sends a blank now and then, and never comes to an end."""
+def slow_service():
+    """The URL of a service that sends one byte at a time, and never ends its answer."""
     stopped = Event()
 
-    def drip() -> None:
+    def send_slowly() -> None:
         connection, _ = listener.accept()
         with connection:
             connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -31,7 +31,7 @@ def dripping():
                     return
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = Thread(target=drip)
+        thread = Thread(target=send_slowly)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         stopped.set()
@@ -39,40 +39,40 @@ def dripping():
 
 
 class TestCheck:
-    def test_is_content_with_a_service_that_knows_something(self, service):
+    def test_accepts_a_service_that_reports_advisories(self, service):
         service.check()
 
     @pytest.mark.parametrize(
-        ("status", "body", "why"),
+        ("status", "body", "reason"),
         [
-            (200, "{}", "knows no advisory where there are some"),
-            (200, "[]", "knows no advisory where there are some"),
-            (200, '{"vulns": []}', "knows no advisory where there are some"),
-            (200, "<h1>Please sign in</h1>", "answered with something else than JSON"),
-            (200, "[" * 200_000, "answered with something else than JSON"),
+            (200, "{}", "reports no advisory for a package that has some"),
+            (200, "[]", "reports no advisory for a package that has some"),
+            (200, '{"vulns": []}', "reports no advisory for a package that has some"),
+            (200, "<h1>Please sign in</h1>", "did not answer with JSON"),
+            (200, "[" * 200_000, "did not answer with JSON"),
             (404, "{}", "answered 404"),
             (503, "", "answered 503"),
         ],
     )
-    def test_is_not_content_with_one_that_does_not(self, advisories, service, status, body, why):
+    def test_refuses_any_other_answer(self, advisories, service, status, body, reason):
         advisories.says["/v1/query"] = (status, body)
 
-        with pytest.raises(NotLookedAt, match=why):
+        with pytest.raises(ScanError, match=reason):
             service.check()
 
-    def test_says_why_it_cannot_be_reached(self):
-        with pytest.raises(NotLookedAt, match=r"at http://127.0.0.1:1 could not be reached: Connection refused"):
+    def test_reports_why_the_service_cannot_be_reached(self):
+        with pytest.raises(ScanError, match=r"at http://127.0.0.1:1 could not be reached: Connection refused"):
             AdvisoryService("http://127.0.0.1:1/").check()
 
-    def test_does_not_wait_for_the_end_of_an_answer_that_drips(self, dripping, monkeypatch):
-        monkeypatch.setattr(osv, "_SECONDS_IN_ALL", 0.1)
+    def test_bounds_the_time_for_a_slow_answer(self, slow_service, monkeypatch):
+        monkeypatch.setattr(osv, "_MAX_TOTAL_SECONDS", 0.1)
 
-        with pytest.raises(NotLookedAt, match="it does not answer"):
-            AdvisoryService(dripping).check()
+        with pytest.raises(ScanError, match="it does not answer"):
+            AdvisoryService(slow_service).check()
 
 
 class TestSeverity:
-    def test_is_the_worst_of_all_the_names_of_a_weakness(self, advisories, service):
+    def test_is_the_worst_of_all_ids_of_a_vulnerability(self, advisories, service):
         advisories.publish("anvil", "1.0", advisory("PYSEC-1", "anvil"))
         advisories.publish("anvil", "1.0", advisory("GHSA-1", "anvil", **scored(MEDIUM)))
         advisories.publish("anvil", "1.0", advisory("CVE-1", "anvil", **scored(CRITICAL)))
@@ -81,19 +81,19 @@ class TestSeverity:
         assert service.severity(["PYSEC-1", "GHSA-1"]) is Severity.MEDIUM
         assert service.severity(["PYSEC-1", "GHSA-1", "CVE-1"]) is Severity.CRITICAL
 
-    def test_is_unknown_where_the_service_knows_none_of_them(self, service):
+    def test_is_unknown_if_the_service_knows_none_of_the_ids(self, service):
         assert service.severity(["GHSA-1", "../../etc/passwd"]) is Severity.UNKNOWN
 
-    def test_is_not_looked_at_where_the_service_fails(self, advisories, service):
+    def test_raises_if_the_service_fails(self, advisories, service):
         advisories.says["/v1/vulns/"] = (500, "")
 
-        with pytest.raises(NotLookedAt, match="answered 500"):
+        with pytest.raises(ScanError, match="answered 500"):
             service.severity(["GHSA-1"])
 
-    def test_is_not_asked_for_without_end(self, advisories, monkeypatch):
-        monkeypatch.setattr(osv, "_SECONDS_IN_ALL", 0)
+    def test_requests_have_a_total_time_limit(self, advisories, monkeypatch):
+        monkeypatch.setattr(osv, "_MAX_TOTAL_SECONDS", 0)
 
-        with pytest.raises(NotLookedAt, match="it does not answer"):
+        with pytest.raises(ScanError, match="it does not answer"):
             AdvisoryService(advisories.url).severity(["GHSA-1"])
 
         assert advisories.asked == []

@@ -1,12 +1,12 @@
 import pytest
 
 from calyapp.vulnscan import programs
-from calyapp.vulnscan.report import NotLookedAt
+from calyapp.vulnscan.report import ScanError
 
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """`module(code)`: the name of a module that does so."""
+    """`module(code)` writes a module with this code, and returns its name."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     def make(code: str) -> str:
@@ -17,20 +17,20 @@ def module(tmp_path, monkeypatch):
 
 
 class TestRun:
-    def test_gives_what_was_printed_whatever_the_exit_code(self, module):
-        ended = programs.run(module("import sys; print(sys.argv[1:]); sys.exit('alas')"), "a b", seconds=60)
+    def test_returns_the_output_for_any_exit_code(self, module):
+        completed = programs.run(module("import sys; print(sys.argv[1:]); sys.exit('failed')"), "a b", seconds=60)
 
-        assert (ended.output, ended.complaints) == ("['a b']\n", "alas\n")
+        assert (completed.output, completed.errors) == ("['a b']\n", "failed\n")
 
-    def test_hands_on_neither_our_keys_nor_what_changes_pip_audits_mind(self, module, monkeypatch):
+    def test_passes_neither_our_keys_nor_the_settings_of_pip_audit(self, module, monkeypatch):
         for name in ("SECRET_KEY", "DATABASE_URL", "PIP_AUDIT_LOGLEVEL", "PIP_INDEX_URL", "HTTPS_PROXY"):
             monkeypatch.setenv(name, "x")
 
-        handed = programs.run(module("import os; print(*os.environ)"), seconds=60).output.split()
+        passed = programs.run(module("import os; print(*os.environ)"), seconds=60).output.split()
 
-        assert {"PIP_INDEX_URL", "HTTPS_PROXY"} <= set(handed)
-        assert not {"SECRET_KEY", "DATABASE_URL", "PIP_AUDIT_LOGLEVEL"} & set(handed)
+        assert {"PIP_INDEX_URL", "HTTPS_PROXY"} <= set(passed)
+        assert not {"SECRET_KEY", "DATABASE_URL", "PIP_AUDIT_LOGLEVEL"} & set(passed)
 
-    def test_ends_what_does_not_end(self, module):
-        with pytest.raises(NotLookedAt, match="anvil did not end within 0 seconds"):
+    def test_ends_a_program_after_the_time_limit(self, module):
+        with pytest.raises(ScanError, match="anvil did not end within 0 seconds"):
             programs.run(module("import signal; signal.pause()"), seconds=0.1)

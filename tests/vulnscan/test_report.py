@@ -6,7 +6,7 @@ from calyapp.vulnscan.report import Outdated, Report, Skipped, Vulnerability
 from calyapp.vulnscan.severity import Severity
 
 
-def finding(severity: Severity, fixed_in: str | None = "2.0") -> Vulnerability:
+def vulnerability(severity: Severity, fixed_in: str | None = "2.0") -> Vulnerability:
     return Vulnerability("anvil", "1.0", "GHSA-1", ("CVE-1",), severity, fixed_in, "It is weak.")
 
 
@@ -14,7 +14,7 @@ def report(*severities: Severity, packages: int = 1, skipped=(), problems=(), ou
     return Report(
         scanned_at=datetime(2026, 7, 31, 12, tzinfo=UTC),
         packages=packages,
-        findings=tuple(map(finding, severities)),
+        vulnerabilities=tuple(map(vulnerability, severities)),
         skipped=skipped,
         problems=problems,
         outdated=outdated,
@@ -33,40 +33,40 @@ class TestStatus:
             ((Severity.HIGH, Severity.CRITICAL), "FAILED"),
         ],
     )
-    def test_is_that_of_the_worst_finding(self, severities, status):
+    def test_is_that_of_the_worst_vulnerability(self, severities, status):
         assert report(*severities).status == status
 
     @pytest.mark.parametrize(
-        "unseen", [{"skipped": (Skipped("anvil", "why"),)}, {"problems": ("The service is away",)}, {"packages": 0}]
+        "unchecked", [{"skipped": (Skipped("anvil", "why"),)}, {"problems": ("The service is away",)}, {"packages": 0}]
     )
     @pytest.mark.parametrize(
         ("severities", "status"),
         [((), "INCOMPLETE"), ((Severity.HIGH,), "INCOMPLETE"), ((Severity.CRITICAL,), "FAILED")],
     )
-    def test_is_incomplete_unless_the_worst_is_known_already(self, unseen, severities, status):
-        seen = report(*severities, **unseen)
+    def test_is_incomplete_unless_there_is_a_critical_vulnerability(self, unchecked, severities, status):
+        incomplete = report(*severities, **unchecked)
 
-        assert seen.status == status
-        assert seen.as_json()["summary"]["complete"] is False
+        assert incomplete.status == status
+        assert incomplete.as_json()["summary"]["complete"] is False
 
-    def test_is_passed_though_nobody_could_say_what_is_outdated(self):
+    def test_is_passed_even_if_outdated_packages_are_not_known(self):
         assert report(outdated=None).status == "PASSED"
 
 
 class TestAsJson:
-    def test_is_what_scripts_rely_on(self):
-        told = report(Severity.HIGH, outdated=(Outdated("anvil", "1.0", "2.1"),)).as_json()
+    def test_has_the_names_that_scripts_depend_on(self):
+        json_report = report(Severity.HIGH, outdated=(Outdated("anvil", "1.0", "2.1"),)).as_json()
 
-        assert list(told) == ["status", "summary", "findings", "skipped", "outdated"]
-        assert told["summary"]["scannedAt"] == "2026-07-31T12:00:00.000Z"
-        assert told["summary"]["findings"] == {"critical": 0, "high": 1, "unknown": 0, "medium": 0, "low": 0}
-        assert told["findings"][0]["remedy"] == "upgrade anvil from 1.0 to 2.0"
-        assert told["outdated"] == [{"name": "anvil", "version": "1.0", "latest": "2.1"}]
+        assert list(json_report) == ["status", "summary", "findings", "skipped", "outdated"]
+        assert json_report["summary"]["scannedAt"] == "2026-07-31T12:00:00.000Z"
+        assert json_report["summary"]["findings"] == {"critical": 0, "high": 1, "unknown": 0, "medium": 0, "low": 0}
+        assert json_report["findings"][0]["remedy"] == "upgrade anvil from 1.0 to 2.0"
+        assert json_report["outdated"] == [{"name": "anvil", "version": "1.0", "latest": "2.1"}]
 
-    def test_tells_none_outdated_from_nobody_knows(self):
+    def test_distinguishes_no_outdated_packages_from_unknown(self):
         assert report().as_json()["summary"]["outdated"] == 0
         assert report(outdated=None).as_json()["summary"]["outdated"] is None
 
 
-def test_the_remedy_says_where_there_is_no_fix():
-    assert finding(Severity.HIGH, None).remedy == "no fixed version yet: see GHSA-1 for what helps until then"
+def test_the_remedy_without_a_fix_refers_to_the_advisory():
+    assert vulnerability(Severity.HIGH, None).remedy == "no fixed version yet: see GHSA-1 for what helps until then"

@@ -17,24 +17,24 @@ def test_a_pin_has_its_hashes(tmp_path):
     assert pins(file) == [Pin("anvil-works", "1.0", HASHES), Pin("hammer", "2.0.post1", ())]
 
 
-def test_what_is_for_another_machine_is_none(tmp_path):
+def test_requirements_for_another_platform_are_skipped(tmp_path):
     file = tmp_path / "requirements.txt"
     file.write_text('anvil==1.0 ; sys_platform == "win32"\nhammer==2.0 ; python_version >= "3"\n')
 
     assert [pin.name for pin in pins(file)] == ["hammer"]
 
 
-def test_what_is_not_pinned_is_none(tmp_path):
+def test_unpinned_requirements_are_skipped(tmp_path):
     file = tmp_path / "requirements.txt"
     file.write_text("anvil>=1.0\nhammer==1.*\nsaw\n-r other.txt\ntongs @ https://host/tongs.whl\n")
 
     assert pins(file) == []
 
 
-def test_each_of_our_own_requirements_is_one_with_hashes():
+def test_all_our_own_requirements_are_pins_with_hashes():
     file = ROOT / "requirements.txt"
 
-    found = pins(file)
+    ours = pins(file)
 
-    assert len(found) == file.read_text().count("==")
-    assert all(pin.hashes for pin in found)
+    assert len(ours) == file.read_text().count("==")
+    assert all(pin.hashes for pin in ours)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from calyapp.vulnscan import severity
 from calyapp.vulnscan.severity import Severity
 
-# From the examples that FIRST publishes beside the specification of CVSS 3.1.
+# From the examples that FIRST publishes with the specification of CVSS 3.1.
 PUBLISHED = {
     "CVE-2013-1937": ("AV:N/AC:L/PR:N/UI:R/S:C/C:L/I:L/A:N", 6.1),
     "CVE-2013-0375": ("AV:N/AC:L/PR:L/UI:N/S:C/C:L/I:L/A:N", 6.4),
@@ -23,8 +23,8 @@ PUBLISHED = {
     "CVE-2011-1265": ("AV:A/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", 8.8),
     "CVE-2013-6014": ("AV:A/AC:L/PR:N/UI:N/S:C/C:H/I:N/A:H", 9.3),
     "CVE-2014-0224": ("AV:N/AC:H/PR:N/UI:N/S:U/C:H/I:H/A:N", 7.4),
-    "nothing lost": ("AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N", 0.0),
-    "all, from here": ("AV:N/AC:L/PR:N/UI:N/S:C/C:H/I:H/A:H", 10.0),
+    "no impact": ("AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N", 0.0),
+    "highest score": ("AV:N/AC:L/PR:N/UI:N/S:C/C:H/I:H/A:H", 10.0),
 }
 VECTORS = st.tuples(
     *(
@@ -41,11 +41,11 @@ class TestBaseScore:
         assert severity.base_score(f"CVSS:3.1/{metrics}") == score
         assert severity.base_score(f"CVSS:3.0/{metrics}") == score
 
-    def test_is_not_changed_by_what_is_not_base(self):
+    def test_ignores_metrics_that_are_not_base_metrics(self):
         assert severity.base_score("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H/E:P/RL:O") == 9.8
 
     @given(VECTORS)
-    def test_is_a_tenth_between_0_and_10(self, vector):
+    def test_has_one_decimal_between_0_and_10(self, vector):
         score = severity.base_score(vector)
 
         assert 0 <= score <= 10
@@ -73,16 +73,16 @@ class TestOfRecord:
         ("word", "expected"),
         [("LOW", "LOW"), ("MODERATE", "MEDIUM"), ("high", "HIGH"), ("CRITICAL", "CRITICAL"), ("grave", "UNKNOWN")],
     )
-    def test_is_the_publishers_word(self, word, expected):
+    def test_reads_the_word_of_the_publisher(self, word, expected):
         assert severity.of_record({"database_specific": {"severity": word}}) == expected
 
-    def test_is_that_of_the_vector(self):
+    def test_reads_the_vector(self):
         vector = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N"
 
         assert severity.of_record({"severity": [{"type": "CVSS_V3", "score": vector}]}) is Severity.HIGH
         assert severity.of_record({"affected": [{"severity": [{"score": vector}]}]}) is Severity.HIGH
 
-    def test_is_the_worst_that_is_said(self):
+    def test_is_the_worst_in_the_record(self):
         record = {
             "database_specific": {"severity": "LOW"},
             "severity": [{"score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
@@ -90,7 +90,7 @@ class TestOfRecord:
 
         assert severity.of_record(record) is Severity.CRITICAL
 
-    def test_is_the_word_beside_a_vector_of_version_4(self):
+    def test_reads_the_word_beside_a_vector_of_version_4(self):
         record = {"severity": [{"type": "CVSS_V4", "score": "CVSS:4.0/AV:N/AC:L"}]}
 
         assert severity.of_record(record) is Severity.UNKNOWN
@@ -105,10 +105,10 @@ class TestOfRecord:
             ),
         )
     )
-    def test_is_unknown_where_it_is_not_as_osv_writes_it(self, record):
+    def test_accepts_any_json(self, record):
         assert severity.of_record(record) in set(Severity)
 
 
 class TestUrgency:
-    def test_puts_what_nobody_knows_before_what_is_known_to_be_mild(self):
+    def test_sorts_unknown_before_medium(self):
         assert sorted(Severity, key=severity.urgency) == ["CRITICAL", "HIGH", "UNKNOWN", "MEDIUM", "LOW"]
