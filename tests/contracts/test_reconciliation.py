@@ -1,4 +1,4 @@
-"""The auditor of the chaos test notices every kind of fault: each is put into a real database that was faultless."""
+"""The reconciliation of the chaos test finds every kind of fault. Each is put into a real database without faults."""
 
 import itertools
 import json
@@ -14,17 +14,17 @@ STREAM_BASE_URL = "ws://localhost:9000"
 
 @pytest.fixture
 def attempts(app, client) -> list[Attempt]:
-    """Deliveries of several calls, a heartbeat and some repeats among them, each answered."""
+    """Answered deliveries of several calls, with heartbeats and repeats."""
     command = ["caly", "clients", "add", "--name", "Asha", "--number", "+918047112345", "--json"]
     tenant = json.loads(app.test_cli_runner().invoke(args=command).stdout)
     return [_sent(client, delivery) for delivery in itertools.islice(deliveries([tenant], Random(3)), 150)]
 
 
 @pytest.fixture
-def findings(query, attempts):
-    """`findings(attempts)`: what the auditor says who remembers these, all of them unless told."""
-    query("SET session_replication_role = replica")  # lets us falsify the audit trail
-    return lambda remembered=attempts: Reconciliation(query, remembered, STREAM_BASE_URL).discrepancies()
+def discrepancies(query, attempts):
+    """`discrepancies(attempts)` reconciles the database with these attempts; all of them by default."""
+    query("SET session_replication_role = replica")  # disables the triggers that protect the audit log
+    return lambda attempts=attempts: Reconciliation(query, attempts, STREAM_BASE_URL).discrepancies()
 
 
 def _sent(client, delivery) -> Attempt:
@@ -37,20 +37,20 @@ ENTRY_OF_ONE = "metadata ->> 'digest' = (SELECT encode(digest, 'hex') FROM deliv
 COLUMNS = "created_at, event_type, severity, status, client_id, call_id, description, metadata"
 
 
-class TestReckoning:
-    def test_finds_no_fault_where_there_is_none(self, findings, attempts):
+class TestReconciliation:
+    def test_finds_nothing_in_a_correct_database(self, discrepancies, attempts):
         routes = {attempt.delivery.route for attempt in attempts}
 
-        assert findings().faults == []
+        assert discrepancies().all == []
         assert len(routes) == 6
         assert len(attempts) > len({attempt.delivery for attempt in attempts})
 
     @pytest.mark.parametrize(
-        ("falsification", "kind", "complaint"),
+        ("falsification", "kind", "difference"),
         [
             (f"DELETE FROM deliveries WHERE digest = {ONE}", "lost", "passthru is not in the ledger"),
             (f"DELETE FROM deliveries WHERE digest = {ONE}", "wrong", "audit entry ("),
-            (f"DELETE FROM audit_logs WHERE {ENTRY_OF_ONE}", "lost", "passthru is not in the audit trail"),
+            (f"DELETE FROM audit_logs WHERE {ENTRY_OF_ONE}", "lost", "passthru has no audit entry"),
             (
                 "INSERT INTO deliveries (client_id, digest, call_id, route, received_at, payload) SELECT client_id, "
                 f"sha256(digest), call_id, route, received_at, payload FROM deliveries WHERE digest = {ONE}",
@@ -68,7 +68,7 @@ class TestReckoning:
                 "wrong",
                 "'digits': '2'",
             ),
-            (f"UPDATE deliveries SET route = 'recording' WHERE digest = {ONE}", "wrong", "is kept as recording"),
+            (f"UPDATE deliveries SET route = 'recording' WHERE digest = {ONE}", "wrong", "is stored as recording"),
             (f"UPDATE audit_logs SET event_type = 'CALL_ENDED' WHERE {ENTRY_OF_ONE}", "wrong", "the audit entry says"),
             (f"UPDATE audit_logs SET call_id = NULL WHERE {ENTRY_OF_ONE}", "wrong", "the audit entry says"),
             ("UPDATE calls SET status = 'ringing' WHERE status = 'busy'", "wrong", "is ('ringing', 'rejected')"),
@@ -77,30 +77,32 @@ class TestReckoning:
             ("DELETE FROM calls WHERE status = 'busy'", "wrong", "is () and not ('busy', 'rejected')"),
         ],
     )
-    def test_finds_what_was_falsified(self, findings, query, falsification, kind, complaint):
+    def test_finds_a_falsified_record(self, discrepancies, query, falsification, kind, difference):
         query(falsification)
 
-        assert any(complaint in fault for fault in getattr(findings(), kind))
+        assert any(difference in sentence for sentence in getattr(discrepancies(), kind))
 
-    def test_finds_what_nobody_sent(self, findings, attempts):
+    def test_finds_records_of_deliveries_that_were_never_sent(self, discrepancies, attempts):
         call_sid = next(a.delivery.fields["CallSid"] for a in attempts if a.delivery.route == "call-end")
         others = [attempt for attempt in attempts if attempt.delivery.fields.get("CallSid") != call_sid]
 
-        wrong = findings(others).wrong
+        wrong = discrepancies(others).wrong
 
-        assert {fault.partition(" (")[0] for fault in wrong} == {"delivery", "call"}
+        assert {difference.partition(" (")[0] for difference in wrong} == {"delivery", "call"}
 
-    def test_finds_a_stream_that_leads_elsewhere(self, findings, attempts):
+    def test_finds_a_stream_to_another_server(self, discrepancies, attempts):
         elsewhere = [replace(a, body=_elsewhere(a.body)) for a in attempts if a.delivery.route == "call-start"]
 
-        assert any("its stream is ws://elsewhere" in fault for fault in findings([*attempts, *elsewhere]).wrong)
+        assert any(
+            "its stream is ws://elsewhere" in difference for difference in discrepancies([*attempts, *elsewhere]).wrong
+        )
 
-    def test_lets_what_was_not_acknowledged_be_missing(self, findings, attempts, query):
+    def test_allows_an_unacknowledged_delivery_to_be_missing(self, discrepancies, attempts, query):
         query(f"DELETE FROM audit_logs WHERE {ENTRY_OF_ONE}")
         ((marker,),) = query(f"DELETE FROM deliveries WHERE digest = {ONE} RETURNING payload ->> 'CustomField'")
         unanswered = [replace(a, status=None) if a.delivery.marker == marker else a for a in attempts]
 
-        assert findings(unanswered).faults == []
+        assert discrepancies(unanswered).all == []
 
 
 def _elsewhere(body: dict) -> dict:

@@ -77,7 +77,7 @@ class Rehearsal:
 
     def faults(self) -> list[str]:
         """What is lost, doubled or wrong in the database."""
-        return Reconciliation(self.query, self.attempts, STREAM_BASE_URL).discrepancies().faults
+        return Reconciliation(self.query, self.attempts, STREAM_BASE_URL).discrepancies().all
 
     def _send(self, delivery: Delivery, encoding: str) -> Attempt:
         connection = self.server.connect()

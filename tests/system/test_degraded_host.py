@@ -144,7 +144,7 @@ def test_spool_damaged(rehearse, serve, postgres, damage):
 
     assert statuses(answers) == {200}
     assert len(answers) - FRAMES_OF_A_PAGE <= len(kept)
-    assert Reconciliation(postgres.query, kept, STREAM_BASE_URL).discrepancies().faults == []
+    assert Reconciliation(postgres.query, kept, STREAM_BASE_URL).discrepancies().all == []
     eventually(lambda: rehearsal.replayed() == len(kept))
     assert [path.name.partition("-")[0] for path in spool.glob("damaged-*.db")] == ["damaged"]
     message = "The spool was damaged. Its file was set aside, and everything readable was copied into a new one."

@@ -39,7 +39,7 @@ def test_a_flood_loses_nothing_and_delays_nobody_else(serve, tenant, redis_serve
     everything = [*before.attempts, *during.attempts, *flood.attempts]
     assert {attempt.status for attempt in everything} == {200}
     assert deferred == max(0, len(flood.sent) - LIMIT)
-    assert Reconciliation(query, everything, STREAM_BASE_URL).discrepancies().faults == []
+    assert Reconciliation(query, everything, STREAM_BASE_URL).discrepancies().all == []
 
 
 def _play(*traffics: Traffic) -> None:

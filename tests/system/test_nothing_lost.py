@@ -58,9 +58,9 @@ def test_nothing_acknowledged_is_lost_doubled_or_wrong(serve, tenant, postgres):
     traffic.stop()
     _wait_until_drained(server)
 
-    findings = Reconciliation(postgres.query, traffic.attempts, STREAM_BASE_URL).discrepancies()
-    _report(_figures(traffic, postgres, outages, findings))
-    assert findings.faults == []
+    discrepancies = Reconciliation(postgres.query, traffic.attempts, STREAM_BASE_URL).discrepancies()
+    _report(_figures(traffic, postgres, outages, discrepancies))
+    assert discrepancies.all == []
     assert traffic.sent == traffic.acknowledged
     assert {attempt.status for attempt in _starts(traffic.attempts)} - {None} == {200}
     assert [attempt for attempt in traffic.attempts if attempt.timed_out] == []
@@ -122,7 +122,7 @@ FROM audit_logs WHERE metadata ? 'digest'
 """
 
 
-def _figures(traffic: Traffic, postgres: PostgresServer, outages: list[Outage], findings: Discrepancies) -> dict:
+def _figures(traffic: Traffic, postgres: PostgresServer, outages: list[Outage], discrepancies: Discrepancies) -> dict:
     written = postgres.query(_LATE)
     nexts = [*(outage.began for outage in outages[1:]), math.inf]
     drained = [_drained(outage, until, written) for outage, until in zip(outages, nexts, strict=True)]
@@ -135,9 +135,9 @@ def _figures(traffic: Traffic, postgres: PostgresServer, outages: list[Outage], 
         "deliveries acknowledged": len(traffic.acknowledged),
         "attempts": len(traffic.attempts),
         "connections broken": sum(attempt.status is None for attempt in traffic.attempts),
-        "lost": len(findings.lost),
-        "doubled": len(findings.doubled),
-        "wrong": len(findings.wrong),
+        "lost": len(discrepancies.lost),
+        "doubled": len(discrepancies.doubled),
+        "wrong": len(discrepancies.wrong),
         "call-start p50 ms": _percentile(starts, 0.5),
         "call-start p99 ms": _percentile(starts, 0.99),
         "call-starts while PostgreSQL is down": len(dark),

@@ -102,7 +102,7 @@ def test_ten_under_a_hundred_a_second_refuse_and_break_nothing(unit, nginx, tena
     assert [attempt.failure for attempt in traffic.attempts if attempt.failure] == []
     assert {attempt.status for attempt in traffic.attempts} == {200}
     eventually(lambda: server.cli("spool", "status")["depth"] == 0)
-    assert Reconciliation(query, traffic.attempts, STREAM_BASE_URL).discrepancies().faults == []
+    assert Reconciliation(query, traffic.attempts, STREAM_BASE_URL).discrepancies().all == []
 
 
 @pytest.mark.timeout(120)
