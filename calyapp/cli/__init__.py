@@ -1,4 +1,4 @@
-"""`flask caly …`: the operators' commands, a file for each group. Exit code 0 fine, 1 finding, 2 usage."""
+"""`flask caly …`: the commands for operators, one file for each group. Exit codes: 0 success, 1 failure, 2 usage."""
 
 import click
 from flask import Flask
@@ -23,7 +23,7 @@ from calyapp.config import ConfigurationError
 
 
 def install(app: Flask) -> None:
-    """Make the commands known to `flask`."""
+    """Adds the commands to `flask`."""
     caly = Commands("caly", callback=with_appcontext(lambda: None), help="Operate Caly.")
     operations = (spool, partitions, backup, restore, scan, doctor, tail, simulate, demo)
     for command in (clients, users, keys, secrets, calls, audit, *operations):
@@ -32,9 +32,9 @@ def install(app: Flask) -> None:
 
 
 def without_settings(error: ConfigurationError) -> Flask:
-    """An application that only explains its commands: each of them ends with this error when it needs a setting.
+    """Returns an application that only explains its commands. A command that needs a setting ends with the error.
 
-    Raises the error if `flask` is not looking for a command: what loads the application then would serve it.
+    Raises the error unless `flask` is looking for a command, because the application would be served otherwise.
     """
     context = click.get_current_context(silent=True)
     if context is None or not isinstance(context.command, click.Group):

@@ -1,4 +1,4 @@
-"""`flask caly audit …`: the audit trail."""
+"""`flask caly audit …`: reads the audit log."""
 
 from typing import Any
 from uuid import UUID
@@ -14,16 +14,16 @@ from calyapp.errors import NotFoundError
 from calyapp.web.schemas.record_responses import EventSchema
 from calyapp.web.schemas.requests import EventsSchema
 
-audit = AppGroup("audit", help="The audit trail: what happened, and who did it.")
+audit = AppGroup("audit", help="The audit log: what happened, and who did it.")
 
 
 @audit.command("list")
 @filtered_by(EventsSchema)
 @as_json
 def list_events(filters: dict[str, Any], as_json: bool) -> None:
-    """List entries of the audit trail, the newest first. With --json as the API shows them.
+    """List audit entries, newest first. With --json as the API returns them.
 
-    The column `count` says how many occurrences an entry stands for.
+    The column `count` is the number of occurrences that the entry stands for.
     """
     names = client_names()
     print_page(
@@ -40,13 +40,13 @@ def list_events(filters: dict[str, Any], as_json: bool) -> None:
 @click.argument("event_id", metavar="ID", type=click.UUID)
 @as_json
 def show_event(event_id: UUID, as_json: bool) -> None:
-    """Show one entry of the audit trail."""
-    found = services().event_reader.find(tenancy.ALL, event_id)
-    if found is None:
-        raise NotFoundError(f"The audit trail has no entry {event_id}; see `flask caly audit list`.")
-    note_access(found["client_id"], "audit.show")
-    shown = EventSchema().dump(found)
-    print_record(shown if as_json else with_client_name(shown), as_json)
+    """Show one audit entry."""
+    event = services().event_reader.find(tenancy.ALL, event_id)
+    if event is None:
+        raise NotFoundError(f"There is no audit entry {event_id}; see `flask caly audit list`.")
+    note_access(event["client_id"], "audit.show")
+    record = EventSchema().dump(event)
+    print_record(record if as_json else with_client_name(record), as_json)
 
 
 def _row(event: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`flask caly backup` and `flask caly restore`: the whole database into a file, and back; the trail knows of both."""
+"""`flask caly backup` and `flask caly restore`: the whole database into a file, and back. Both write audit entries."""
 
 import hashlib
 import signal
@@ -26,38 +26,38 @@ from calyapp.setting_kinds import DATABASE_URL, Secret
 
 _HOUR_MS = 3_600_000
 _MIB = 1024 * 1024
-_STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, readable=False, path_type=Path), metavar="DIR")
-@click.option("--keep", type=click.IntRange(min=1), default=14, show_default=True, help="How many to keep.")
+@click.option("--keep", type=click.IntRange(min=1), default=14, show_default=True, help="Number of backups to keep.")
 @as_json
 def backup(folder: Path, keep: int, as_json: bool) -> None:
-    """Write all of the database into a new file in DIR, with its checksum, and remove the oldest ones."""
+    """Back up the whole database into a new file in DIR, with a checksum, and remove the oldest backups."""
     pool = services().database.records
-    with _signals_raised():
-        _note(pool, EventType.BACKUP_STARTED, "Backup started", folder=str(folder))
-        with _failure_noted(pool):
+    with _signals_as_errors():
+        _audit(pool, EventType.BACKUP_STARTED, "Backup started", folder=str(folder))
+        with _failure_audited(pool):
             with pool.connection() as connection:
                 contents = backups.survey(connection)
             made = backups.make(engine.url(services().settings), folder, contents, keep=keep)
     summary = {"file": str(made.file), "bytes": made.bytes, "seconds": made.seconds, "removed": made.removed}
-    _note(pool, EventType.BACKUP_COMPLETED, "Backup completed", **summary, rowsAbout=contents.rows)
+    _audit(pool, EventType.BACKUP_COMPLETED, "Backup completed", **summary, rowsAbout=contents.rows)
     print_record(summary, as_json)
 
 
 @contextmanager
-def _signals_raised() -> Iterator[None]:
-    """The first SIGTERM, SIGHUP or SIGINT raises `MaintenanceError`, so that the trail is told how the backup ended."""
+def _signals_as_errors() -> Iterator[None]:
+    """Makes the first SIGTERM, SIGHUP or SIGINT raise `MaintenanceError`, so that the end of the backup is audited."""
 
     def stop(number: int, _frame: object) -> None:
-        for one in _STOPPING:
+        for one in _STOP_SIGNALS:
             signal.signal(one, signal.SIG_IGN)
         exit_code = INTERRUPTED if number == signal.SIGINT else 1
         raise MaintenanceError(f"The backup was stopped ({signal.Signals(number).name})", exit_code=exit_code)
 
-    before = {one: signal.signal(one, stop) for one in _STOPPING}
+    before = {one: signal.signal(one, stop) for one in _STOP_SIGNALS}
     try:
         yield
     finally:
@@ -66,17 +66,17 @@ def _signals_raised() -> Iterator[None]:
 
 
 @contextmanager
-def _failure_noted(pool: Pool) -> Iterator[None]:
+def _failure_audited(pool: Pool) -> Iterator[None]:
     try:
         yield
     except BaseException as failure:
-        with suppress(AppError):  # the trail may be away for the same reason, which the person is told
-            _note(pool, EventType.BACKUP_FAILED, "Backup failed", "failure", reason=_reason(failure))
+        with suppress(AppError):  # the database may be away for the same reason, which the command reports
+            _audit(pool, EventType.BACKUP_FAILED, "Backup failed", "failure", reason=_reason(failure))
         raise
 
 
 def _reason(failure: BaseException) -> str:
-    """Without what only the person at the terminal may read."""
+    """Returns why it failed, without details that only the operator may read."""
     if isinstance(failure, MaintenanceError):
         return failure.reason
     return failure.message if isinstance(failure, AppError) else type(failure).__name__
@@ -87,14 +87,14 @@ def _reason(failure: BaseException) -> str:
 @click.option(
     "--into",
     type=SecretValue("url", DATABASE_URL),
-    help="The database to fill, if not that of DATABASE_URL; - reads the URL from standard input, @FILE from a file.",
+    help="The database to fill, if not DATABASE_URL; - reads the URL from standard input, @FILE from a file.",
 )
 @as_json
 def restore(file: Path, into: Secret[str] | None, as_json: bool) -> None:
-    """Fill an empty database from a backup, and say what it holds then.
+    """Restore a backup into an empty database, and print what the database holds then.
 
-    FILE is checked against the checksum beside it. With - the backup comes from standard input, where there is none:
-    the checksum of what came is printed instead.
+    FILE is checked against the checksum file beside it. With - the backup comes from standard input, without a
+    checksum file; its checksum is printed instead.
     """
     piped = _Piped(read_file()) if file == Path("-") else None
     digest = "" if piped else restores.check_file(file)
@@ -107,11 +107,11 @@ def restore(file: Path, into: Secret[str] | None, as_json: bool) -> None:
         digest = piped.checksum() if piped else digest
         with pool.transaction() as connection:
             restored = restores.settle(connection)
-        known = {"file": file.name, "revision": restored.revision, **restored.rows}
-        _note(pool, EventType.DATABASE_RESTORED, "Database restored from a backup", sha256=digest, **known)
+        summary = {"file": file.name, "revision": restored.revision, **restored.rows}
+        _audit(pool, EventType.DATABASE_RESTORED, "Database restored from a backup", sha256=digest, **summary)
     if piped:
-        click.echo(f"SHA-256 of what came: {digest}. Compare it with the .sha256 file of the backup.", err=True)
-    print_record({**known, "needsMigration": restored.needs_migration}, as_json)
+        click.echo(f"SHA-256 of the backup: {digest}. Compare it with the .sha256 file of the backup.", err=True)
+    print_record({**summary, "needsMigration": restored.needs_migration}, as_json)
     if restored.needs_migration:
         click.echo(
             f"This code expects revision {migrations.head()}: run `alembic -c setup.cfg upgrade head`.", err=True
@@ -119,7 +119,7 @@ def restore(file: Path, into: Secret[str] | None, as_json: bool) -> None:
 
 
 class _Piped:
-    """A backup that can be read once."""
+    """A backup on standard input, which can be read once."""
 
     def __init__(self, content: BinaryIO) -> None:
         self._content = content
@@ -131,7 +131,7 @@ class _Piped:
             yield chunk
 
     def checksum(self) -> str:
-        """Of all of it, with what pg_restore did not need to read."""
+        """Returns the SHA-256 of the whole input. Reads what pg_restore left unread."""
         for _ in self.chunks():
             pass
         return self._digest.hexdigest()
@@ -139,7 +139,7 @@ class _Piped:
 
 @contextmanager
 def _target(into: Secret[str] | None) -> Iterator[tuple[Pool, str]]:
-    """The database to fill, with time enough to count what it holds then."""
+    """Yields the database to fill and its URL. Its time-out allows for counting all rows."""
     settings = services().settings
     settings = replace(settings, database_url=into or settings.database_url, db_statement_timeout_ms=_HOUR_MS)
     database = engine.database(settings)
@@ -151,7 +151,7 @@ def _target(into: Secret[str] | None) -> Iterator[tuple[Pool, str]]:
         database.close()
 
 
-def _note(
+def _audit(
     pool: Pool,
     event: EventType,
     description: str,

@@ -1,4 +1,4 @@
-"""`flask caly calls …`: the record of calls."""
+"""`flask caly calls …`: reads, rebuilds and imports calls."""
 
 import shutil
 import sys
@@ -30,7 +30,7 @@ calls = AppGroup("calls", help="The record of calls.")
 @filtered_by(CallsSchema)
 @as_json
 def list_calls(filters: dict[str, Any], as_json: bool) -> None:
-    """List calls, the newest first. With --json as the API shows them."""
+    """List calls, newest first. With --json as the API returns them."""
     names = client_names()
     print_page(
         "calls.list",
@@ -44,40 +44,40 @@ def list_calls(filters: dict[str, Any], as_json: bool) -> None:
 
 @calls.command("show")
 @click.argument("name", metavar="CALL")
-@click.option("--client", "client_id", type=CLIENT, help="Of this client: several may have calls of one CallSid.")
+@click.option("--client", "client_id", type=CLIENT, help="The client, if several have a call with this CallSid.")
 @as_json
 def show_call(name: str, client_id: UUID | None, as_json: bool) -> None:
-    """Show one call, by its id or CallSid, with its timeline of deliveries. Telephone numbers are among them."""
-    found = services().call_reader.find(tenant_of(client_id), name)
-    if found is None:
+    """Show one call, by id or CallSid, with its timeline of deliveries. Includes phone numbers."""
+    call = services().call_reader.find(tenant_of(client_id), name)
+    if call is None:
         raise NotFoundError(f"There is no call with the id or CallSid {name!r}; see `flask caly calls list`.")
-    note_access(found.call["client_id"], "calls.show")
-    shown = CallWithTimelineSchema().dump(found)
+    note_access(call.call["client_id"], "calls.show")
+    record = CallWithTimelineSchema().dump(call)
     if as_json:
-        print_record(shown, as_json)
+        print_record(record, as_json)
         return
-    timeline, is_truncated = shown.pop("timeline"), shown.pop("timelineTruncated")
-    print_record(with_client_name(shown), as_json)
+    timeline, is_truncated = record.pop("timeline"), record.pop("timelineTruncated")
+    print_record(with_client_name(record), as_json)
     for delivery in timeline:
         click.echo()
         repeats = f", repeated {delivery['repeats']}×" if delivery["repeats"] else ""
         click.echo(f"{delivery['receivedAt']}  {delivery['route']}{repeats}")
         print_record({f"  {printable(name)}": value for name, value in delivery["parameters"].items()}, as_json)
     if is_truncated:
-        click.echo(f"\nThere are more deliveries than these {len(timeline)}.")
+        click.echo(f"\nOnly the first {len(timeline)} deliveries are shown.")
 
 
 @calls.command("rebuild")
-@click.option("--client", "client_id", type=CLIENT, help="Of this client only.")
-@click.option("--since", type=click.DateTime(), help="Changed since this moment (UTC) only.")
-@click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
+@click.option("--client", "client_id", type=CLIENT, help="Only calls of this client.")
+@click.option("--since", type=click.DateTime(), help="Only calls changed since this time (UTC).")
+@click.option("--dry-run", is_flag=True, help="Print the changes without making them.")
 @as_json
 def rebuild_calls(client_id: UUID | None, since: datetime | None, dry_run: bool, as_json: bool) -> None:
-    """Fold calls again from the ledger of their deliveries. Exit code 1 if a dry run finds a difference."""
+    """Compute calls again from their deliveries. Exit code 1 if a dry run finds a difference."""
     moment = since.replace(tzinfo=UTC) if since else None
-    folded = rebuild.rebuild(services().database.records, client_id=client_id, since=moment, dry_run=dry_run)
-    with click.progressbar(folded, label="calls", file=sys.stderr, show_pos=True) as calls_in_turn:
-        differences = [difference for difference in calls_in_turn if difference]
+    rebuilt = rebuild.rebuild(services().database.records, client_id=client_id, since=moment, dry_run=dry_run)
+    with click.progressbar(rebuilt, label="calls", file=sys.stderr, show_pos=True) as bar:
+        differences = [difference for difference in bar if difference]
     print_rows([_difference(difference) for difference in differences], as_json)
     if dry_run and differences:
         raise SystemExit(1)
@@ -85,22 +85,22 @@ def rebuild_calls(client_id: UUID | None, since: datetime | None, dry_run: bool,
 
 @calls.command("import")
 @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--client", "client_id", type=CLIENT, required=True, help="Whose calls they are.")
+@click.option("--client", "client_id", type=CLIENT, required=True, help="The client that the calls belong to.")
 @as_json
 def import_calls(path: Path, client_id: UUID, as_json: bool) -> None:
-    """Heal missing or unfinished calls from Exotel's CDR export; - is standard input.
+    """Complete missing or unfinished calls from a CDR export of Exotel. FILE - is standard input.
 
-    Exit code 1 if a row is rejected or was not tried.
+    Exit code 1 if a row is rejected or was not imported.
     """
     client = services().clients.get(client_id)
-    # A copy, for it is read twice: a pipe cannot be, and a file may change meanwhile.
-    with read_file() if path == Path("-") else path.open("rb") as given, TemporaryFile() as file:
-        shutil.copyfileobj(given, file)
+    # A copy, because the file is read twice: a pipe cannot be, and a file may change in between.
+    with read_file() if path == Path("-") else path.open("rb") as source, TemporaryFile() as file:
+        shutil.copyfileobj(source, file)
         checked = cdr.check(file)
         imported = CdrImport(services().recorder, file, checked, client.id, COMMAND_LINE)
         imported.announce(services().database.records, None)
         with click.progressbar(imported.rows(), checked.rows, label="rows", file=sys.stderr, show_pos=True) as rows:
-            # What went well is of interest to scripts only.
+            # Only scripts need the rows that succeeded.
             shown = [one.shown for one in rows if as_json or one.result is RowResult.REJECTED]
     if as_json:
         print_record({"rows": shown, "summary": imported.summary}, as_json)

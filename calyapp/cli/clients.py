@@ -1,4 +1,4 @@
-"""`flask caly clients …`: who may be called."""
+"""`flask caly clients …`: clients, their numbers, webhook keys, greetings and accounts at Exotel."""
 
 from datetime import timedelta
 from typing import Any
@@ -21,19 +21,19 @@ from calyapp.setting_kinds import ACCOUNT_SID, CREDENTIAL, LANGUAGE, LINE, VOICE
 API_HOSTS = ("api.in.exotel.com", "api.exotel.com")
 """Mumbai and Singapore: docs/exotel-protocol.md, section 10.1."""
 
-clients = AppGroup("clients", help="Who may be called: clients, their numbers and their webhook keys.")
+clients = AppGroup("clients", help="Clients, their numbers and their webhook keys.")
 numbers = AppGroup("numbers", help="The numbers of a client.")
 clients.add_command(numbers)
 
 
 @clients.command()
 @click.option("--name", type=ClientName(), required=True, help="A name that no other client has.")
-@click.option("--number", "given", type=PhoneNumber(), multiple=True, help="A number of theirs; repeatable.")
+@click.option("--number", "given", type=PhoneNumber(), multiple=True, help="A number of the client; repeatable.")
 @base_url
 @as_json
 def add(name: str, given: tuple[str, ...], base_url: str | None, as_json: bool) -> None:
     """Add a client and print its webhook URL."""
-    address = public_url(base_url)  # before anything is stored
+    address = public_url(base_url)  # fails before anything is stored
     print_record(with_webhook_key(services().clients.add(name, given), address), as_json)
 
 
@@ -46,7 +46,7 @@ def list_clients(as_json: bool) -> None:
 
 @clients.command()
 @client_argument
-@click.option("--with-key", is_flag=True, help="Print the webhook key and URL too. They are secrets.")
+@click.option("--with-key", is_flag=True, help="Also print the webhook key and URL. They are secrets.")
 @base_url
 @as_json
 def show(client_id: UUID, with_key: bool, base_url: str | None, as_json: bool) -> None:
@@ -63,9 +63,9 @@ def show(client_id: UUID, with_key: bool, base_url: str | None, as_json: bool) -
 @yes
 @as_json
 def disable(client_id: UUID, yes: bool, as_json: bool) -> None:
-    """Refuse a client's deliveries from now on, its users and API keys too; its records stay.
+    """Refuse a client's deliveries, users and API keys from now on. Its records stay.
 
-    On a terminal it first says what will stop, and asks.
+    On a terminal it lists the consequences and asks for confirmation.
     """
     client = services().clients.get(client_id)
     if not client.disabled_at:
@@ -83,31 +83,31 @@ def enable(client_id: UUID, as_json: bool) -> None:
 
 @clients.command("set-greeting")
 @client_argument
-@click.option("--text", type=LikeSetting("text", LINE), help="What is said.")
-@click.option("--voice", type=LikeSetting("voice", VOICE), help="By which voice, such as woman.")
-@click.option("--language", type=LikeSetting("language", LANGUAGE), help="In which language, such as ta-IN.")
-@click.option("--default", "default", is_flag=True, help="Go back to SAY_TEXT, SAY_VOICE and SAY_LANGUAGE.")
+@click.option("--text", type=LikeSetting("text", LINE), help="The text to say.")
+@click.option("--voice", type=LikeSetting("voice", VOICE), help="The voice, such as woman.")
+@click.option("--language", type=LikeSetting("language", LANGUAGE), help="The language, such as ta-IN.")
+@click.option("--default", "default", is_flag=True, help="Return to SAY_TEXT, SAY_VOICE and SAY_LANGUAGE.")
 @as_json
 def set_greeting(
     client_id: UUID, text: str | None, voice: str | None, language: str | None, default: bool, as_json: bool
 ) -> None:
-    """Choose what a client's callers hear first; what is not given stays."""
-    given = {name: value for name, value in (("text", text), ("voice", voice), ("language", language)) if value}
-    if bool(given) == default:
+    """Set what a client's callers hear first. Options that are not given stay unchanged."""
+    greeting = {name: value for name, value in (("text", text), ("voice", voice), ("language", language)) if value}
+    if bool(greeting) == default:
         raise click.UsageError("Give --text, --voice or --language, or --default alone.")
     store = services().clients
-    client = store.reset_greeting(client_id) if default else store.set_greeting(client_id, **given)
+    client = store.reset_greeting(client_id) if default else store.set_greeting(client_id, **greeting)
     print_record(_details(client), as_json)
 
 
 @clients.command("rotate-key")
 @client_argument
-@click.option("--retire", is_flag=True, help="End the older keys instead of making a new one.")
+@click.option("--retire", is_flag=True, help="Invalidate the older keys instead of creating a new one.")
 @yes
 @base_url
 @as_json
 def rotate_key(client_id: UUID, retire: bool, yes: bool, base_url: str | None, as_json: bool) -> None:
-    """Make a new webhook key beside the old one; once Exotel uses it, --retire the old one. That asks on a terminal."""
+    """Create a new webhook key beside the old one. Once Exotel uses it, --retire the old one (asks on a terminal)."""
     if retire:
         confirm("Retire the older keys?", ["Deliveries to webhook URLs with an older key are refused."], yes)
     store, address = services().clients, public_url(base_url)
@@ -123,14 +123,14 @@ def rotate_key(client_id: UUID, retire: bool, yes: bool, base_url: str | None, a
 @clients.command("connect-exotel")
 @client_argument
 @click.option(
-    "--account-sid", type=LikeSetting("sid", ACCOUNT_SID), required=True, help="Exotel's name of the account."
+    "--account-sid", type=LikeSetting("sid", ACCOUNT_SID), required=True, help="The SID of the account at Exotel."
 )
 @click.option(
     "--host",
     type=click.Choice(API_HOSTS),
     default=API_HOSTS[0],
     show_default=True,
-    help="Where its API is: Mumbai or Singapore.",
+    help="The host of its API: Mumbai or Singapore.",
 )
 @click.option(
     "--credentials-stdin",
@@ -139,7 +139,7 @@ def rotate_key(client_id: UUID, retire: bool, yes: bool, base_url: str | None, a
 )
 @as_json
 def connect_exotel(client_id: UUID, account_sid: str, host: str, credentials_stdin: bool, as_json: bool) -> None:
-    """Keep the credentials of a client's account at Exotel, encrypted."""
+    """Store the credentials of a client's account at Exotel, encrypted."""
     api_key, api_token = (_credential(name, credentials_stdin) for name in ("API key", "API token"))
     account = ExotelAccount(account_sid, host, api_key, api_token)
     services().exotel_accounts.connect(client_id, account)
@@ -151,8 +151,8 @@ def connect_exotel(client_id: UUID, account_sid: str, host: str, credentials_std
 @yes
 @as_json
 def disconnect_exotel(client_id: UUID, yes: bool, as_json: bool) -> None:
-    """Forget a client's account at Exotel. Asks on a terminal."""
-    confirm("Forget the account?", ["Its API key and token are deleted, and must be given again to connect it."], yes)
+    """Delete the credentials of a client's account at Exotel. Asks on a terminal."""
+    confirm("Delete the credentials?", ["The API key and token must be given again to connect the account."], yes)
     services().exotel_accounts.disconnect(client_id)
     print_record({"id": str(client_id), "exotelAccount": None}, as_json)
 
@@ -162,7 +162,7 @@ def disconnect_exotel(client_id: UUID, yes: bool, as_json: bool) -> None:
 @click.argument("number", type=PhoneNumber())
 @as_json
 def add_number(client_id: UUID, number: str, as_json: bool) -> None:
-    """Give a client a number."""
+    """Add a number to a client."""
     print_record(_summary(services().clients.add_number(client_id, number)), as_json)
 
 
@@ -172,15 +172,15 @@ def add_number(client_id: UUID, number: str, as_json: bool) -> None:
 @yes
 @as_json
 def remove_number(client_id: UUID, number: str, yes: bool, as_json: bool) -> None:
-    """Take a number from a client. Asks on a terminal."""
+    """Remove a number from a client. Asks on a terminal."""
     confirm(
-        "Remove the number?", [f"Without a webhook key, calls to {number} are no longer taken for this client's."], yes
+        "Remove the number?", [f"Without a webhook key, calls to {number} are no longer recorded for this client."], yes
     )
     print_record(_summary(services().clients.remove_number(client_id, number)), as_json)
 
 
 def _consequences(client: Client) -> list[str]:
-    """What stops when the client is disabled, a line each."""
+    """Returns what stops when the client is disabled, one line for each consequence."""
     usage = services().clients.usage(client.id, clock.now() - timedelta(days=1))
     return [
         f"Calls to its numbers are no longer answered: {', '.join(client.numbers) or 'it has none'}.",
@@ -216,7 +216,7 @@ def _details(client: Client) -> dict[str, Any]:
 
 
 def with_webhook_key(client: Client, base_url: str) -> dict[str, Any]:
-    """The client with its newest webhook key and URL, as scripts rely on it. Both are secrets."""
+    """Returns the client with its newest webhook key and URL, both secrets. Scripts rely on these fields."""
     key = services().webhook_keys.mint(client.id, client.key_version)
     return {
         "id": str(client.id),

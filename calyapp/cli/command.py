@@ -1,4 +1,4 @@
-"""What commands share: the parts of this process, common options, how a command ends, and who runs it."""
+"""What all commands share: services, common options, error handling, and the name of the operator."""
 
 import os
 import signal
@@ -33,19 +33,19 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 class Commands(AppGroup):
-    """The group of all commands: an error ends each of them with a sentence, and Ctrl-C without a traceback.
+    """The group of all commands. It turns errors into messages, and ends on Ctrl-C without a traceback.
 
-    What a command writes to the audit trail carries the name of the person who runs it.
+    Audit entries of a command carry the name of the operator who runs it.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Exit code 1 for an error, 130 for Ctrl-C."""
+        """Runs the command. Exits with 1 after an error, with 130 after Ctrl-C."""
         try:
             with audit_log.acted_by(person.login_name(os.environ, person.LOGIN_UID)):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             _end_interrupted()
-        except click.Abort as abort:  # of a question: Ctrl-C, the end of the input, or no
+        except click.Abort as abort:  # raised by a prompt: Ctrl-C, end of input, or the answer no
             if isinstance(abort.__context__, KeyboardInterrupt):
                 _end_interrupted()
             raise
@@ -61,38 +61,38 @@ class Commands(AppGroup):
         except BrokenPipeError:
             raise
         except OSError as error:
-            named = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{named}{error.strerror or error}.") from None
+            prefix = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{prefix}{error.strerror or error}.") from None
 
 
 def explained(error: DatabaseError, source: str = "DATABASE_URL") -> click.ClickException:
-    """What the person is told. `source` is where the address of the database came from."""
+    """Returns the error for the operator. `source` names the setting or option that the database address came from."""
     return click.ClickException(str(connection_errors.explain(error, source)))
 
 
 def _end_interrupted() -> NoReturn:
-    # A second Ctrl-C, while the interpreter ends, ends it at once and prints no traceback either.
+    # A second Ctrl-C during the shutdown ends the interpreter at once, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    click.echo(err=True)  # so that the prompt of the shell begins a line
+    click.echo(err=True)  # so that the prompt of the shell starts on a new line
     raise SystemExit(INTERRUPTED)
 
 
 def services() -> Services:
-    """The parts of this process. Raises `ConfigurationError` if the settings cannot be used."""
+    """Returns the services of this process. Raises `ConfigurationError` if the settings are invalid."""
     parts: Services | ConfigurationError = current_app.extensions["caly"]
     if isinstance(parts, ConfigurationError):
         raise parts
     return parts
 
 
-def public_url(given: str | None) -> str:
-    """The base of the URLs that are printed: that of --base-url, else PUBLIC_URL; in development the local address.
+def public_url(option: str | None) -> str:
+    """Returns the base of printed URLs: --base-url, else PUBLIC_URL, else (not in production) the local address.
 
-    Raises `ConfigurationError` in production without PUBLIC_URL: a local address would be of no use to Exotel.
+    Raises `ConfigurationError` in production without PUBLIC_URL, because Exotel cannot reach a local address.
     """
     settings = services().settings
-    if known := given or settings.public_url:
-        return known
+    if url := option or settings.public_url:
+        return url
     if settings.app_env is AppEnv.PRODUCTION:
         raise ConfigurationError(
             "PUBLIC_URL is not set. Set it to the address under which Exotel reaches this service, "

@@ -1,4 +1,4 @@
-"""`flask caly demo`: a client to try things with."""
+"""`flask caly demo`: a client for trying out the service."""
 
 import click
 
@@ -13,15 +13,15 @@ DEMO_NUMBER = "+918047112345"
 @click.command()
 @base_url
 def demo(base_url: str | None) -> None:
-    """Make sure that a demo client exists, and print a call to try (development only)."""
+    """Create the demo client unless it exists, and print a call to try (development only)."""
     if services().settings.app_env is AppEnv.PRODUCTION:
         raise click.ClickException("There is no demo client in production; use `flask caly clients add`.")
     store = services().clients
-    client = next((known for known in store.all() if known.name == DEMO_NAME), None)
+    client = next((each for each in store.all() if each.name == DEMO_NAME), None)
     client = client or store.add(DEMO_NAME, [DEMO_NUMBER])
     url = with_webhook_key(client, public_url(base_url))["webhookUrl"]
     number = client.numbers[0] if client.numbers else DEMO_NUMBER
     click.echo(
-        f"\nDemo number:  {number}\nWebhook URL:  {url}\n\nOnce it listens, try a call:\n\n"
+        f"\nDemo number:  {number}\nWebhook URL:  {url}\n\nOnce the service runs, try a call:\n\n"
         f"  curl '{url}' -d CallSid=demo-1 -d From=09876543210 -d To={number.removeprefix('+')}\n"
     )

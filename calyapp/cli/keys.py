@@ -1,4 +1,4 @@
-"""`flask caly keys …`: API keys, for programs that read or change records."""
+"""`flask caly keys …`: API keys of programs."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,13 +20,13 @@ keys = AppGroup("keys", help="API keys, for programs that use the records API.")
 
 
 @keys.command()
-@click.option("--name", type=ClientName(), required=True, help="What it is for.")
+@click.option("--name", type=ClientName(), required=True, help="The purpose of the key.")
 @role
 @client
-@click.option("--expires", "days", type=click.IntRange(1, 3650), help="Days after which it is refused.")
+@click.option("--expires", "days", type=click.IntRange(1, 3650), help="Days until the key expires.")
 @as_json
 def create(name: str, role: Role, client_id: UUID | None, days: int | None, as_json: bool) -> None:
-    """Create an API key and print it, this once."""
+    """Create an API key. It is printed only this once."""
     require_scope(role, client_id)
     expires_at = clock.now() + timedelta(days=days) if days else None
     key, token = services().api_keys.create(name, role, client_id, expires_at)
@@ -37,7 +37,7 @@ def create(name: str, role: Role, client_id: UUID | None, days: int | None, as_j
 @keys.command("list")
 @as_json
 def list_keys(as_json: bool) -> None:
-    """List all API keys, the newest first."""
+    """List all API keys, newest first."""
     print_rows([_summary(key) for key in services().api_keys.all()], as_json)
 
 

@@ -1,4 +1,4 @@
-"""What a command prints: a table for people, or JSON for scripts."""
+"""The output of commands: a table for people, or JSON for scripts."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from calyapp.web.schemas.sanitizers import CONTROL_CHARACTERS
 
 
 def print_record(record: Mapping[str, Any], as_json: bool) -> None:
-    """One thing, a line for each of its fields."""
+    """Prints one record, a line for each field."""
     if as_json:
         click.echo(orjson.dumps(record))
         return
@@ -20,7 +20,7 @@ def print_record(record: Mapping[str, Any], as_json: bool) -> None:
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:
-    """Several of a kind, a line each."""
+    """Prints several records of the same kind, a line for each."""
     records = list(rows)
     if as_json:
         click.echo(orjson.dumps(records))
@@ -37,8 +37,8 @@ def _print_table(lines: list[list[str]]) -> None:
 
 
 def printable(text: str) -> str:
-    """The text with its control characters written out: what strangers sent must not steer the terminal."""
-    return CONTROL_CHARACTERS.sub(lambda found: ascii(found[0])[1:-1], text)
+    """Returns the text with control characters escaped, because text from outside must not control the terminal."""
+    return CONTROL_CHARACTERS.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def _cell(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What operators may write behind an option, and what becomes of it."""
+"""The types of command line parameters."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -14,28 +14,30 @@ from calyapp.web.schemas.requests import account
 
 
 class ClientName(click.ParamType[str]):
-    """A name that people can read and tell from another."""
+    """A printable name, with single spaces between words."""
 
     name = "name"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = " ".join(value.split())
         return (
-            text if 0 < len(text) <= 200 and text.isprintable() else self.fail("must be 1 to 200 letters.", param, ctx)
+            text
+            if 0 < len(text) <= 200 and text.isprintable()
+            else self.fail("must be 1 to 200 printable characters.", param, ctx)
         )
 
 
 class PhoneNumber(click.ParamType[str]):
-    """A telephone number in any of its shapes, taken as E.164."""
+    """A phone number in any usual format, converted to E.164."""
 
     name = "number"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return phone.e164(value) or self.fail(f"{value!r} is not a telephone number.", param, ctx)
+        return phone.e164(value) or self.fail(f"{value!r} is not a phone number.", param, ctx)
 
 
 class EmailAddress(click.ParamType[str]):
-    """The address that somebody signs in with, under the rules of the API: in small letters."""
+    """The e-mail address of a user, in lower case and under the rules of the API."""
 
     name = "email"
 
@@ -47,8 +49,8 @@ class EmailAddress(click.ParamType[str]):
         return address
 
 
-class RoleWord(click.Choice[Role]):
-    """A role, by its word; click by itself would take the names of the members."""
+class RoleValue(click.Choice[Role]):
+    """A role, by its value: by default click uses the names of enum members."""
 
     def __init__(self) -> None:
         super().__init__(list(Role))
@@ -58,18 +60,18 @@ class RoleWord(click.Choice[Role]):
 
 
 class Share(click.ParamType[float]):
-    """A share of deliveries, written as a percentage."""
+    """A percentage of deliveries, converted to a fraction from 0 to 1."""
 
     name = "percentage"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
         digits = value.removesuffix("%")
-        fine = digits.isascii() and digits.isdecimal() and int(digits) <= 100
-        return int(digits) / 100 if fine else self.fail(f"{value!r} is not between 0% and 100%.", param, ctx)
+        is_valid = digits.isascii() and digits.isdecimal() and int(digits) <= 100
+        return int(digits) / 100 if is_valid else self.fail(f"{value!r} is not between 0% and 100%.", param, ctx)
 
 
 class LikeSetting(click.ParamType[Any]):
-    """A value under the rules of a setting's kind. A text that is refused is not repeated: it may be a secret."""
+    """A value under the rules of a setting's kind. The error does not repeat the value, which may be a secret."""
 
     def __init__(self, name: str, kind: Kind) -> None:
         self.name = name
@@ -86,11 +88,11 @@ WEB_ADDRESS = LikeSetting("url", WEB_URL)
 
 
 class Moment(click.ParamType[str]):
-    """A moment in ISO 8601, a day (its beginning, in UTC), or how long ago: `90m`. Comes out as ISO 8601."""
+    """A time in ISO 8601, a day (its start, in UTC) or an age such as `90m`, converted to ISO 8601."""
 
     name = "moment"
     _AGO = re.compile(r"([0-9]{1,5})([smhd])")
-    _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}  # noqa: RUF012 — never changed
+    _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}  # noqa: RUF012 — a constant
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if ago := self._AGO.fullmatch(value):
@@ -99,8 +101,8 @@ class Moment(click.ParamType[str]):
             moment = datetime.fromisoformat(value)
         except ValueError:
             self.fail(
-                f"{value!r} must be a moment such as 2026-11-22T09:30:00Z, a day such as 2026-11-22, "
-                "or how long ago, such as 90m, 6h or 7d.",
+                f"{value!r} must be a time such as 2026-11-22T09:30:00Z, a day such as 2026-11-22, "
+                "or an age such as 90m, 6h or 7d.",
                 param,
                 ctx,
             )

@@ -1,4 +1,4 @@
-"""Who runs a command: the name under which this person signed in to the machine."""
+"""The name of the operator who runs a command."""
 
 import os
 import pwd
@@ -12,13 +12,13 @@ _MAX_LENGTH = 64
 
 
 def login_name(environ: Mapping[str, str], login_uid: Path) -> str:
-    """The login name, through `sudo` and `su`.
+    """Returns the name under which the operator signed in to the machine, also behind `sudo` and `su`.
 
-    The kernel keeps it from the login on, and only root can change it. A command that systemd runs, as `caly` does,
-    has none; there CALY_ACTOR carries the name. Without both it is what sudo says, and else this process's user.
+    The kernel keeps the login user id, and only root can change it. A process of systemd, which the script `caly`
+    starts, has none; there CALY_ACTOR has the name. Without both it is SUDO_USER, else the user of this process.
     """
-    found = _kernel_name(login_uid) or environ.get("CALY_ACTOR") or environ.get("SUDO_USER") or _name_of(os.geteuid())
-    return "".join(letter for letter in found if letter.isprintable())[:_MAX_LENGTH]
+    name = _kernel_name(login_uid) or environ.get("CALY_ACTOR") or environ.get("SUDO_USER") or _name_of(os.geteuid())
+    return "".join(letter for letter in name if letter.isprintable())[:_MAX_LENGTH]
 
 
 def _kernel_name(login_uid: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""What the commands share that read calls and audit entries: the API's filters as options, its pages, and the trail.
+"""What the commands that read calls and audit entries share: filters as options, pages, and the audit of reads.
 
 Options are generated from the schemas of the API, so that there is one description of each filter.
 """
@@ -26,9 +26,9 @@ from calyapp.errors import ValidationError
 from calyapp.web.api.cursors import Cursors, ReadPage
 from calyapp.web.schemas.requests import PaginationSchema
 
-_MAX_WORDS_SHOWN = 10
+_MAX_CHOICES_SHOWN = 10
 _OPTIONS = {"client_id": "--client", "user_id": "--user"}
-"""By field, where the option is not named after it."""
+"""The options that are not named after their field."""
 _TYPES: dict[str, click.ParamType[Any]] = {
     "client_id": CLIENT,
     "user_id": USER,
@@ -40,29 +40,29 @@ _TYPES: dict[str, click.ParamType[Any]] = {
 
 
 def filtered_by(schema: type[Schema]) -> Callable[[Command], Command]:
-    """Give a command an option for each field of the schema; what was given comes loaded as `filters`.
+    """Adds an option for each field of the schema. The command gets the loaded values as `filters`.
 
-    A value that the schema refuses ends the command with a usage error that names the option.
+    A value that the schema refuses raises `click.UsageError`, which names the option.
     """
-    described = schema().load_fields
-    in_order = sorted(described, key=lambda name: name in PaginationSchema().load_fields)
+    fields_by_name = schema().load_fields
+    in_order = sorted(fields_by_name, key=lambda name: name in PaginationSchema().load_fields)
 
     def decorate(command: Command) -> Command:
         @wraps(command)
         def filtered(**options: Any) -> Any:
-            given = {name: value for name in described if (value := options.pop(name)) is not None}
-            return command(filters=_loaded(schema(), given), **options)
+            values = {name: value for name in fields_by_name if (value := options.pop(name)) is not None}
+            return command(filters=_loaded(schema(), values), **options)
 
         decorated: Any = filtered
         for name in reversed(in_order):
-            decorated = _option(name, described[name])(decorated)
-        return decorated  # type: ignore[no-any-return]  # a command by wraps
+            decorated = _option(name, fields_by_name[name])(decorated)
+        return decorated  # type: ignore[no-any-return]  # wraps keeps the type
 
     return decorate
 
 
 def tenant_of(client_id: UUID | None) -> Tenant:
-    """The client that is asked for, or all. Raises `NotFoundError` if there is no such client."""
+    """Returns the client, or all clients for None. Raises `NotFoundError` for an unknown client."""
     return services().clients.get(client_id).id if client_id else tenancy.ALL
 
 
@@ -74,7 +74,7 @@ def print_page(
     row: Callable[[dict[str, Any]], dict[str, Any]],
     as_json: bool,
 ) -> None:
-    """Print a page of the list that the API knows by this name: as the API shows it, or as a table of `row`."""
+    """Prints a page of the API's list of this name: as the API returns it, or as a table of what `row` returns."""
     tenant = tenant_of(filters.get("client_id"))
     page = Cursors(services().settings.secret_key.reveal()).page(name, tenant, filters, read, show)
     note_access(tenant, name)
@@ -83,30 +83,30 @@ def print_page(
         return
     print_rows([row(item) for item in page["items"]], as_json)
     if page["next"]:
-        click.echo(f"There are more. For the next page, repeat the command with --cursor {page['next']}", err=True)
+        click.echo(f"For the next page, repeat the command with --cursor {page['next']}", err=True)
 
 
-def note_access(read: Tenant | None, name: str) -> None:
-    """Put on the trail that one client's records were read, as the API does for admins and auditors."""
-    if isinstance(read, UUID):
+def note_access(tenant: Tenant | None, name: str) -> None:
+    """Audits that the records of one client were read, as the API does for admins and auditors."""
+    if isinstance(tenant, UUID):
         entry = Entry.now(
             EventType.DATA_ACCESSED,
             "A client's records were read",
-            client_id=read,
+            client_id=tenant,
             resource="command",
             resource_id=name.replace(".", " "),
             metadata={"via": COMMAND_LINE.via},
         )
-        services().access_audit_log.record(("accessed", name, str(read)), entry)
+        services().access_audit_log.record(("accessed", name, str(tenant)), entry)
 
 
 def client_names() -> dict[str, str]:
-    """The name of each client, by its id."""
+    """Returns the name of each client, by its id."""
     return {str(client.id): client.name for client in services().clients.all()}
 
 
 def with_client_name(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of the API, with the name of its client behind the id."""
+    """Returns the record with the name of its client after the id."""
     name = client_names().get(record["clientId"])
     client = f"{record['clientId']} ({name})" if name else record["clientId"]
     return {**record, "clientId": client}
@@ -115,7 +115,7 @@ def with_client_name(record: Mapping[str, Any]) -> dict[str, Any]:
 def _option(name: str, field: fields.Field[Any]) -> Callable[[Any], Any]:
     type_ = _type(name, field)
     return click.option(
-        _option_name(name) + (_no_option(name) if type_ is None else ""),
+        _option_name(name) + (_negative_option(name) if type_ is None else ""),
         name,
         type=type_,
         default=None if field.load_default is missing else field.load_default,
@@ -126,39 +126,41 @@ def _option(name: str, field: fields.Field[Any]) -> Callable[[Any], Any]:
 
 
 def _type(name: str, field: fields.Field[Any]) -> click.ParamType[Any] | None:
-    """What explains a wrong value best; the schema decides in the end. None for a flag."""
+    """Returns the type with the best error message for the field, or None for a flag. The schema validates again."""
     if isinstance(field, fields.Boolean):
         return None
     if isinstance(field, fields.Enum):
-        return click.Choice([str(word) for word in field.enum], case_sensitive=False)
-    of_kind = {fields.UUID: click.UUID, fields.Integer: click.INT}
-    return _TYPES.get(name) or of_kind.get(type(field), click.STRING)
+        return click.Choice([str(value) for value in field.enum], case_sensitive=False)
+    by_field_type = {fields.UUID: click.UUID, fields.Integer: click.INT}
+    return _TYPES.get(name) or by_field_type.get(type(field), click.STRING)
 
 
 def _option_name(name: str) -> str:
     return _OPTIONS.get(name, f"--{name.removeprefix('phone_').replace('_', '-')}")
 
 
-def _no_option(name: str) -> str:
+def _negative_option(name: str) -> str:
     return f"/--no-{name.removeprefix('has_').replace('_', '-')}"
 
 
-def _metavar(name: str, words: Sequence[str]) -> str:
-    return f"[{'|'.join(words)}]" if len(words) <= _MAX_WORDS_SHOWN else name.rpartition("_")[2].upper()
+def _metavar(name: str, choices: Sequence[str]) -> str:
+    return f"[{'|'.join(choices)}]" if len(choices) <= _MAX_CHOICES_SHOWN else name.rpartition("_")[2].upper()
 
 
-def _loaded(schema: Schema, given: Mapping[str, Any]) -> dict[str, Any]:
+def _loaded(schema: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
     keys = {name: field.data_key or name for name, field in schema.load_fields.items()}
     options = {keys[name]: _option_name(name) for name in keys}
     try:
-        return validation.load(schema, {keys[name]: _text(value) for name, value in given.items()})
+        return validation.load(schema, {keys[name]: _text(value) for name, value in values.items()})
     except ValidationError as error:
-        wrongs = [
-            f"{options.get(name, name)} {wrong}" for name, some in (error.details or {}).items() for wrong in some
+        messages = [
+            f"{options.get(name, name)} {message}"
+            for name, of_field in (error.details or {}).items()
+            for message in of_field
         ]
-        raise click.UsageError(" ".join(wrongs)) from None
+        raise click.UsageError(" ".join(messages)) from None
 
 
 def _text(value: Any) -> str:
-    """As it stands in a query string."""
+    """Returns the value as it is written in a query string."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""How operators name a client or a user: not only by id."""
+"""Parameter types for a client or a user, by id or by another unique property."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -10,14 +10,14 @@ from calyapp.cli.command import Command, services
 
 
 class Reference(click.ParamType[UUID]):
-    """An id, or something that `find` knows one by."""
+    """An id, or a text for which `find` returns the id."""
 
     def __init__(self, name: str, find: Callable[[str], UUID]) -> None:
         self.name = name
         self._find = find
 
     def convert(self, value: str | UUID, param: click.Parameter | None, ctx: click.Context | None) -> UUID:
-        """Raises `NotFoundError` if it is not found; an id is left to the command, which looks it up."""
+        """Returns the id. Raises `NotFoundError` if `find` does. Does not look up an id, which the command does."""
         try:
             return UUID(str(value))
         except ValueError:
@@ -33,16 +33,16 @@ def _user_id(email: str) -> UUID:
 
 
 CLIENT = Reference("client", _client_id)
-"""A client by its id, its name or one of its numbers."""
+"""A client, by id, name or one of its numbers."""
 USER = Reference("user", _user_id)
-"""A user by their id or e-mail address."""
+"""A user, by id or e-mail address."""
 
 
 def client_argument(command: Command) -> Command:
-    """The client that a command is about."""
+    """Adds the argument CLIENT to a command."""
     return click.argument("client_id", metavar="CLIENT", type=CLIENT)(command)
 
 
 def user_argument(command: Command) -> Command:
-    """The user whom a command is about."""
+    """Adds the argument USER to a command."""
     return click.argument("user_id", metavar="USER", type=USER)(command)

@@ -1,4 +1,4 @@
-"""`flask caly scan`: are there known weaknesses in what Caly is built on. For a timer, for CI, and for people."""
+"""`flask caly scan`: checks the packages that Caly depends on for known vulnerabilities."""
 
 from pathlib import Path
 from typing import Any
@@ -33,45 +33,45 @@ _COLOURS = {
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default=_REQUIREMENTS,
     show_default="Caly's own requirements.txt",
-    help="The hashed requirements to look at.",
+    help="The requirements file to check; it must have hashes.",
 )
 @click.option(
     "--osv-url",
     type=WEB_ADDRESS,
     default="https://api.osv.dev",
     show_default=True,
-    help="The advisory service: OSV, or one that speaks as it does.",
+    help="The advisory service: OSV, or one with the same API.",
 )
 @as_json
 def scan(requirements: Path, osv_url: str, as_json: bool) -> None:
-    """Look for known weaknesses in what Caly is built on, and keep the report. Exit code 1 unless PASSED."""
+    """Check dependencies for known vulnerabilities, and store the report. Exit code 1 unless PASSED."""
     if not as_json:
         click.echo(f"Asking {osv_url} …", err=True)
     report = vulnerabilities.scan(requirements, AdvisoryService(osv_url))
-    kept = _keep(report)  # first: whoever reads along may have heard enough after a line
-    _note(report)
+    stored = _store(report)  # before printing: a closed pipe (`| head -1`) ends the command
+    _audit(report)
     if as_json:
         print_record(report.as_json(), as_json)
     else:
         _print(report)
-    if report.status is not ScanStatus.PASSED or not kept:
+    if report.status is not ScanStatus.PASSED or not stored:
         raise SystemExit(1)
 
 
 def _print(report: Report) -> None:
-    found = ", ".join(f"{count} {severity}" for severity, count in report.counts().items() if count)
-    outdated = "not known" if report.outdated is None else len(report.outdated)
-    none = "none" if report.packages else "not known, because nothing was looked at"
+    counts = ", ".join(f"{count} {severity}" for severity, count in report.counts().items() if count)
+    outdated = "unknown" if report.outdated is None else len(report.outdated)
+    none = "none" if report.packages else "unknown, because nothing was checked"
     click.echo(
-        f"{click.style(report.status, fg=_COLOURS[report.status])}: known weaknesses: {found or none}; "
-        f"packages looked at: {report.packages}, skipped: {len(report.skipped)}, outdated: {outdated}"
+        f"{click.style(report.status, fg=_COLOURS[report.status])}: known vulnerabilities: {counts or none}; "
+        f"packages checked: {report.packages}, skipped: {len(report.skipped)}, outdated: {outdated}"
     )
     if not report.complete:
-        click.echo("Not everything was looked at: there may be more than was found.")
+        click.echo("Not everything was checked, so there may be more vulnerabilities.")
     for line in (*report.problems, *report.notes):
         click.echo(f"  {line}")
-    _print_section("Known weaknesses", [_row(finding) for finding in report.as_json()["findings"]])
-    _print_section("Not looked at", report.as_json()["skipped"])
+    _print_section("Known vulnerabilities", [_row(finding) for finding in report.as_json()["findings"]])
+    _print_section("Not checked", report.as_json()["skipped"])
     _print_section("Outdated", report.as_json()["outdated"])
 
 
@@ -85,22 +85,22 @@ def _print_section(title: str, rows: list[dict[str, Any]]) -> None:
         print_rows(rows, as_json=False)
 
 
-def _keep(report: Report) -> bool:
+def _store(report: Report) -> bool:
     folder = services().settings.scan_dir
     try:
         archive.keep(folder, report)
     except OSError as error:
         click.echo(
-            f"The report could not be kept in {folder} ({error.strerror}): let SCAN_DIR name a folder that this user "
-            "may write to.",
+            f"The report could not be stored in {folder} ({error.strerror}). Set SCAN_DIR to a folder that this user "
+            "can write to.",
             err=True,
         )
         return False
     return True
 
 
-def _note(report: Report) -> None:
-    """On the trail, if there is one: weaknesses are told while the database is away, too."""
+def _audit(report: Report) -> None:
+    """Writes the audit entry, if it can: a scan reports vulnerabilities even while the database is away."""
     entry = Entry.now(
         EventType.VULNERABILITY_SCAN_COMPLETED,
         f"Vulnerability scan: {report.status}",
@@ -111,4 +111,4 @@ def _note(report: Report) -> None:
     try:
         audit_log.write(services().database.records, entry)
     except DatabaseError as error:
-        click.echo(f"The scan is not on the audit trail. {connection_errors.explain(error)}", err=True)
+        click.echo(f"The scan is not in the audit log. {connection_errors.explain(error)}", err=True)

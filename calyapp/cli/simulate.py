@@ -1,4 +1,4 @@
-"""`flask caly simulate`: plays Exotel against a server, and looks whether it kept what it acknowledged."""
+"""`flask caly simulate`: sends calls as Exotel does, and checks that the server recorded what it acknowledged."""
 
 import os
 import sys
@@ -39,29 +39,29 @@ from calyapp.simulation.simulator import Attempt, Exotel
 )
 @click.option("--number", type=PhoneNumber(), required=True, help="The client's number.")
 @click.option("--calls", "count", type=click.IntRange(1, 100_000), default=100, show_default=True)
-@click.option("--shuffle", is_flag=True, help="Send the deliveries in any order, across calls.")
-@click.option("--duplicate", type=Share(), default="0%", show_default=True, help="So many are sent twice.")
-@click.option("--drop", type=Share(), default="0%", show_default=True, help="So many are never sent.")
+@click.option("--shuffle", is_flag=True, help="Send the deliveries in random order, across calls.")
+@click.option("--duplicate", type=Share(), default="0%", show_default=True, help="Share of deliveries sent twice.")
+@click.option("--drop", type=Share(), default="0%", show_default=True, help="Share of deliveries never sent.")
 @click.option("--concurrency", type=click.IntRange(1, 256), default=8, show_default=True, help="Requests at a time.")
-@click.option("--seed", type=int, help="Play the same again; by chance if not given.")
+@click.option("--seed", type=int, help="Repeats a run with the same seed; random if not given.")
 @click.option(
     "--compress",
     type=click.FloatRange(1),
     default=1000,
     show_default=True,
-    help="What was refused is sent again 5 and 15 minutes later, so many times faster than that.",
+    help="Refused deliveries are sent again after 5 and 15 minutes, divided by this factor.",
 )
 @click.option(
     "--settle",
     type=click.FloatRange(0),
     default=60,
     show_default=True,
-    help="Seconds to wait for deliveries that the server acknowledged and still holds on its spool.",
+    help="Seconds to wait for deliveries that are still in the server's spool.",
 )
 @click.option(
     "--database-url",
     type=SecretValue("url", DATABASE_URL),
-    help="The server's database, if it is not that of the settings; - reads it from standard input, @FILE from a file.",
+    help="The server's database, if not DATABASE_URL; - reads it from standard input, @FILE from a file.",
 )
 @as_json
 def simulate(
@@ -79,29 +79,32 @@ def simulate(
     database_url: Secret[str] | None,
     as_json: bool,
 ) -> None:
-    """Play Exotel against a server, then compare its calls with what it acknowledged. Exit code 1 on a difference."""
+    """Send calls as Exotel does, then compare the recorded calls with what was acknowledged.
+
+    Exit code 1 if they differ.
+    """
     address = public_url(base_url)
     seed = int.from_bytes(os.urandom(4)) if seed is None else seed
-    chance = Random(seed)  # noqa: S311 # nosec B311 # to be played again, not to be secret
+    chance = Random(seed)  # noqa: S311 # nosec B311 # must be repeatable, not secret
     passthru_url = f"{address}/webhooks/exotel/passthru?key={key}"
     with _database(database_url) as database:
         client = _owner(database, number)
         played = simulator.calls(count, number, passthru_url, clock.now(), chance)
         scheduled = simulator.schedule(played, chance, shuffle=shuffle, duplicate=duplicate, drop=drop)
         attempts = _play(Exotel(address, key, concurrency, compress), scheduled)
-        found = _differences(database, client, played, attempts, settle)
-    _print_simulation(count, attempts, found, seed, as_json)
-    if found or _unheard(attempts):
+        differences = _differences(database, client, played, attempts, settle)
+    _print_simulation(count, attempts, differences, seed, as_json)
+    if differences or _nothing_acknowledged(attempts):
         raise SystemExit(1)
 
 
 @contextmanager
-def _database(given: Secret[str] | None) -> Iterator[Database]:
-    """The database to compare with, for the length of the block."""
-    if given is None:
+def _database(url: Secret[str] | None) -> Iterator[Database]:
+    """Yields the database to compare with."""
+    if url is None:
         yield services().database
         return
-    database = engine.database(replace(services().settings, database_url=given))
+    database = engine.database(replace(services().settings, database_url=url))
     try:
         yield database
     except DatabaseError as error:
@@ -130,25 +133,25 @@ def _play(exotel: Exotel, scheduled: Sequence[Sequence[Delivery]]) -> list[Attem
 def _differences(
     database: Database, client: Client, played: Sequence[Call], attempts: Sequence[Attempt], settle: float
 ) -> list[Difference]:
-    """What differs still when the server had so many seconds to record what it holds on its spool."""
+    """Returns the differences that remain after at most `settle` seconds."""
     ends_at = time.monotonic() + settle
     while True:
         with database.records.connection() as connection:
             rows = call_store.call_rows(connection, client.id, (call.call_sid for call in played))
-        found = comparison.differences(played, attempts, rows, clock.now())
-        if not found or time.monotonic() >= ends_at:
-            return found
+        differences = comparison.differences(played, attempts, rows, clock.now())
+        if not differences or time.monotonic() >= ends_at:
+            return differences
         time.sleep(0.5)
 
 
 def _print_simulation(
-    count: int, attempts: Sequence[Attempt], found: Sequence[Difference], seed: int, as_json: bool
+    count: int, attempts: Sequence[Attempt], differences: Sequence[Difference], seed: int, as_json: bool
 ) -> None:
     answered = [attempt.milliseconds for attempt in attempts if attempt.status is not None]
     summary = {
         "calls": count,
         "deliveries": sum(attempt.number == 1 for attempt in attempts),
-        "differences": [_named(difference) for difference in found],
+        "differences": [_as_json(difference) for difference in differences],
         "p50ms": simulator.percentile(answered, 0.50),
         "p99ms": simulator.percentile(answered, 0.99),
     }
@@ -156,21 +159,21 @@ def _print_simulation(
         click.echo(orjson.dumps(summary))
     else:
         answers = Counter(str(attempt.status or "no answer") for attempt in attempts)
-        words = [f"{status} × {times}" for status, times in sorted(answers.items())]
-        print_record(summary | {"differences": len(found), "answers": words, "seed": seed}, as_json)
-        if found:
+        counts = [f"{status} × {times}" for status, times in sorted(answers.items())]
+        print_record(summary | {"differences": len(differences), "answers": counts, "seed": seed}, as_json)
+        if differences:
             click.echo()
-            print_rows([_named(difference) for difference in found], as_json)
-    if _unheard(attempts):
-        click.echo("No delivery was acknowledged: is it the right server, and the right key?", err=True)
+            print_rows([_as_json(difference) for difference in differences], as_json)
+    if _nothing_acknowledged(attempts):
+        click.echo("No delivery was acknowledged. Check the address of the server and the key.", err=True)
 
 
-def _unheard(attempts: Sequence[Attempt]) -> bool:
-    """Whether the server took nothing at all: then nothing differs, and nothing was shown."""
+def _nothing_acknowledged(attempts: Sequence[Attempt]) -> bool:
+    """Returns whether no delivery was acknowledged. Then nothing can differ, and the run proves nothing."""
     return bool(attempts) and not any(attempt.acknowledged for attempt in attempts)
 
 
-def _named(difference: Difference) -> dict[str, str | None]:
+def _as_json(difference: Difference) -> dict[str, str | None]:
     return {
         "callSid": difference.call_sid,
         "field": difference.field,

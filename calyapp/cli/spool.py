@@ -1,4 +1,4 @@
-"""`flask caly spool …`: deliveries that wait on this host's disk, and those that the database refused."""
+"""`flask caly spool …`: deliveries that wait on this host's disk, and those in quarantine."""
 
 import sys
 from typing import Any
@@ -17,8 +17,8 @@ from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows
 from calyapp.spool.journal import QuarantinedFrame
 
-spool = AppGroup("spool", help="Deliveries that wait on this host's disk for their place in the database.")
-quarantine = AppGroup("quarantine", help="Deliveries that the database refused, or that nobody owns.")
+spool = AppGroup("spool", help="Deliveries that wait on this host's disk for the database.")
+quarantine = AppGroup("quarantine", help="Deliveries that the database refused, or that belong to no client.")
 spool.add_command(quarantine)
 frame_id = click.argument("frame_id", type=int, metavar="ID")
 
@@ -26,23 +26,23 @@ frame_id = click.argument("frame_id", type=int, metavar="ID")
 @spool.command()
 @as_json
 def status(as_json: bool) -> None:
-    """Show how many deliveries wait, and for how long the oldest of them has. Exit code 1 if any is in quarantine."""
-    found = services().journal.status()
+    """Show the number of waiting deliveries and the age of the oldest. Exit code 1 if one is in quarantine."""
+    counts = services().journal.status()
     summary = {
-        "depth": found.depth,
-        "oldestSeconds": round(found.oldest_seconds(clock.now()), 1),
-        "quarantined": found.quarantined,
-        "bytes": found.bytes,
+        "depth": counts.depth,
+        "oldestSeconds": round(counts.oldest_seconds(clock.now()), 1),
+        "quarantined": counts.quarantined,
+        "bytes": counts.bytes,
     }
     print_record(summary, as_json)
-    if found.quarantined:
+    if counts.quarantined:
         raise SystemExit(1)
 
 
 @spool.command()
 @as_json
 def replay(as_json: bool) -> None:
-    """Record what waits now, instead of leaving it to the service. Exit code 1 if something still waits afterwards."""
+    """Record the waiting deliveries now. Exit code 1 if some still wait afterwards."""
     journal = services().journal
     replayed = 0
     with click.progressbar(length=journal.status().depth, label="deliveries", file=sys.stderr, show_pos=True) as bar:
@@ -51,9 +51,7 @@ def replay(as_json: bool) -> None:
                 replayed += count
                 bar.update(count)
         except AlreadyReplayingError:
-            raise click.ClickException(
-                "The service is replaying at this moment; see `flask caly spool status`."
-            ) from None
+            raise click.ClickException("The service is replaying now. See `flask caly spool status`.") from None
     waiting = journal.status().depth
     print_record({"replayed": replayed, "waiting": waiting}, as_json)
     if waiting:
@@ -71,31 +69,31 @@ def list_quarantined(as_json: bool) -> None:
 @frame_id
 @as_json
 def show_quarantined(frame_id: int, as_json: bool) -> None:
-    """Show one delivery in quarantine with all its parameters: telephone numbers are among them."""
+    """Show one delivery in quarantine with its parameters, which include phone numbers."""
     one = _find(frame_id)
     try:
         event = frame.load(one.content)
     except UnreadableFrameError as error:
         print_record(_summary(one) | {"content": str(error)}, as_json)
         return
-    known = {
+    details = {
         "route": event.route.value,
         "callSid": event.call_sid,
         "digest": event.digest.hex(),
         "requestId": event.arrival.request_id,
         "parameters": [f"{name}={text}" for name, text in event.parameters],
     }
-    print_record(_summary(one) | known, as_json)
+    print_record(_summary(one) | details, as_json)
 
 
 @quarantine.command()
 @click.argument("frame_ids", type=int, nargs=-1, metavar="[ID]…")
-@click.option("--all", "everything", is_flag=True, help="All that are in quarantine.")
+@click.option("--all", "everything", is_flag=True, help="All deliveries in quarantine.")
 @as_json
 def retry(frame_ids: tuple[int, ...], everything: bool, as_json: bool) -> None:
-    """Let deliveries in quarantine be replayed once more, after their reason was mended."""
+    """Replay deliveries in quarantine again, after their cause was corrected."""
     if bool(frame_ids) == everything:
-        raise click.UsageError("Name the deliveries, or --all.")
+        raise click.UsageError("Give the ids of the deliveries, or --all.")
     journal = services().journal
     chosen = [one.id for one in journal.quarantined()] if everything else frame_ids
     retried = [chosen_id for chosen_id in chosen if journal.retry(chosen_id)]
@@ -106,10 +104,10 @@ def retry(frame_ids: tuple[int, ...], everything: bool, as_json: bool) -> None:
 
 @quarantine.command()
 @frame_id
-@click.confirmation_option(prompt="The delivery was acknowledged to Exotel. Drop it for good?")
+@click.confirmation_option(prompt="The delivery was acknowledged to Exotel. Delete it permanently?")
 @as_json
 def drop(frame_id: int, as_json: bool) -> None:
-    """Drop a delivery in quarantine for good. The trail keeps that it was, and why it was there."""
+    """Delete a delivery in quarantine permanently. An audit entry keeps its reason."""
     one = _find(frame_id)
     entry = Entry.now(
         EventType.DELIVERY_DROPPED,

@@ -1,6 +1,6 @@
-"""What a person types or a script pipes in: secrets, which must not stand in a command line, and consent.
+"""Standard input: secrets and confirmations.
 
-Every user of a machine can read the command lines of all programs.
+A secret must not be part of a command line, because every user of the machine can read command lines.
 """
 
 import sys
@@ -17,19 +17,19 @@ yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def is_terminal() -> bool:
-    """Whether a person can answer a question."""
+    """Returns whether a person can answer a prompt."""
     return sys.stdin.isatty()
 
 
 def read_line(what: str) -> str:
-    """The next line without its end, in UTF-8 whatever the locale. Raises `ValidationError` for other encodings."""
+    """Returns the next line without its end, decoded as UTF-8. Raises `ValidationError` for another encoding."""
     return _decoded(sys.stdin.buffer.readline(), what)
 
 
 def read_secret(name: str, option: str, is_given: bool, check: Callable[[str], object]) -> str:
-    """A secret: asked for, hidden and twice, on a terminal; else the next line of standard input if `option` is given.
+    """Returns a secret. On a terminal it is typed hidden and twice; else it is the next line, if `option` is given.
 
-    `check` raises `ValidationError` for a secret that is not acceptable; on a terminal the person may try again.
+    `check` raises `ValidationError` for a secret that is not acceptable. On a terminal it can be typed again.
     """
     if is_terminal():
         return _ask(name, check, twice=True)
@@ -41,7 +41,7 @@ def read_secret(name: str, option: str, is_given: bool, check: Callable[[str], o
 
 
 def confirm(question: str, consequences: Sequence[str], is_given: bool) -> None:
-    """On a terminal tell the consequences and ask; a script, which has none, has decided. Raises `click.Abort`."""
+    """On a terminal, prints the consequences and asks. Never asks a script. Raises `click.Abort` for the answer no."""
     if is_given or not is_terminal():
         return
     for consequence in consequences:
@@ -50,10 +50,7 @@ def confirm(question: str, consequences: Sequence[str], is_given: bool) -> None:
 
 
 class SecretValue(LikeSetting):
-    """A value that need not stand in the command line: `-` reads it from standard input, `@FILE` from a file.
-
-    On a terminal `-` asks for it, hidden.
-    """
+    """A secret value. `-` reads it from standard input, or prompts on a terminal; `@FILE` reads it from a file."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "-":
@@ -90,13 +87,13 @@ def _ask(name: str, check: Callable[[str], object], *, twice: bool) -> str:
 
 def _decoded(line: bytes, what: str) -> str:
     try:
-        return line.decode("utf-8-sig").rstrip("\r\n")  # Windows puts a mark before it
+        return line.decode("utf-8-sig").rstrip("\r\n")  # Windows writes a byte order mark
     except UnicodeDecodeError:
         raise ValidationError(f"The {what} must be written in UTF-8.") from None
 
 
 def read_file() -> BinaryIO:
-    """A file that comes through a pipe or a redirection. Raises `ValidationError` if a person would have to type it."""
+    """Returns standard input as a file. Raises `ValidationError` if it is a terminal."""
     if sys.stdin.isatty():
         raise ValidationError("Standard input is a terminal: redirect a file into the command (< FILE), or name one.")
     return sys.stdin.buffer

@@ -1,4 +1,4 @@
-"""`flask caly tail`: what becomes of deliveries, line by line, as it is recorded."""
+"""`flask caly tail`: follows deliveries as they are recorded."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -31,13 +31,13 @@ _COLOURS = {
 
 
 @click.command()
-@click.option("--client", "client_id", type=CLIENT, help="Of this client only.")
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
+@click.option("--client", "client_id", type=CLIENT, help="Only deliveries of this client.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each.")
 def tail(client_id: UUID | None, as_json: bool) -> None:
-    """Follow deliveries and refusals as they are recorded. Ctrl-C ends it.
+    """Follow deliveries and refusals as they are recorded, until Ctrl-C.
 
-    Prints the last 10 first. A line has the time (UTC), the result, the route, the client, the call and the reason.
-    Refusals are recorded once a second for each source, with their number (×31). Telephone numbers are not shown.
+    Starts with the last 10. A line has the time (UTC), result, route, client, CallSid and reason. Refusals are
+    recorded once a second for each source, with their count (×31). Phone numbers are not shown.
     """
     if client_id:
         services().clients.get(client_id)
@@ -47,26 +47,26 @@ def tail(client_id: UUID | None, as_json: bool) -> None:
 
 
 def _follow(feed: Feed) -> Iterator[FeedItem]:
-    """Without end. What fails at once ends the command; what fails later is said once, and waited for."""
+    """Yields entries without end. Raises what fails at the start; a later failure is printed once, then polled."""
     yield from feed.recent(_RECENT)
     is_away = False
     while True:
         sleep(POLL_SECONDS)
         try:
-            told = feed.poll()
+            entries = feed.poll()
         except DatabaseError as error:
             if not is_away:
-                click.echo(f"{error.message}. This command goes on once it is back.", err=True)
+                click.echo(f"{error.message}. This command continues when it is back.", err=True)
             is_away = True
             continue
         if is_away:
             click.echo("The database is back.", err=True)
         is_away = False
-        yield from told
+        yield from entries
 
 
 class _Lines:
-    """Lines for people, with the names of clients."""
+    """Formats lines for people, with the names of clients."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}

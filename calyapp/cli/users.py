@@ -1,4 +1,4 @@
-"""`flask caly users …`: who may sign in, and what they may."""
+"""`flask caly users …`: users, their roles and passwords."""
 
 from typing import Any
 from uuid import UUID
@@ -12,16 +12,16 @@ from calyapp.access.principal import Role, check_scope
 from calyapp.access.user_store import User
 from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows
-from calyapp.cli.parameters import EmailAddress, RoleWord
+from calyapp.cli.parameters import EmailAddress, RoleValue
 from calyapp.cli.references import CLIENT, user_argument
 from calyapp.cli.standard_input import confirm, read_secret, yes
 from calyapp.errors import ValidationError
 from calyapp.web.schemas.sanitizers import CONTROL_CHARACTERS
 
-users = AppGroup("users", help="Who may sign in: users, their roles and their passwords.")
-role = click.option("--role", type=RoleWord(), required=True, help="What they may.")
+users = AppGroup("users", help="Users, their roles and their passwords.")
+role = click.option("--role", type=RoleValue(), required=True, help="What they are allowed to do.")
 client = click.option(
-    "--client", "client_id", type=CLIENT, help="The one client that it is for: its id, name or number."
+    "--client", "client_id", type=CLIENT, help="The client that the role is limited to: its id, name or number."
 )
 password_stdin = click.option(
     "--password-stdin",
@@ -54,8 +54,8 @@ def list_users(as_json: bool) -> None:
 @yes
 @as_json
 def suspend(user_id: UUID, yes: bool, as_json: bool) -> None:
-    """Let a user in no more, and end their sessions. Asks on a terminal."""
-    confirm("Suspend this user?", ["They cannot sign in any more, and their sessions end."], yes)
+    """Stop a user from signing in, and end their sessions. Asks on a terminal."""
+    confirm("Suspend this user?", ["They can no longer sign in, and their sessions end."], yes)
     print_record(_summary(services().users.suspend(user_id)), as_json)
 
 
@@ -69,11 +69,11 @@ def unsuspend(user_id: UUID, as_json: bool) -> None:
 
 @users.command("set-role")
 @user_argument
-@click.argument("role", type=RoleWord())
+@click.argument("role", type=RoleValue())
 @client
 @as_json
 def set_role(user_id: UUID, role: Role, client_id: UUID | None, as_json: bool) -> None:
-    """Give a user another role, at once."""
+    """Change a user's role. Takes effect at once."""
     require_scope(role, client_id)
     print_record(_brief(services().users.set_role(user_id, role, client_id)), as_json)
 
@@ -83,8 +83,8 @@ def set_role(user_id: UUID, role: Role, client_id: UUID | None, as_json: bool) -
 @yes
 @as_json
 def delete(user_id: UUID, yes: bool, as_json: bool) -> None:
-    """Forget a user and their sessions; the audit trail keeps who they were. Asks on a terminal."""
-    confirm("Delete this user?", ["They cannot sign in any more. A deleted user cannot be restored."], yes)
+    """Delete a user and their sessions. Their audit entries stay. Asks on a terminal."""
+    confirm("Delete this user?", ["They can no longer sign in. A deleted user cannot be restored."], yes)
     services().users.delete(user_id)
     print_record({"id": str(user_id), "deleted": True}, as_json)
 
@@ -94,7 +94,7 @@ def delete(user_id: UUID, yes: bool, as_json: bool) -> None:
 @password_stdin
 @as_json
 def set_password(user_id: UUID, password_stdin: bool, as_json: bool) -> None:
-    """Give a user another password, and end their sessions."""
+    """Change a user's password, and end their sessions."""
     services().users.set_password(user_id, _password_hash(password_stdin))
     print_record({"id": str(user_id), "changed": True}, as_json)
 
@@ -103,12 +103,12 @@ def set_password(user_id: UUID, password_stdin: bool, as_json: bool) -> None:
 @user_argument
 @as_json
 def revoke_sessions(user_id: UUID, as_json: bool) -> None:
-    """End all of a user's sessions, at once."""
+    """End all sessions of a user at once."""
     print_record({"id": str(user_id), "sessionsRevoked": services().users.revoke_sessions(user_id)}, as_json)
 
 
 def require_scope(role: Role, client_id: UUID | None) -> None:
-    """Ends with the usage for a role without its client, and with `NotFoundError` for a client that is not there."""
+    """Raises `click.UsageError` if role and client do not fit together, `NotFoundError` for an unknown client."""
     try:
         check_scope(role, client_id)
     except ValidationError as error:
@@ -122,13 +122,13 @@ def _password_hash(from_stdin: bool) -> str:
 
 
 def _check_password(password: str) -> None:
-    if CONTROL_CHARACTERS.search(password):  # the API would refuse it at every sign-in
+    if CONTROL_CHARACTERS.search(password):  # the API refuses it at every sign-in
         raise ValidationError("The password must not contain control characters.")
     passwords.check(password)
 
 
 def _brief(user: User) -> dict[str, Any]:
-    """As scripts rely on it."""
+    """Returns the fields that scripts rely on."""
     return {
         "id": str(user.id),
         "email": user.email,

@@ -60,7 +60,7 @@ class TestList:
 
         second = caly("audit", "list", "--limit", "1", "--cursor", cursor)
 
-        assert "There are more." in first.stderr
+        assert "For the next page," in first.stderr
         assert (second.exit_code, second.stdout.splitlines()[1:] == first.stdout.splitlines()[1:]) == (0, False)
 
     def test_of_an_unknown_client_is_an_error_and_not_an_empty_list(self, caly):
@@ -96,7 +96,7 @@ class TestShow:
         result = caly("audit", "show", UNKNOWN)
 
         assert result.exit_code == 1
-        assert result.stderr == f"Error: The audit trail has no entry {UNKNOWN}; see `flask caly audit list`.\n"
+        assert result.stderr == f"Error: There is no audit entry {UNKNOWN}; see `flask caly audit list`.\n"
 
 
 def test_json_of_a_list_has_the_form_of_a_page(caly, failure):

@@ -142,7 +142,7 @@ class TestRestore:
         assert result.exit_code == 0
         assert "calls           3\n" in result.stdout
         digest = hashlib.sha256(content).hexdigest()
-        assert f"SHA-256 of what came: {digest}." in result.stderr
+        assert f"SHA-256 of the backup: {digest}." in result.stderr
         ((*_, metadata),) = query_empty(f"{ENTRIES} DESC LIMIT 1")
         assert (metadata["file"], metadata["sha256"]) == ("-", digest)
 

@@ -9,7 +9,7 @@ from calyapp.cli.parameters import (
     EmailAddress,
     Moment,
     PhoneNumber,
-    RoleWord,
+    RoleValue,
     Share,
 )
 
@@ -27,9 +27,9 @@ def test_an_address_is_taken_in_small_letters():
 
 
 def test_a_role_is_written_as_its_word():
-    assert RoleWord().convert("auditor", None, None) is Role.AUDITOR
+    assert RoleValue().convert("auditor", None, None) is Role.AUDITOR
     with pytest.raises(click.BadParameter, match="'admin', 'auditor', 'client'"):
-        RoleWord().convert("AUDITOR", None, None)
+        RoleValue().convert("AUDITOR", None, None)
 
 
 @pytest.mark.parametrize("text", ["", "asha", "asha@localhost", "a b@example.com"])

@@ -6,7 +6,7 @@ SEVERAL = [partitions.name(month) for month in partitions.months(clock.now())][-
 
 class TestPartitions:
     def test_says_that_none_was_missing(self, caly, told):
-        assert caly("partitions").stdout == "None was missing.\n"
+        assert caly("partitions").stdout == "No partition was missing.\n"
         assert told("partitions") == {"made": []}
 
     def test_makes_those_that_are(self, told, query):

@@ -23,7 +23,7 @@ class TestScan:
 
         assert (result.exit_code, result.stderr) == (1, f"Asking {advisories.url} …\n")
         assert result.stdout.splitlines() == [
-            "WARNING: known weaknesses: 1 high; packages looked at: 1, skipped: 0, outdated: 1",
+            "WARNING: known vulnerabilities: 1 high; packages checked: 1, skipped: 0, outdated: 1",
             "",
             "Known weaknesses:",
             "severity  package  id      remedy",
@@ -41,9 +41,9 @@ class TestScan:
 
         assert result.exit_code == 1
         assert result.stdout.splitlines()[:3] == [
-            "INCOMPLETE: known weaknesses: not known, because nothing was looked at; "
-            "packages looked at: 0, skipped: 0, outdated: not known",
-            "Not everything was looked at: there may be more than was found.",
+            "INCOMPLETE: known vulnerabilities: unknown, because nothing was checked; "
+            "packages checked: 0, skipped: 0, outdated: unknown",
+            "Not everything was checked, so there may be more vulnerabilities.",
             f"  The advisory service at {advisories.url} answered 503",
         ]
 
@@ -60,7 +60,7 @@ class TestScan:
         result = scan("--json")
 
         assert (result.exit_code, json.loads(result.stdout)["status"]) == (1, "PASSED")
-        assert "let SCAN_DIR name a folder that this user may write to" in result.stderr
+        assert "Set SCAN_DIR to a folder that this user can write to" in result.stderr
 
 
 class TestScanWithoutDatabase:
@@ -75,5 +75,5 @@ class TestScanWithoutDatabase:
         result = scan("--json")
 
         assert (result.exit_code, json.loads(result.stdout)["status"]) == (0, "PASSED")
-        assert result.stderr.startswith("The scan is not on the audit trail. PostgreSQL refuses the connection")
+        assert result.stderr.startswith("The scan is not in the audit log. PostgreSQL refuses the connection")
         assert (tmp_path / "var" / "scan" / "latest.json").exists()

@@ -57,7 +57,7 @@ class TestPassword:
         terminal.answer("Repeat the password: ", "seven lamps by the ghat\n")
 
         assert terminal.end() == 0
-        assert "seven" not in terminal.said
+        assert "seven" not in terminal.output
         assert query("SELECT email FROM users") == [("asha@caly.example",)]
 
     def test_is_not_kept_after_ctrl_c(self, on_terminal, query):
@@ -66,7 +66,7 @@ class TestPassword:
         terminal.answer("Password: ", "\x03")
 
         assert terminal.end() == 130
-        assert "Traceback" not in terminal.said
+        assert "Traceback" not in terminal.output
         assert query("SELECT email FROM users") == []
 
     def test_without_a_terminal_must_be_announced(self, caly):
@@ -90,7 +90,7 @@ class TestConfirmation:
         terminal.answer("Disable 'Asha Clinics'? [y/N]: ", answer)
 
         assert terminal.end() == exit_code
-        assert "Calls to its numbers are no longer answered: +918047112345." in terminal.said
+        assert "Calls to its numbers are no longer answered: +918047112345." in terminal.output
         assert enabled() is stays
 
     def test_is_not_asked_for_with_yes(self, on_terminal, enabled):
@@ -149,5 +149,5 @@ class TestSecretValue:
         terminal.answer("Key: ", "canary\n")
 
         assert terminal.end() == 1
-        assert "canary" not in terminal.said
-        assert "No delivery was acknowledged" in terminal.said
+        assert "canary" not in terminal.output
+        assert "No delivery was acknowledged" in terminal.output

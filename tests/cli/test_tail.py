@@ -120,7 +120,7 @@ class TestTail:
         services.close()
 
         away, back, _ = result.stderr.splitlines()
-        assert away.endswith("This command goes on once it is back.")
+        assert away.endswith("This command continues when it is back.")
         assert back == "The database is back."
         assert result.exit_code == 130
         (line,) = result.stdout.splitlines()

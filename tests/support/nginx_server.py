@@ -119,7 +119,7 @@ class Nginx:
 
     def _wait(self) -> None:
         for _ in range(300):
-            assert self._process.poll() is None, self.said()
+            assert self._process.poll() is None, self.output()
             try:
                 socket.create_connection(("127.0.0.1", self.tls_port)).close()
             except OSError:

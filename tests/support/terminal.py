@@ -1,4 +1,4 @@
-"""A command on a terminal of its own, as a person runs it."""
+"""A command on a pseudo-terminal, as a person runs it."""
 
 import os
 import select
@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_PATIENCE = 60
+_MAX_SECONDS = 60
 
 
 class Terminal:
-    """`flask caly …` on a pseudo-terminal; `said` is everything that it printed so far, its questions included."""
+    """`flask caly …` on a pseudo-terminal. `output` is everything that it printed so far, with its prompts."""
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         self._ours, theirs = os.openpty()
-        self.said = ""
+        self.output = ""
         self.process = subprocess.Popen(
             ["setsid", "--ctty", "--wait", sys.executable, "-m", "flask", "caly", *arguments],
             cwd=ROOT,
@@ -28,29 +28,29 @@ class Terminal:
         os.close(theirs)
 
     def answer(self, question: str, text: str) -> None:
-        """Wait for the question, and type a line."""
+        """Waits for the question, and types the text."""
         self.wait_for(question)
-        time.sleep(0.1)  # it clears what was typed before it turned off the echo
+        time.sleep(0.1)  # input typed before the echo is turned off is discarded
         os.write(self._ours, text.encode())
 
     def wait_for(self, text: str) -> None:
-        """Read until it is said; what was said before does not count again."""
-        start, ends_at = len(self.said), time.monotonic() + _PATIENCE
-        while text not in self.said[start:]:
-            assert time.monotonic() < ends_at, self.said
-            assert self._read(), self.said
+        """Reads until the text is printed. Text that was printed before does not count."""
+        start, ends_at = len(self.output), time.monotonic() + _MAX_SECONDS
+        while text not in self.output[start:]:
+            assert time.monotonic() < ends_at, self.output
+            assert self._read(), self.output
 
     def end(self) -> int:
-        """Read to the end; the exit code."""
+        """Reads to the end. Returns the exit code."""
         while self._read():
             pass
         os.close(self._ours)
-        return self.process.wait(_PATIENCE)
+        return self.process.wait(_MAX_SECONDS)
 
     def _read(self) -> bool:
         try:
-            if select.select([self._ours], [], [], _PATIENCE)[0]:
-                self.said += os.read(self._ours, 65536).decode()
+            if select.select([self._ours], [], [], _MAX_SECONDS)[0]:
+                self.output += os.read(self._ours, 65536).decode()
                 return True
         except OSError:  # the other end is closed
             pass

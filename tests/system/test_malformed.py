@@ -53,7 +53,7 @@ def test_malformed_requests_are_answered_once_and_cleanly(serve, front, tenant, 
         assert server.ask("POST", webhook(asha, "call-start"), start)[0] == 200
     with subtests.test("the log knows of no mishap and no secret"):
         words = (*INTERNALS, '"level":"error"', '"level":"critical"', "[ERROR]", asha["webhookKey"])
-        log = (tmp_path / "server.log").read_text(errors="replace") + (server.nginx.said() if server.nginx else "")
+        log = (tmp_path / "server.log").read_text(errors="replace") + (server.nginx.output() if server.nginx else "")
         assert [line for line in log.splitlines() if any(word in line for word in words)] == []
 
 

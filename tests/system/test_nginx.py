@@ -324,7 +324,7 @@ def test_its_logs_tell_no_key_and_nothing_of_a_query(server, asha, link):
             raw_http.receive(link)
 
     _until(lambda: len(server.nginx.requests()) - before == len(requests))  # a line is written behind its answer
-    said = server.nginx.said()
+    said = server.nginx.output()
     assert [word for word in (key, login, "canaryQuery", "user:") if word in said] == []
     lines = server.nginx.requests()[before:]
     assert {line["route"] for line in lines} >= {"/webhooks/exotel/call-start", "/webhooks/exotel", "-"}
@@ -342,7 +342,7 @@ class TestFailures:
             with raw_http.connect(nginx.port) as link:
                 exchange(link, get("/webhooks/exotel/call-start?key=cwk_canary"))
             _until(lambda: nginx.requests() and nginx.failures() == nginx.requests())
-            assert "canary" not in nginx.said()
+            assert "canary" not in nginx.output()
             (line,) = nginx.failures()
             return line
 
@@ -372,8 +372,8 @@ class TestFailures:
 
         with raw_http.connect(nginx.port) as link:
             raw_http.send(link, get("/webhooks/exotel/call-start?key=cwk_canary"))
-            _until(lambda: "3 worker_connections are not enough" in nginx.said())
-        assert "canary" not in nginx.said()
+            _until(lambda: "3 worker_connections are not enough" in nginx.output())
+        assert "canary" not in nginx.output()
 
     def test_are_no_answers_of_calys(self, server):
         before = len(server.nginx.failures())

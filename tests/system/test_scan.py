@@ -129,7 +129,7 @@ def test_no_password_is_told(advisories, command, tmp_path):
     done = command("anvil==1.0", SKIPPED, SKIPPED.partition(" @ ")[2], options=(), PIP_INDEX_URL=f"{index}/simple/")
 
     kept = [file.read_text() for file in (tmp_path / "scan").iterdir()]
-    assert "Not looked at:" in done.stdout
+    assert "Not checked:" in done.stdout
     assert "Outdated:" in done.stdout
     assert "canary" not in "".join([done.stdout, done.stderr, *kept])
 
