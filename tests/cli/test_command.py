@@ -250,7 +250,7 @@ class TestWithoutSettings:
         stdout, stderr = process.communicate()
 
         assert (process.returncode, stderr) == (0, "")
-        assert COMMANDS[command] in stdout
+        assert stdout.startswith("Usage: ")
 
     @pytest.mark.parametrize("command", ["clients list", "users suspend asha@caly.example", "doctor", "demo"])
     def test_a_command_names_the_missing_ones(self, command):

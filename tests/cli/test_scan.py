@@ -25,7 +25,7 @@ class TestScan:
         assert result.stdout.splitlines() == [
             "WARNING: known vulnerabilities: 1 high; packages checked: 1, skipped: 0, outdated: 1",
             "",
-            "Known weaknesses:",
+            "Known vulnerabilities:",
             "severity  package  id      remedy",
             "HIGH      anvil    GHSA-1  upgrade anvil from 1.0 to 1.2",
             "",
