@@ -259,7 +259,7 @@ class TestWithoutSettings:
 
         assert (process.returncode, stdout) == (1, "")
         assert stderr.startswith("Error: DATABASE_URL must be set in production: ")
-        assert "deploy/caly.env.example explains each." in stderr
+        assert stderr.endswith("see deploy/caly.env.example.\n")
 
     def test_a_server_does_not_start(self):
         process = run("run", "--port", "1")
