@@ -38,7 +38,7 @@ def refuse(caplog):
         (errors.InvalidResponseHeader("ours"), 500, "INTERNAL_SERVER_ERROR"),
     ],
 )
-def test_what_cannot_be_read_is_refused_in_our_shape_without_a_word_of_it(refuse, caplog, error, status, code):
+def test_an_unreadable_request_is_refused_without_repeating_it(refuse, caplog, error, status, code):
     told = refuse(error)
 
     assert (told[0], told[1]["code"]) == (status, code)
@@ -57,7 +57,7 @@ def test_a_refusal_has_the_security_headers_of_every_answer(client):
     assert {name: told[name] for name in WITHOUT_FLASK} == {name: usual[name] for name in WITHOUT_FLASK}
 
 
-def test_a_caller_who_is_gone_is_no_error():
+def test_a_disconnected_client_is_not_an_error():
     ours, theirs = socket.socketpair()
     ours.close()
     theirs.close()

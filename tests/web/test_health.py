@@ -26,7 +26,7 @@ def lonely():
 
 
 class TestLive:
-    def test_touches_nothing(self, client):
+    def test_needs_no_database(self, client):
         with queries.tallied() as tally:
             answer = client.get("/health/live")
 
@@ -44,14 +44,14 @@ class TestReady:
         assert answer.json["status"] == "healthy"
         assert answer.json["checks"] == {name: {"status": "healthy"} for name in ("database", "environment", "spool")}
 
-    def test_is_degraded_while_the_database_is_away_and_tells_strangers_no_reason(self, lonely):
+    def test_is_degraded_while_the_database_is_away_and_does_not_show_the_reason(self, lonely):
         answer = lonely.get("/health/ready")
 
         assert (answer.status_code, answer.json["status"]) == (200, "degraded")
         assert answer.json["checks"]["database"] == {"status": "degraded"}
         assert "127.0.0.1" not in answer.text
 
-    def test_is_unhealthy_while_neither_database_nor_spool_takes_a_delivery(self, lonely, tmp_path):
+    def test_is_unhealthy_while_neither_database_nor_spool_accepts_a_delivery(self, lonely, tmp_path):
         (tmp_path / "var").write_text("a file where the spool's folder should be")
 
         answer = lonely.get("/health/ready")
@@ -66,7 +66,7 @@ class TestReady:
         assert (answer.status_code, answer.json["checks"]["spool"]) == (200, {"status": "degraded"})
 
     @pytest.mark.parametrize("ahead", ["0 months", "1 month"])
-    def test_warns_of_a_month_without_a_place_for_its_entries(self, client, query, ahead):
+    def test_warns_of_a_month_without_partitions(self, client, query, ahead):
         ((partition,),) = query("SELECT to_char(now() + %s::interval, '\"audit_logs_\"YYYY_MM')", ahead)
         query(f"DROP TABLE {partition}")
 
@@ -92,7 +92,7 @@ class TestLongWait:
 
 
 class TestDetailed:
-    def test_tells_each_check_with_its_time(self, client):
+    def test_reports_each_check_with_its_duration(self, client):
         answer = client.get("/health/detailed").json
 
         assert set(answer["checks"]) == {
@@ -113,14 +113,14 @@ class TestDetailed:
         assert answer["version"]
         assert answer["uptimeSeconds"] >= 0
 
-    def test_is_not_degraded_by_what_was_never_done_and_need_not_be(self, client):
+    def test_is_not_degraded_by_optional_tasks_that_were_never_done(self, client):
         answer = client.get("/health/detailed").json
 
         assert answer["status"] == "healthy"
         assert answer["checks"]["vulnerability scan"]["status"] == "not scanned"
         assert answer["checks"]["backup"]["status"] == "not backed up"
 
-    def test_gives_the_reason_and_the_remedy_of_what_is_wrong(self, lonely):
+    def test_reports_reason_and_remedy_of_a_failed_check(self, lonely):
         checks = lonely.get("/health/detailed").json["checks"]
 
         assert checks["database"]["reason"].startswith("PostgreSQL cannot be reached")
@@ -128,7 +128,7 @@ class TestDetailed:
         assert all(check["remedy"] for check in checks.values() if check["reason"])
         assert checks["memory"]["reason"] is None
 
-    def test_tells_of_a_backup_that_failed(self, app, client):
+    def test_reports_a_failed_backup(self, app, client):
         entry = Entry.now(EventType.BACKUP_FAILED, "Backup failed", metadata={"reason": "No room"})
         audit_log.write(app.extensions["caly"].database.records, entry)
 
@@ -153,7 +153,7 @@ class TestMetrics:
         assert after["requests"]["total"] - before["requests"]["total"] == 4
         assert after["requests"]["byStatus"]["4xx"] - before["requests"]["byStatus"]["4xx"] == 1
 
-    def test_count_what_the_catalogue_names(self, client, deliver, start):
+    def test_contain_the_metrics_of_the_catalogue(self, client, deliver, start):
         def series() -> Counter[str]:
             lines = client.get("/health/metrics?format=prometheus").text.splitlines()
             return Counter(

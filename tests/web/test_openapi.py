@@ -47,7 +47,7 @@ def every(document, wanted: str):
 
 
 class TestDocument:
-    def test_is_what_openapi_3_1_says(self, document):
+    def test_is_valid_openapi_3_1(self, document):
         assert document["openapi"] == "3.1.0"
         assert [error.message for error in OPENAPI_31_VALIDATOR.iter_errors(document)] == []
 
@@ -60,10 +60,10 @@ class TestDocument:
 
         assert {tuple(name.split()) for name in operations} == routes
 
-    def test_names_each_operation_otherwise(self, operations):
+    def test_names_each_operation_uniquely(self, operations):
         assert len({operation["operationId"] for operation in operations.values()}) == len(operations)
 
-    def test_refers_to_nothing_that_it_lacks(self, document):
+    def test_resolves_all_references(self, document):
         for reference in set(every(document, "$ref")):
             part = document
             for name in reference.removeprefix("#/").split("/"):
@@ -82,12 +82,12 @@ class TestDocument:
         assert [one for one in parameters if not one.get("description")] == []
         assert [one for one in members if not {"description", "$ref"} & set(one)] == []
 
-    def test_shows_what_a_parameter_looks_like(self, operations):
+    def test_has_an_example_of_every_parameter(self, operations):
         parameters = [parameter for operation in operations.values() for parameter in operation["parameters"]]
 
         assert {one["name"] for one in parameters if not one["schema"].get("examples")} == {"cursor"}  # signed
 
-    def test_is_made_once(self, application):
+    def test_is_generated_once(self, application):
         first, second = (application.test_client().get("/openapi.json") for _ in range(2))
 
         assert first.data == second.data
@@ -95,7 +95,7 @@ class TestDocument:
 
 
 class TestOperations:
-    def test_name_the_errors_that_they_can_answer(self, operations):
+    def test_list_their_error_responses(self, operations):
         refusals = {
             "GET /health/live": set(),
             "GET /health/detailed": {"401", "403"},
@@ -109,24 +109,24 @@ class TestOperations:
             errors = {status for status in operations[name]["responses"] if status not in ("200", "503")}
             assert errors == ERRORS_OF_ALL | expected, name
 
-    def test_take_a_delivery_from_the_query_or_from_a_body(self, operations):
+    def test_accept_a_delivery_in_the_query_or_in_a_body(self, operations):
         by_get, by_post = (operations[f"{method} /webhooks/exotel/call-end"] for method in ("GET", "POST"))
 
         assert ("requestBody" in by_get, "requestBody" in by_post) == (False, True)
         assert ("CallSid" in str(by_get["parameters"]), by_post["parameters"]) == (True, [])
 
-    def test_take_a_heartbeat_without_a_call(self, operations):
+    def test_accept_a_heartbeat_without_a_call(self, operations):
         names = [one["name"] for one in operations["GET /webhooks/exotel/heartbeat"]["parameters"]]
 
         assert "CallSid" not in names
 
-    def test_say_who_may_use_them(self, operations):
+    def test_declare_their_access(self, operations):
         assert operations["GET /health/live"]["security"] == []
         assert operations["GET /api/calls"]["security"] == [{"bearer": []}]
         assert operations["GET /health/metrics"]["security"] == [{}, {"bearer": []}]
 
     @pytest.mark.parametrize("demanded", [True, False])
-    def test_of_webhooks_need_a_key_where_it_is_demanded(self, application, demanded):
+    def test_of_webhooks_require_a_key_if_configured(self, application, demanded):
         auth = WebhookAuth.REQUIRED if demanded else WebhookAuth.OPTIONAL
 
         shown = openapi.document(application, auth)["paths"]["/webhooks/exotel/call-end"]["get"]["security"]
@@ -135,7 +135,7 @@ class TestOperations:
 
 
 class TestRoutes:
-    def test_that_say_nothing_of_themselves_are_refused_by_name(self):
+    def test_without_a_description_are_refused_by_name(self):
         def documented():
             """Does something."""
 

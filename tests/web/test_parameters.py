@@ -36,7 +36,7 @@ class TestEncodings:
 
         assert of_json(json.dumps(nested)) == parameters.read(request(data=flat))
 
-    def test_keep_a_number_as_it_was_written(self):
+    def test_keep_the_spelling_of_a_number(self):
         assert of_json('{"a": 1.50, "b": 92233720368547758080, "c": -0}') == [
             ("a", "1.50"),
             ("b", "92233720368547758080"),
@@ -52,14 +52,14 @@ class TestEncodings:
 
         assert parameters.read(request(data=body, content_type="multipart/form-data; boundary=x")) == [("", "1")]
 
-    def test_of_an_object_without_a_name_are_not_taken_for_the_deliverys_own(self):
+    def test_of_an_unnamed_object_do_not_become_those_of_the_delivery(self):
         assert of_json('{"": {"CallSid": "s1"}}') == [("[CallSid]", "s1")]
 
     def test_show_an_empty_list_as_present(self):
         assert of_json('{"Legs": []}') == [("Legs[]", "")]
 
     @given(st.dictionaries(st.text(min_size=1), st.text()))
-    def test_of_any_text_come_through_json_to_the_letter(self, fields):
+    def test_of_any_text_in_json_are_unchanged(self, fields):
         plain = {name: text for name, text in fields.items() if name}
 
         assert of_json(json.dumps(plain)) == list(plain.items())
@@ -73,10 +73,10 @@ class TestOrder:
 
 
 class TestKey:
-    def test_in_the_url_is_no_parameter(self):
+    def test_in_the_url_is_not_a_parameter(self):
         assert parameters.read(request(query_string={"key": "cwk_x", "a": "1"})) == [("a", "1")]
 
-    def test_echoed_in_a_text_is_masked_so_that_a_new_key_makes_no_new_delivery(self):
+    def test_repeated_in_a_text_is_masked_so_that_a_new_key_makes_no_new_delivery(self):
         told = [
             parameters.read(request(data={"passthru": f'"https://h.example/?key=cwk_{letter * 56}&a=1"'}))
             for letter in "ab"
@@ -89,20 +89,20 @@ class TestBrokenBody:
     @pytest.mark.parametrize(
         "body", ["{", '{"a": NaN}', '{"a": Infinity}', "nonsense", b"\xff\xfe", '{"a":1}}', "[" * 100_000]
     )
-    def test_is_refused_where_it_is_no_json(self, body):
+    def test_is_refused_if_it_is_not_json(self, body):
         with pytest.raises(ValidationError, match="not valid JSON"):
             of_json(body)
 
     @pytest.mark.parametrize("body", ["[]", '"text"', "1", "null", "true", "[[1]]"])
-    def test_is_refused_where_it_is_no_object(self, body):
+    def test_is_refused_if_it_is_not_an_object(self, body):
         with pytest.raises(ValidationError, match="must be a JSON object"):
             of_json(body)
 
-    def test_is_refused_where_it_nests_too_deep(self):
+    def test_is_refused_if_it_is_nested_too_deep(self):
         with pytest.raises(ValidationError, match="nested deeper than 64"):
             of_json('{"a":' * 70 + "1" + "}" * 70)
 
-    def test_is_refused_where_it_would_swell_beyond_measure(self):
+    def test_is_refused_if_flattening_makes_it_too_large(self):
         with pytest.raises(ValidationError, match="long names apply to too many values"):
             of_json(json.dumps({"a" * 100_000: ["x"] * 100_000}))
 
@@ -116,11 +116,11 @@ class TestBrokenBody:
         ],
         ids=["cut", "no boundary", "plain text", "no type"],
     )
-    def test_is_refused_where_it_yields_no_field(self, body, content_type):
+    def test_is_refused_if_it_contains_no_field(self, body, content_type):
         with pytest.raises(ValidationError, match="contains no field"):
             parameters.read(request(data=body, content_type=content_type))
 
-    def test_is_refused_where_it_is_shorter_than_declared(self):
+    def test_is_refused_if_it_is_shorter_than_declared(self):
         cut = EnvironBuilder(method="POST", data={"a": "12345"}).get_environ()
         cut["CONTENT_LENGTH"] = "50"
         cut["wsgi.input_terminated"] = True  # so says Gunicorn, and hands over what came
@@ -128,7 +128,7 @@ class TestBrokenBody:
         with pytest.raises(ValidationError, match="shorter than its Content-Length"):
             parameters.read(Request(cut))
 
-    def test_is_refused_where_the_connection_breaks_off(self):
+    def test_is_refused_if_the_connection_ends(self):
         class BrokenOff(BytesIO):
             def read(self, _size: int = -1) -> bytes:
                 raise ConnectionResetError
@@ -140,7 +140,7 @@ class TestBrokenBody:
             parameters.read(Request(cut))
 
     @pytest.mark.parametrize("body", [b"", b"  \r\n"])
-    def test_is_not_an_empty_one(self, body):
+    def test_is_not_read_as_empty(self, body):
         assert parameters.read(request(data=body, content_type="application/json", query_string={"a": "1"})) == [
             ("a", "1")
         ]
@@ -151,14 +151,14 @@ class TestJsonValue:
         return parameters.json_value(request(data=body, content_type=content_type))
 
     @pytest.mark.parametrize("value", [{"a": [1, None]}, [], "x", 1.5, None])
-    def test_is_what_the_body_says(self, value):
+    def test_is_read_from_the_body(self, value):
         assert self.read(json.dumps(value)) == value
 
     @pytest.mark.parametrize("body", ["", "{", b"\xff", "[" * 100_000, "{'a': 1}"])
-    def test_is_none_of_a_broken_body(self, body):
+    def test_is_refused_if_the_body_is_broken(self, body):
         with pytest.raises(ValidationError, match="The body is not valid JSON"):
             self.read(body)
 
-    def test_is_none_of_a_form(self):
+    def test_is_refused_for_a_form(self):
         with pytest.raises(ValidationError, match="Send a JSON object"):
             self.read("a=1", "application/x-www-form-urlencoded")

@@ -23,7 +23,7 @@ class TestCallStart:
         assert parse_qs(urlsplit(answer.json["url"]).query)["callId"] == [call_id]
         assert (status, phone_from, phone_to) == ("initiated", "+919876543210", "+918047112345")
 
-    def test_twice_is_one_call_and_the_same_stream(self, deliver, start, query):
+    def test_repeated_is_one_call_and_the_same_stream(self, deliver, start, query):
         first, second = deliver("call-start", **start), deliver("call-start", **start)
 
         assert first.status_code == second.status_code == 200
@@ -42,7 +42,7 @@ class TestCallStart:
 
         assert query("SELECT repeats FROM deliveries ORDER BY repeats") == [(0,), (3,)]
 
-    def test_for_a_client_with_a_greeting_of_its_own_says_that(self, deliver, start, tenant, query, app):
+    def test_uses_the_greeting_of_the_client(self, deliver, start, tenant, query, app):
         query("UPDATE clients SET say_text = 'Vanakkam' WHERE id = %s", str(tenant.id))
         app.extensions["caly"].directory.refresh()
 
@@ -50,7 +50,7 @@ class TestCallStart:
 
 
 class TestWholeCall:
-    def test_ends_on_record(self, deliver, start, query):
+    def test_is_recorded_until_its_end(self, deliver, start, query):
         link = "https://recordings.exotel.com/1.mp3"
         deliver("call-start", Direction="incoming", **start)
         ringing = deliver("call-status", CallSid="sid-1", CallStatus="ringing")
@@ -73,14 +73,14 @@ class TestWholeCall:
             ("RECORDING_RECEIVED", "success", "call"),
         ]
 
-    def test_is_not_reopened_by_late_news(self, deliver, query):
+    def test_is_not_reopened_by_late_deliveries(self, deliver, query):
         deliver("call-end", CallSid="sid-1", CallStatus="completed")
 
         late = deliver("call-status", CallSid="sid-1", CallStatus="ringing")
 
         assert late.json["status"] == "completed"
 
-    def test_that_nobody_knew_is_created_by_its_news(self, deliver, query):
+    def test_without_a_start_is_created_by_its_first_delivery(self, deliver, query):
         deliver("call-status", CallSid="unheard-of", CallStatus="busy")
 
         assert query("SELECT call_sid, status, outcome FROM calls") == [("unheard-of", "busy", "rejected")]
@@ -92,7 +92,7 @@ class TestWholeCall:
 
 
 class TestAuditEntry:
-    def test_tells_who_sent_what_when_and_as_which_request(self, client, tenant, start, query):
+    def test_contains_sender_content_time_and_request_id(self, client, tenant, start, query):
         answer = client.post(
             "/webhooks/exotel/call-start",
             query_string={"key": tenant.key},
@@ -111,7 +111,7 @@ class TestAuditEntry:
         assert client_id == str(tenant.id)
         assert metadata == {"route": "call-start", "callSid": "sid-1", "digest": digest}
 
-    def test_keeps_the_peers_address_whatever_a_stranger_forges(self, client, tenant, start, query):
+    def test_keeps_the_address_of_the_peer_despite_forged_headers(self, client, tenant, start, query):
         client.post(
             "/webhooks/exotel/call-start",
             query_string={"key": tenant.key},
@@ -125,7 +125,7 @@ class TestAuditEntry:
     @pytest.mark.parametrize(
         ("peer", "kept"), [("", None), ("fe80::1%eth0", "fe80::1"), ("::ffff:10.0.0.1", "10.0.0.1")]
     )
-    def test_takes_every_kind_of_peer(self, client, tenant, start, query, peer, kept):
+    def test_accepts_every_kind_of_peer_address(self, client, tenant, start, query, peer, kept):
         url = "/webhooks/exotel/call-start"
 
         answer = client.post(url, query_string={"key": tenant.key}, data=start, environ_base={"REMOTE_ADDR": peer})
@@ -162,7 +162,7 @@ class TestOtherRoutes:
     @pytest.mark.parametrize("route", ROUTES)
     @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
     @pytest.mark.parametrize("slash", ["", "/"])
-    def test_take_no_other_method(self, client, tenant, route, method, slash):
+    def test_accept_no_other_method(self, client, tenant, route, method, slash):
         answer = client.open(f"/webhooks/exotel/{route}{slash}", method=method, query_string={"key": tenant.key})
 
         assert answer.status_code == 405
@@ -177,7 +177,7 @@ class TestOtherRoutes:
 class TestRefusal:
     """Nothing is stored but an entry that says so."""
 
-    def test_names_every_wrong_field(self, deliver, query):
+    def test_names_every_invalid_field(self, deliver, query):
         answer = deliver("call-start", CallSid="a b", To="1")
 
         assert answer.status_code == 400
@@ -188,7 +188,7 @@ class TestRefusal:
             ("WEBHOOK_REJECTED", "failure", "VALIDATION_ERROR")
         ]
 
-    def test_is_audited_once_at_once_and_then_with_a_count(self, deliver, query, app):
+    def test_is_audited_immediately_and_then_with_a_count(self, deliver, query, app):
         for _ in range(20):
             deliver("call-start", CallSid="a b")
         app.extensions["caly"].throttled_audit_log._clock = lambda: 1e12
@@ -210,7 +210,7 @@ class TestRefusal:
         ],
         ids=["broken", "list", "array", "object", "nul", "nul in a form", "too large"],
     )
-    def test_is_never_half_a_call(self, client, tenant, query, body, content_type, status):
+    def test_is_never_recorded_in_part(self, client, tenant, query, body, content_type, status):
         answer = client.post(
             "/webhooks/exotel/call-status", query_string={"key": tenant.key}, data=body, content_type=content_type
         )
@@ -236,7 +236,7 @@ class TestOddities:
         ],
         ids=repr,
     )
-    def test_in_optional_fields_are_kept_to_the_letter(self, deliver, query, fields):
+    def test_in_optional_fields_are_kept_unchanged(self, deliver, query, fields):
         answer = deliver("call-end", CallSid="s1", **fields)
 
         assert answer.status_code == 200
@@ -245,7 +245,7 @@ class TestOddities:
 
 
 class TestRepeatedName:
-    def test_is_two_deliveries_where_another_text_comes_first(self, client, tenant, query):
+    def test_is_another_delivery_if_the_order_of_repeated_fields_differs(self, client, tenant, query):
         for first, second in (("d1", "d2"), ("d2", "d1")):
             body = {"CallSid": [first, second], "CallStatus": "ringing"}
             client.post("/webhooks/exotel/call-status", query_string={"key": tenant.key}, data=body)
@@ -255,13 +255,13 @@ class TestRepeatedName:
 
 class TestWhoseCall:
     @pytest.mark.parametrize("dialled", ["08047112345", "+91 80471 12345", "918047112345", "+918047112345"])
-    def test_without_a_key_is_told_by_the_number_dialled(self, deliver, tenant, query, start, dialled):
+    def test_without_a_key_is_found_by_the_dialled_number(self, deliver, tenant, query, start, dialled):
         answer = deliver("call-start", key=None, **{**start, "To": dialled})
 
         assert answer.status_code == 200
         assert query("SELECT client_id::text FROM calls") == [(str(tenant.id),)]
 
-    def test_without_a_key_and_number_is_told_by_the_only_call_of_that_sid(self, deliver, tenant, query, start):
+    def test_without_a_key_and_number_is_found_by_the_only_call_with_that_sid(self, deliver, tenant, query, start):
         deliver("call-start", **start)
 
         answer = deliver("call-end", key=None, CallSid="sid-1")
@@ -269,14 +269,14 @@ class TestWhoseCall:
         assert answer.status_code == 200
         assert query("SELECT status FROM calls") == [("completed",)]
 
-    def test_without_key_number_and_call_is_nobodys(self, deliver, start, query):
+    def test_without_key_number_and_call_is_not_found(self, deliver, start, query):
         answer = deliver("call-start", key=None, **{**start, "To": "02212345678"})
 
         assert answer.status_code == 404
         assert answer.json["error"]["message"] == "Client not found"
         assert query("SELECT count(*) FROM deliveries") == [(0,)]
 
-    def test_of_two_calls_with_that_sid_is_nobodys(self, deliver, app, start, query):
+    def test_of_two_calls_with_that_sid_is_not_found(self, deliver, app, start, query):
         other = app.extensions["caly"].clients.add("Other", [])
         deliver("call-end", CallSid="sid-1")
         deliver("call-end", key=app.extensions["caly"].webhook_keys.mint(other.id, 1), CallSid="sid-1")
@@ -284,7 +284,7 @@ class TestWhoseCall:
         assert deliver("call-end", key=None, CallSid="sid-1", CallStatus="busy").status_code == 404
 
     @pytest.mark.parametrize("route", ROUTES)
-    def test_with_anothers_key_is_never_the_tenants(self, deliver, app, query, start, route):
+    def test_with_another_clients_key_is_never_the_owner_of_the_number(self, deliver, app, query, start, route):
         other = app.extensions["caly"].clients.add("Other", [])
         deliver("call-start", **start)
         mine = "SELECT * FROM calls WHERE client_id <> %s", str(other.id)
@@ -340,12 +340,12 @@ class TestWithoutDatabase:
 
         assert replayed() == [(parse_qs(urlsplit(answer.json["url"]).query)["callId"][0], str(tenant.id))]
 
-    def test_a_key_is_enough_without_any_directory(self, away, tenant, start, replayed):
+    def test_a_key_suffices_without_a_directory(self, away, tenant, start, replayed):
         answer = away(copy=False).post("/webhooks/exotel/call-start", query_string={"key": tenant.key}, data=start)
 
         assert replayed() == [(parse_qs(urlsplit(answer.json["url"]).query)["callId"][0], str(tenant.id))]
 
-    def test_a_key_that_was_retired_is_refused_or_not_replayed(self, app, away, tenant, start, replayed):
+    def test_a_retired_key_is_refused_or_its_delivery_not_replayed(self, app, away, tenant, start, replayed):
         parts = app.extensions["caly"]
         parts.clients.rotate_key(tenant.id)
         parts.clients.retire_keys(tenant.id)
@@ -357,7 +357,7 @@ class TestWithoutDatabase:
         assert replayed() == []
         assert len(parts.journal.quarantined()) == 1
 
-    def test_what_nobody_can_be_found_for_is_kept_and_only_a_call_start_is_refused(self, away, start, replayed):
+    def test_a_delivery_without_a_client_is_kept_and_only_a_call_start_is_refused(self, away, start, replayed):
         blind = away(copy=False)
 
         ended = blind.post("/webhooks/exotel/call-end", data=start)
@@ -373,12 +373,12 @@ class TestWithoutDatabase:
 
         assert answer.json == {"success": True, "status": "in-progress"}
 
-    def test_a_wrong_key_stays_wrong(self, away, start):
+    def test_a_wrong_key_is_refused(self, away, start):
         answer = away().post("/webhooks/exotel/call-start", query_string={"key": "cwk_" + "A" * 56}, data=start)
 
         assert answer.status_code == 401
 
-    def test_it_is_refused_where_the_spool_cannot_take_it_either(self, away, tenant, start, tmp_path):
+    def test_a_delivery_is_refused_if_the_spool_fails_too(self, away, tenant, start, tmp_path):
         lonely = away()
         (tmp_path / "var" / "spool" / "journal.db").mkdir()
 

@@ -6,7 +6,7 @@ import pytest
 
 
 class TestShow:
-    def test_tells_what_the_list_does(self, client, deliver, start, user, tenant):
+    def test_equals_the_entry_in_the_list(self, client, deliver, start, user, tenant):
         deliver("call-start", **start)
         reader = user("client", tenant.id)
 
@@ -28,7 +28,7 @@ class TestStats:
 
         return ask
 
-    def test_count_what_a_tenant_has_by_kind_and_day(self, stats, deliver, start, user, tenant):
+    def test_count_a_tenants_events_by_type_and_day(self, stats, deliver, start, user, tenant):
         deliver("call-start", **start)
         deliver("call-start", **start)
 
@@ -45,7 +45,7 @@ class TestStats:
             "days": {today.isoformat(): 4},
         }
 
-    def test_of_one_client_are_for_those_who_see_it(self, stats, deliver, start, user, tenant, services):
+    def test_of_one_client_are_visible_to_its_readers(self, stats, deliver, start, user, tenant, services):
         deliver("call-start", **start)
         other = services.clients.add("Banyan Dental", []).id
 
@@ -56,7 +56,7 @@ class TestStats:
 
         assert found == [1, 1, None, None]
 
-    def test_of_one_client_are_on_the_trail_for_who_reads_them(self, stats, user, tenant, query):
+    def test_of_one_client_are_audited_when_read(self, stats, user, tenant, query):
         stats(user("auditor"), clientId=tenant.id)
 
         accessed = "SELECT client_id::text, resource_id FROM audit_logs WHERE event_type = 'DATA_ACCESSED'"
@@ -76,7 +76,7 @@ class TestStats:
         ],
         ids=str,
     )
-    def test_refuse_what_is_unclear_and_name_it(self, stats, user, asked, wrong):
+    def test_refuse_invalid_parameters_and_name_them(self, stats, user, asked, wrong):
         status, answer = stats(user("admin"), **asked)
 
         assert (status, list(answer["error"]["details"])) == (400, wrong)
@@ -90,7 +90,7 @@ class TestStats:
         ],
         ids=str,
     )
-    def test_take_up_to_366_days_and_30_unless_told(self, stats, user, asked, days):
+    def test_accept_up_to_366_days_and_default_to_30(self, stats, user, asked, days):
         status, answer = stats(user("admin"), **asked)
 
         assert (status, [answer["since"], answer["until"]]) == (200, days)

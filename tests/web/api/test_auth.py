@@ -55,17 +55,17 @@ def trail(query):
 
 
 class TestLogin:
-    def test_gives_a_token_and_says_who_one_is(self, login, ravi, status):
+    def test_returns_a_token_and_the_user(self, login, ravi, status):
         answer = login()
 
         assert set(answer.json) == {"token", "expiresAt", "user"}
         assert answer.json["user"] == {"id": str(ravi.id), "email": EMAIL, "role": "admin", "clientId": None}
         assert status({"Authorization": f"Bearer {answer.json['token']}"}) == 200
 
-    def test_takes_the_address_in_any_case(self, login, ravi):
+    def test_accepts_the_address_in_any_case(self, login, ravi):
         assert login("  Ravi@Example.COM ").status_code == 200
 
-    def test_answers_an_unknown_user_a_wrong_password_and_a_suspended_user_alike(self, login, ravi, app):
+    def test_gives_the_same_answer_to_an_unknown_user_a_wrong_password_and_a_suspended_user(self, login, ravi, app):
         before = metrics.PASSWORD_VERIFICATIONS._value.get()
         refusals = [login("nobody@example.com"), login(password=NEW)]
         app.extensions["caly"].users.suspend(ravi.id)
@@ -90,7 +90,7 @@ class TestLogin:
             ({"data": "[" * 100_000, "content_type": "application/json"}, set()),
         ],
     )
-    def test_refuses_what_it_cannot_read_and_names_the_fields(self, client, query, sent, named):
+    def test_refuses_an_invalid_body_and_names_the_fields(self, client, query, sent, named):
         answer = client.post("/api/auth/login", **sent)
 
         assert (answer.status_code, answer.json["error"]["code"]) == (400, "VALIDATION_ERROR")
@@ -107,7 +107,7 @@ class TestLogin:
         assert metadata["email"] == "r***@example.com"
         assert not [secret for secret in (PASSWORD, NEW) if secret in str(query("SELECT a::text FROM audit_logs a"))]
 
-    def test_failures_are_on_the_trail_of_the_client_that_the_account_belongs_to(self, app, login, tenant, query):
+    def test_failures_are_audited_for_the_client_of_the_account(self, app, login, tenant, query):
         parts = app.extensions["caly"]
         parts.users.add(EMAIL, parts.passwords.hash(PASSWORD), Role.AUDITOR, tenant.id)
 
@@ -128,7 +128,7 @@ class TestLogin:
 
 
 class TestLimits:
-    def test_of_an_account_hold_for_all_addresses_together(self, login, ravi):
+    def test_of_an_account_apply_to_all_addresses_together(self, login, ravi):
         statuses = [login(password=NEW, address=f"203.0.113.{n % 5}").status_code for n in range(31)]
 
         assert statuses == [401] * 30 + [429]
@@ -148,7 +148,7 @@ class TestLimits:
         assert statuses == [401] * 30 + [429]
         assert login(address="198.51.100.7").status_code == 200
 
-    def test_of_an_address_hold_for_all_accounts_together(self, login, ravi):
+    def test_of_an_address_apply_to_all_accounts_together(self, login, ravi):
         statuses = [login(f"user{n}@example.com").status_code for n in range(21)]
 
         assert statuses == [401] * 20 + [429]
@@ -159,7 +159,7 @@ class TestLimits:
         [("OPTIONS", None, 405), ("HEAD", None, 405), ("GET", None, 405)]
         + [("POST", content_type, 400) for content_type in (None, "text/plain", "application/x-www-form-urlencoded")],
     )
-    def test_of_an_address_are_not_used_up_by_what_a_foreign_page_can_send(
+    def test_of_an_address_do_not_count_what_another_origin_can_send(
         self, client, login, ravi, method, content_type, status
     ):
         headers = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
@@ -173,14 +173,14 @@ class TestLimits:
         assert {answer.status_code for answer in foreign} == {status}
         assert login(address="203.0.113.9").status_code == 200
 
-    def test_of_an_account_do_not_sign_anybody_out(self, login, ravi, bearer, status):
+    def test_of_an_account_do_not_end_sessions(self, login, ravi, bearer, status):
         header = bearer()
         for n in range(31):
             login(password=NEW, address=f"203.0.113.{n % 5}")
 
         assert status(header) == 200
 
-    def test_of_what_is_not_login_are_by_principal(self, database_url, query):
+    def test_of_other_routes_are_by_principal(self, database_url, query):
         variables = {"APP_ENV": "testing", "DATABASE_URL": database_url, "RATELIMIT_API": "2/15 minutes"}
         app = create_app(Settings.from_env(variables))
         keys = [app.extensions["caly"].api_keys.create(name, Role.ADMIN)[1] for name in "AB"]
@@ -195,7 +195,7 @@ class TestLimits:
 
 
 class TestLogout:
-    def test_ends_this_session_alone(self, client, ravi, bearer, status, trail):
+    def test_ends_only_this_session(self, client, ravi, bearer, status, trail):
         header, other = bearer(), bearer()
 
         assert client.post("/api/auth/logout", headers=header).json == {"success": True}
@@ -203,18 +203,18 @@ class TestLogout:
         assert (status(header), status(other)) == (401, 200)
         assert [row[1] for row in trail("LOGOUT")] == [str(ravi.id)]
 
-    def test_is_nothing_for_an_api_key(self, client, api_key):
+    def test_is_refused_for_an_api_key(self, client, api_key):
         assert client.post("/api/auth/logout", headers=api_key("admin")).status_code == 403
 
 
 class TestMe:
-    def test_tells_a_user(self, client, user, tenant):
+    def test_describes_a_user(self, client, user, tenant):
         answer = client.get("/api/auth/me", headers=user("client", tenant.id)).json
 
         assert (answer["kind"], answer["role"], answer["clientId"]) == ("user", "client", str(tenant.id))
         assert set(answer) == {"kind", "id", "email", "role", "clientId"}
 
-    def test_tells_a_program(self, client, api_key):
+    def test_describes_an_api_key(self, client, api_key):
         answer = client.get("/api/auth/me", headers=api_key("auditor")).json
 
         assert (answer["kind"], answer["name"], answer["role"]) == ("api key", "A program", "auditor")
@@ -246,7 +246,7 @@ class TestPassword:
             (PASSWORD, PASSWORD, "newPassword"),
         ],
     )
-    def test_refuses_and_names_what_is_wrong(self, ravi, bearer, change, login, current, new, field):
+    def test_refuses_an_invalid_change_and_names_the_error(self, ravi, bearer, change, login, current, new, field):
         refused = change(bearer(), current, new)
 
         assert (refused.status_code, set(refused.json["error"]["details"])) == (400, {field})
@@ -259,7 +259,7 @@ class TestPassword:
 
         assert statuses == [400] * 30 + [429]
 
-    def test_is_nothing_for_an_api_key(self, api_key, change):
+    def test_is_refused_for_an_api_key(self, api_key, change):
         assert change(api_key("admin")).status_code == 403
 
 
@@ -274,7 +274,7 @@ class TestEnd:
         ],
         ids=["suspended", "deleted", "revoked", "new password"],
     )
-    def test_is_effective_at_once(self, app, ravi, bearer, status, end):
+    def test_takes_effect_immediately(self, app, ravi, bearer, status, end):
         header = bearer()
         before = status(header)
 
@@ -282,7 +282,7 @@ class TestEnd:
 
         assert (before, status(header)) == (200, 401)
 
-    def test_of_a_client_is_effective_at_once(self, app, user, api_key, tenant, status):
+    def test_of_a_client_takes_effect_immediately(self, app, user, api_key, tenant, status):
         theirs = [user("client", tenant.id), user("auditor", tenant.id), api_key("client", tenant.id)]
         others = [user("auditor"), api_key("admin")]
         before = [status(header) for header in theirs]
@@ -292,7 +292,7 @@ class TestEnd:
         assert (before, [status(header) for header in theirs]) == ([200] * 3, [401] * 3)
         assert [status(header) for header in others] == [200, 200]
 
-    def test_of_a_client_lets_nobody_of_it_sign_in(self, app, login, tenant):
+    def test_of_a_client_refuses_sign_in_of_its_users(self, app, login, tenant):
         parts = app.extensions["caly"]
         parts.users.add(EMAIL, parts.passwords.hash(PASSWORD), Role.CLIENT, tenant.id)
         before = login().status_code
@@ -301,7 +301,7 @@ class TestEnd:
 
         assert (before, login().status_code) == (200, 401)
 
-    def test_of_a_key_is_effective_at_once(self, app, api_key, status):
+    def test_of_a_key_takes_effect_immediately(self, app, api_key, status):
         header = api_key("admin")
         before = status(header)
 

@@ -7,7 +7,7 @@ def reader(user, tenant):
 
 
 class TestList:
-    def test_takes_numbers_in_any_shape(self, client, deliver, start, reader):
+    def test_accepts_numbers_in_any_form(self, client, deliver, start, reader):
         deliver("call-start", **start)
 
         for written in ("09876543210", "+91 98765 43210", "9876543210"):
@@ -15,14 +15,14 @@ class TestList:
             assert (call["from"], call["to"], call["callSid"]) == ("+919876543210", "+918047112345", "sid-1")
 
     @pytest.mark.parametrize("wrong", [{"status": "lost"}, {"direction": "up"}, {"hasRecording": "yes"}, {"from": "x"}])
-    def test_refuses_what_is_none_of_the_words(self, client, reader, wrong):
+    def test_refuses_unknown_words(self, client, reader, wrong):
         answer = client.get("/api/calls", headers=reader, query_string=wrong)
 
         assert (answer.status_code, set(answer.get_json()["error"]["details"])) == (400, set(wrong))
 
 
 class TestShow:
-    def test_tells_the_calls_deliveries_in_order(self, client, deliver, start, reader):
+    def test_lists_the_calls_deliveries_in_order(self, client, deliver, start, reader):
         deliver("call-start", **start)
         deliver("call-end", CallSid="sid-1", CallStatus="completed")
         deliver("call-end", CallSid="sid-1", CallStatus="completed")

@@ -30,7 +30,7 @@ def plain(value) -> str:
 
 class TestLines:
     @given(records)
-    def test_come_back_as_they_went_but_for_the_mark_on_formulas(self, several):
+    def test_can_be_read_back_except_for_the_mark_on_formulas(self, several):
         read_back = read(csv_text.lines(["a", "b", "ü"], several))
 
         expected = [[plain(record[name]) for name in ("a", "b", "ü")] for record in several]
@@ -38,7 +38,7 @@ class TestLines:
                 for both in zip(read_back, expected, strict=True)] == expected  # fmt: skip
 
     @given(records)
-    def test_have_no_cell_that_begins_like_a_formula(self, several):
+    def test_contain_no_cell_that_begins_like_a_formula(self, several):
         for row in read(csv_text.lines(["a", "b", "ü"], several)):
             assert [cell for cell in row if cell.startswith(FORMULA_SIGNS)] == []
 
@@ -46,12 +46,12 @@ class TestLines:
     def test_show_a_formula_as_its_text(self, cell):
         assert read(csv_text.lines(["a"], [{"a": cell}])) == [[f"'{cell}"]]
 
-    def test_end_as_rfc_4180_says(self):
+    def test_end_as_rfc_4180_requires(self):
         written = csv_text.lines(["a", "b"], [{"a": 'say "no"', "b": "1,5\n2"}, {"a": None, "b": {"x": [1]}}])
 
         assert written == '"say ""no""","1,5\n2"\r\n,"{""x"":[1]}"\r\n'
 
-    def test_refuse_what_is_in_no_column(self):
+    def test_refuse_a_name_without_a_column(self):
         with pytest.raises(ValueError, match="b"):
             csv_text.lines(["a"], [{"a": 1, "b": 2}])
 

@@ -29,7 +29,7 @@ def refuses(cursor: str, of: dict, cursors: Cursors = CURSORS) -> bool:
 
 class TestCursor:
     @given(places)
-    def test_leads_back_to_its_place(self, place):
+    def test_returns_its_place(self, place):
         assert CURSORS.read(CURSORS.issue(place, LIST), LIST) == place
 
     @pytest.mark.parametrize(

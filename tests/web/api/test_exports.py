@@ -48,7 +48,7 @@ def entries(answer) -> list[dict]:
 
 
 class TestExport:
-    def test_tells_what_the_list_does_however_many_pages_it_takes(self, client, ask, user, filled, monkeypatch):
+    def test_equals_the_list_over_several_pages(self, client, ask, user, filled, monkeypatch):
         monkeypatch.setattr(exports, "PAGE", 5)
         auditor = user("auditor")
         listed = client.get(f"/api/audit/events?clientId={filled[0]}&limit=1000", headers=auditor).get_json()["items"]
@@ -72,7 +72,7 @@ class TestExport:
         assert told == entries(ask(admin, **only))
 
     @pytest.mark.parametrize("form", ["ndjson", "csv"])
-    def test_of_nothing_is_a_whole_file(self, ask, user, filled, form):
+    def test_without_entries_is_a_complete_file(self, ask, user, filled, form):
         answer = ask(user("client", filled[1]), format=form, eventType="CALL_ENDED")
 
         assert (answer.status_code, answer.get_data(as_text=True)) == (
@@ -103,21 +103,21 @@ class TestExport:
             ("", False),
         ],
     )
-    def test_is_packed_for_those_who_take_it(self, ask, user, filled, accepted, is_packed):
+    def test_is_compressed_if_the_client_accepts_it(self, ask, user, filled, accepted, is_packed):
         answer = ask(user("client", filled[0]), accepted, eventType="DELIVERY_RECEIVED")
 
         assert answer.headers.get("Content-Encoding") == ("gzip" if is_packed else None)
         body = gzip.decompress(answer.data) if is_packed else answer.data
         assert len(body.splitlines()) == 12
 
-    def test_names_all_that_is_wrong_at_once(self, ask, user):
+    def test_reports_all_errors_together(self, ask, user):
         wrong = {"limit": 5, "cursor": "x", "format": "xlsx", "severity": "lost"}
 
         answer = ask(user("admin"), **wrong)
 
         assert (answer.status_code, set(answer.json["error"]["details"])) == (400, set(wrong))
 
-    def test_is_on_the_trail_before_its_first_byte(self, client, user, filled, query):
+    def test_is_audited_before_its_first_byte(self, client, user, filled, query):
         asked = f"/api/audit/export?clientId={filled[0]}&format=csv&severity=LOW"
 
         answer = client.get(asked, headers=user("auditor"), buffered=False)
@@ -126,12 +126,12 @@ class TestExport:
         assert query(EXPORTED) == [(filled[0], "csv", filters, "auditor")]
         answer.close()
 
-    def test_of_all_is_nobodys_entry(self, ask, user, query):
+    def test_of_all_clients_is_audited_without_a_client(self, ask, user, query):
         ask(user("admin"))
 
         assert query(EXPORTED) == [(None, "ndjson", {}, "admin")]
 
-    def test_hands_nothing_over_to_who_asks_for_its_head(self, client, user, query):
+    def test_exports_nothing_for_head(self, client, user, query):
         admin = user("admin")
 
         answers = [client.head("/api/audit/export", headers=admin, buffered=True) for _ in range(3)]
@@ -140,13 +140,13 @@ class TestExport:
         assert query(EXPORTED) == []
 
     @pytest.mark.parametrize("role", ["client", "auditor"])
-    def test_has_not_a_byte_of_another_client(self, ask, user, filled, role):
+    def test_contains_nothing_of_another_client(self, ask, user, filled, role):
         reader = user(role, filled[1])
 
         assert ask(reader, clientId=filled[0]).data == b""
         assert {entry["clientId"] for entry in entries(ask(reader))} == {filled[1]}
 
-    def test_is_for_two_at_a_time(self, client, user):
+    def test_runs_two_at_a_time(self, client, user):
         first, second, third = user("admin"), user("auditor"), user("admin")
         path = "/api/audit/export"
 
@@ -160,7 +160,7 @@ class TestExport:
         assert refused.headers["Retry-After"] == "30"
         assert refused.json["error"]["message"].startswith("You already have a running export")
 
-    def test_of_one_client_keeps_nobody_elses_waiting(self, client, user, filled):
+    def test_of_one_client_does_not_block_another(self, client, user, filled):
         ours, theirs = ([user(role, one) for role in ("client", "auditor")] for one in filled)
         path = "/api/audit/export"
 
@@ -171,7 +171,7 @@ class TestExport:
 
         assert [second.status_code, of_others.status_code] == [429, 200]
 
-    def test_gives_its_place_back_where_the_trail_cannot_be_written(self, client, user, query):
+    def test_releases_its_place_if_the_audit_log_cannot_be_written(self, client, user, query):
         admin = user("admin")
         query("ALTER TABLE audit_logs RENAME TO elsewhere")
 
@@ -190,7 +190,7 @@ class TestExport:
             ("HTTP/1.1", "HTTP/2.0 edge, 1.1 1.0", 200),
         ],
     )
-    def test_is_refused_where_its_end_would_be_the_connections(self, client, user, protocol, via, status):
+    def test_is_refused_over_http_1_0(self, client, user, protocol, via, status):
         headers = {**user("admin"), **({"Via": via} if via else {})}
 
         answer = client.get("/api/audit/export", headers=headers, environ_overrides={"SERVER_PROTOCOL": protocol})

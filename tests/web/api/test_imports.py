@@ -62,7 +62,7 @@ class TestImport:
         assert answer.json["summary"] == {"new": 2, "repeat": 0, "rejected": 1, "notTried": 0, "complete": True}
         assert stored() == ["s1", "s2"]
 
-    def test_takes_a_file_of_a_form(self, in_form, asha, stored):
+    def test_accepts_a_file_in_a_form(self, in_form, asha, stored):
         answer = in_form(asha, FILE.encode())
 
         assert (answer.status_code, stored()) == (200, ["s1", "s2"])
@@ -72,13 +72,13 @@ class TestImport:
         [{}, {"other": "x"}, {"file": "a text"}, {"file": (io.BytesIO(b"CallSid\ns1"), "a"), "clientId": "x"}],
         ids=["none", "another", "no file", "two"],
     )
-    def test_takes_no_other_form(self, client, asha, fields):
+    def test_accepts_no_other_form(self, client, asha, fields):
         answer = client.post(PATH, headers=asha, data=fields, content_type="multipart/form-data")
 
         assert (answer.status_code, "text/csv" in answer.json["error"]["message"]) == (400, True)
 
     @pytest.mark.parametrize("content_type", ["application/json", "text/plain", None])
-    def test_takes_nothing_but_csv(self, upload, asha, content_type):
+    def test_accepts_only_csv(self, upload, asha, content_type):
         assert upload(asha, content_type=content_type).status_code == 400
 
     @pytest.mark.parametrize(
@@ -92,13 +92,13 @@ class TestImport:
         ],
         ids=["empty", "header", "cells", "quote", "encoding"],
     )
-    def test_records_nothing_of_a_file_that_is_wrong_anywhere(self, upload, asha, query, content, where):
+    def test_records_nothing_of_a_file_with_an_error(self, upload, asha, query, content, where):
         answer = upload(asha, content)
 
         assert (answer.status_code, set(answer.json["error"]["details"])) == (400, {where})
         assert query("SELECT 1 FROM deliveries UNION ALL SELECT 1 FROM audit_logs WHERE event_type ~ 'IMPORTED'") == []
 
-    def test_is_on_the_trail(self, upload, asha, tenant, query):
+    def test_is_audited(self, upload, asha, tenant, query):
         upload(asha)
 
         ((client_id, metadata),) = query(
@@ -108,7 +108,7 @@ class TestImport:
         assert (metadata["via"], metadata["principal"]["role"]) == ("api", "client")
         assert query("SELECT count(*) FROM audit_logs WHERE event_type = 'CALL_IMPORTED'") == [(2,)]
 
-    def test_begins_only_once_it_is_on_the_trail(self, upload, asha, query, stored):
+    def test_begins_only_after_it_is_audited(self, upload, asha, query, stored):
         query("ALTER TABLE audit_logs RENAME TO elsewhere")
         answers = [upload(asha).status_code for _ in range(3)]
         query("ALTER TABLE elsewhere RENAME TO audit_logs")
@@ -116,7 +116,7 @@ class TestImport:
         assert (answers, stored()) == ([500] * 3, [])
         assert upload(asha).status_code == 200
 
-    def test_is_for_one_at_a_time(self, client, asha):
+    def test_runs_one_at_a_time(self, client, asha):
         running = client.post(PATH, headers=asha, data=FILE, content_type=CSV, buffered=False)
         second = client.post(PATH, headers=asha, data=FILE, content_type=CSV)
         running.close()
@@ -146,7 +146,7 @@ class TestSize:
     def test_may_be_ten_mebibytes(self, upload, in_form, asha, edge):
         assert [send(asha, edge).status_code for send in (upload, in_form)] == [200, 200]
 
-    def test_may_not_be_a_byte_more(self, upload, in_form, asha, edge, stored):
+    def test_may_not_be_one_byte_larger(self, upload, in_form, asha, edge, stored):
         answers = [send(asha, edge + b"\n" * more) for send in (upload, in_form) for more in (1, 100_000)]
 
         assert {(answer.status_code, answer.json["error"]["code"]) for answer in answers} == {
@@ -170,7 +170,7 @@ class TestSize:
 
         assert (answer.status_code, stored()) == (400, [])
 
-    def test_is_not_the_uploaders_fault_where_the_disk_is_full(self, upload, asha, edge, stored):
+    def test_is_a_server_error_if_the_disk_is_full(self, upload, asha, edge, stored):
         with no_file_larger_than(MAX_FILE_BYTES // 2):
             failed = upload(asha, edge)
 
@@ -182,7 +182,7 @@ class TestSize:
 
 
 class TestRoles:
-    def test_an_admin_says_whose_calls_they_are(self, upload, user, tenant, query):
+    def test_an_admin_names_the_client(self, upload, user, tenant, query):
         admin = user("admin")
 
         nobody = upload(admin)
@@ -197,7 +197,7 @@ class TestRoles:
             assert upload(auditor, clientId=tenant.id).status_code == 403
         assert stored() == []
 
-    def test_another_client_is_not_there(self, app, upload, user, asha, tenant, stored):
+    def test_another_client_is_not_found(self, app, upload, user, asha, tenant, stored):
         other = app.extensions["caly"].clients.add("Banyan Dental", []).id
         unknown = "01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -211,12 +211,12 @@ class TestRoles:
         assert len({answer.json["error"]["message"] for answer in answers}) == 1
         assert (stored(), upload(asha, clientId=tenant.id).status_code) == ([], 200)
 
-    def test_wrong_arguments_are_named(self, upload, asha):
+    def test_invalid_parameters_are_named(self, upload, asha):
         answer = upload(asha, clientId="x", dryRun="1")
 
         assert (answer.status_code, set(answer.json["error"]["details"])) == (400, {"clientId", "dryRun"})
 
-    def test_ten_an_hour_may_be_uploaded(self, upload, asha):
+    def test_ten_uploads_an_hour_are_allowed(self, upload, asha):
         statuses = [upload(asha).status_code for _ in range(11)]
 
         assert statuses == [200] * 10 + [429]

@@ -48,7 +48,7 @@ class TestPages:
         [{"cursor": "A" * 56}, {"limit": 3, "since": "2026-01-01T00:00:00Z"}, {"status": "failure"}],
         ids=["forged", "one filter more", "another"],
     )
-    def test_refuse_a_cursor_that_is_not_of_this_list(self, get, user, filled, path, change):
+    def test_refuse_a_cursor_of_another_list(self, get, user, filled, path, change):
         admin = user("admin")
         cursor = get(path, admin, limit=1)[1]["next"]
         if path == "/api/calls" and "status" in change:
@@ -58,12 +58,12 @@ class TestPages:
 
         assert (status, list(body["error"]["details"])) == (400, ["cursor"])
 
-    def test_refuse_a_cursor_of_who_sees_more(self, get, user, filled, path):
+    def test_refuse_a_cursor_of_a_principal_with_more_access(self, get, user, filled, path):
         cursor = get(path, user("admin"), limit=1)[1]["next"]
 
         assert get(path, user("client", filled[0]), limit=1, cursor=cursor)[0] == 400
 
-    def test_name_all_that_is_wrong_at_once(self, get, user, filled, path):
+    def test_report_all_errors_together(self, get, user, filled, path):
         wrong = {"limit": 0, "clientId": "x", "since": "yesterday", "until": "2026-13-01T00:00:00Z", "sort": "id"}
 
         status, body = get(path, user("admin"), **wrong, status="lost")
@@ -71,7 +71,7 @@ class TestPages:
         assert (status, set(body["error"]["details"])) == (400, {*wrong, "status"})
 
     @pytest.mark.parametrize("limit", ["1001", "1.5", "-1", ""])
-    def test_are_of_1_to_1000_items(self, get, user, filled, path, limit):
+    def test_have_1_to_1000_items(self, get, user, filled, path, limit):
         assert get(path, user("admin"), limit=limit)[0] == 400
         assert get(path, user("admin"), limit=1000)[0] == 200
 
@@ -88,7 +88,7 @@ class TestAccess:
     )
 
     @pytest.mark.parametrize("role", ["admin", "auditor"])
-    def test_to_one_clients_records_is_on_the_trail_once(self, get, user, filled, query, role):
+    def test_to_one_clients_records_is_audited_once(self, get, user, filled, query, role):
         reader = user(role)
 
         for path in (*LISTS, "/api/calls/call-1"):
@@ -98,7 +98,7 @@ class TestAccess:
         expected = ["/api/calls", "/api/audit/events", "/api/calls/<name>"]
         assert query(self.ACCESSED) == [(filled[0], route, role) for route in expected]
 
-    def test_to_ones_own_or_to_all_is_not(self, get, user, filled, query):
+    def test_to_own_records_or_to_all_is_not_audited(self, get, user, filled, query):
         for path in LISTS:
             get(path, user("client", filled[0]))
             get(path, user("admin"))
@@ -135,7 +135,7 @@ def who(user, api_key, filled, query):
 
 class TestMatrix:
     @pytest.mark.parametrize("name", WHO)
-    def test_shows_everybody_what_is_theirs_and_not_a_byte_more(self, client, who, filled, query, name):
+    def test_shows_each_principal_only_its_records(self, client, who, filled, query, name):
         # Whose the records are: the first client's are foreign to all who see but one.
         headers = who(name)
         ((call_id, event_id),) = query(
@@ -155,5 +155,5 @@ class TestMatrix:
     @pytest.mark.parametrize(
         "path", ["calls/unknown", "calls/a%00b", "audit/events/01890a5d-ac96-774b-bcce-b302099a8057"]
     )
-    def test_knows_nothing_of_what_is_not_there(self, get, user, path):
+    def test_answers_404_for_an_unknown_record(self, get, user, path):
         assert get(f"/api/{path}", user("admin"))[0] == 404

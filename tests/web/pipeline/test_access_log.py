@@ -16,7 +16,7 @@ def lines(capsys):
     return read
 
 
-def test_a_request_is_one_line_with_all_that_is_known_of_it(deliver, start, tenant, lines, query):
+def test_a_request_is_one_line_with_all_fields(deliver, start, tenant, lines, query):
     lines()
 
     answer = deliver("call-start", **start)
@@ -86,13 +86,13 @@ def test_a_refusal_is_a_warning(client, lines):
         ("GET", "/वेबहुक", 404),
     ],
 )
-def test_a_mistyped_url_is_found_by_its_path(client, lines, method, path, status):
+def test_a_mistyped_url_is_logged_with_its_path(client, lines, method, path, status):
     client.open(path, method=method)
 
     assert [(line["status"], line["path"]) for line in lines()] == [(status, path)]
 
 
-def test_a_path_is_masked_and_bounded(client, tenant, capsys):
+def test_a_path_is_redacted_and_bounded(client, tenant, capsys):
     client.get(f"/webhooks/exotel/call-start&key={tenant.key}")
     client.get(f"/{tenant.key}/+919876543210")
     client.get(f"/{'x' * 230}{tenant.key}")
@@ -105,7 +105,7 @@ def test_a_path_is_masked_and_bounded(client, tenant, capsys):
     assert not any(tenant.key[:12] in path or "9198" in path for path in paths)
 
 
-def test_other_answers_are_told_without_the_path(client, user, lines):
+def test_other_answers_are_logged_without_the_path(client, user, lines):
     client.get("/api/calls", headers=user("admin"))
     client.get("/api/calls")
 
@@ -120,7 +120,7 @@ def test_a_slow_request_is_a_warning(client, lines, monkeypatch):
     assert [(line["level"], line["slow"]) for line in lines()] == [("warn", True)]
 
 
-def test_health_is_whispered(client, lines):
+def test_health_checks_are_logged_at_debug_level(client, lines):
     client.get("/health/live")
 
     assert lines() == []

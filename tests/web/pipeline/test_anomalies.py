@@ -49,7 +49,7 @@ class TestAttack:
     def test_is_answered_like_any_other_delivery(self, deliver, start):
         assert deliver("call-start", **start, CustomField=ATTACK).status_code == 200
 
-    def test_leaves_a_warning_with_pattern_and_place(self, deliver, warnings):
+    def test_logs_a_warning_with_pattern_and_place(self, deliver, warnings):
         deliver("call-end", CallSid="s1", CustomField=ATTACK)
 
         assert warnings() == [("sql_injection", "form.CustomField", 1)]
@@ -60,7 +60,7 @@ class TestAttack:
         assert counted(Pattern.SQL_INJECTION) == 1
         assert counted(Pattern.XSS) == 0
 
-    def test_is_on_the_trail_without_what_was_sent(self, deliver, tenant, trail, query):
+    def test_is_audited_without_what_was_sent(self, deliver, tenant, trail, query):
         deliver("call-end", CallSid="s1", CustomField=ATTACK)
 
         assert trail() == [
@@ -74,19 +74,19 @@ class TestAttack:
         entries = query("SELECT row_to_json(audit_logs)::text FROM audit_logs WHERE event_type = 'SECURITY_VIOLATION'")
         assert ATTACK not in str(entries)
 
-    def test_is_not_written_while_the_delivery_waits(self, deliver, query):
+    def test_is_audited_after_the_delivery_is_answered(self, deliver, query):
         deliver("call-end", CallSid="s1", CustomField=ATTACK)
 
         assert query("SELECT count(*) FROM audit_logs WHERE event_type = 'SECURITY_VIOLATION'") == [(0,)]
 
-    def test_that_comes_often_is_one_entry_for_client_and_pattern(self, deliver, trail):
+    def test_that_is_repeated_is_one_entry_for_client_and_pattern(self, deliver, trail):
         for number in range(20):
             deliver("call-end", CallSid=f"s{number}", CustomField=ATTACK)
         deliver("call-end", CallSid="s", CustomField="<script>alert(1)</script>")
 
         assert [metadata["count"] for *_, metadata in trail()] == [20, 1]
 
-    def test_that_comes_often_is_warned_of_once_an_interval(self, deliver, warnings, trail):
+    def test_that_is_repeated_is_logged_once_an_interval(self, deliver, warnings, trail):
         for number in range(20):
             deliver("call-end", CallSid=f"s{number}", CustomField=ATTACK)
         trail()
@@ -94,12 +94,12 @@ class TestAttack:
 
         assert warnings() == [("sql_injection", "form.CustomField", 1)] * 2
 
-    def test_in_a_name_is_told_without_the_name(self, deliver, warnings):
+    def test_in_a_name_is_reported_without_the_name(self, deliver, warnings):
         deliver("call-end", CallSid="s1", **{ATTACK: "1"})
 
         assert warnings() == [("sql_injection", "form.*", 1)]
 
-    def test_hides_a_number_that_a_field_is_named_by(self, deliver, warnings):
+    def test_hides_a_number_in_the_name_of_a_field(self, deliver, warnings):
         deliver("call-end", CallSid="s1", **{"9811122233": ATTACK})
 
         assert warnings() == [("sql_injection", "form.*********33", 1)]
@@ -112,7 +112,7 @@ class TestPlace:
 
         assert warnings() == [("sql_injection", "json.Legs[1].Status", 1)]
 
-    def test_is_the_first_of_a_name_that_comes_twice(self, client, tenant, warnings):
+    def test_is_the_first_of_repeated_names(self, client, tenant, warnings):
         body = '{"CallSid": "s1", "a": ' + json.dumps(ATTACK) + ', "a": "b"}'
         client.post(
             "/webhooks/exotel/call-end", query_string={"key": tenant.key}, data=body, content_type="application/json"
@@ -138,7 +138,7 @@ class TestPlace:
 
         assert warnings() == [("sql_injection", "path", 1)]
 
-    def test_is_the_path_of_what_is_not_there(self, client, warnings):
+    def test_is_a_path_without_a_route(self, client, warnings):
         client.get(f"/webhooks/exotel/{ATTACK}?q={ATTACK}")
 
         assert warnings() == [("sql_injection", "path", 2)]
@@ -176,18 +176,20 @@ class TestSeverity:
 
     @pytest.mark.parametrize("attack", ATTACKS)
     @pytest.mark.parametrize("path", ["/webhooks/exotel/nowhere", "/api/nowhere", "/nowhere.php", "/"])
-    def test_is_critical_on_a_path_that_no_route_takes(self, client, severities, path, attack):
+    def test_is_critical_on_a_path_without_a_route(self, client, severities, path, attack):
         client.get(path, query_string={"q": attack})
 
         assert severities() == {"CRITICAL"}
 
-    def test_of_an_attack_is_not_lowered_by_a_note_of_the_same_client(self, client, deliver, tenant, user, severities):
+    def test_of_an_attack_is_not_lowered_by_a_later_match_of_the_same_client(
+        self, client, deliver, tenant, user, severities
+    ):
         client.get("/api/calls", query_string={"callSid": ATTACK}, headers=user("client", tenant.id))
         deliver("call-end", CallSid="s1", CustomField=ATTACK)
 
         assert severities() == {"CRITICAL", "HIGH"}
 
-    def test_is_lower_for_what_is_odd_and_no_attack(self, client, user, deliver, severities):
+    def test_is_lower_for_patterns_that_are_not_attacks(self, client, user, deliver, severities):
         deliver("call-end", CallSid="s1", CustomField="word " * 20_000)
         client.get("/api/calls", headers={**user("admin"), "User-Agent": ""})
 
@@ -195,19 +197,19 @@ class TestSeverity:
 
 
 class TestShape:
-    def test_without_a_user_agent_is_told(self, client, user, warnings):
+    def test_without_a_user_agent_is_reported(self, client, user, warnings):
         client.get("/api/calls", headers={**user("admin"), "User-Agent": ""})
 
         assert warnings() == [("missing_user_agent", "header.user-agent", 1)]
 
-    def test_without_a_user_agent_is_told_of_a_delivery_without_a_key(self, client, tenant, warnings):
+    def test_without_a_user_agent_is_reported_for_a_delivery_without_a_key(self, client, tenant, warnings):
         client.get(
             "/webhooks/exotel/call-end", query_string={"CallSid": "s1", "To": tenant.number}, headers={"User-Agent": ""}
         )
 
         assert warnings() == [("missing_user_agent", "header.user-agent", 1)]
 
-    def test_without_a_user_agent_is_no_anomaly_of_a_delivery_with_a_key(
+    def test_without_a_user_agent_is_not_reported_for_a_delivery_with_a_key(
         self, client, tenant, warnings, counted, trail
     ):
         client.get(
@@ -218,12 +220,12 @@ class TestShape:
 
         assert (warnings(), counted(Pattern.MISSING_USER_AGENT), trail()) == ([], 0, [])
 
-    def test_too_large_is_told_and_answered(self, deliver, warnings):
+    def test_too_large_is_reported_and_answered(self, deliver, warnings):
         assert deliver("call-end", CallSid="s1", CustomField="word " * 20_000).status_code == 200
         assert warnings() == [("oversized_request", "request", 1)]
 
     @pytest.mark.parametrize(("peer", "told"), [("203.0.113.9", 2), ("127.0.0.1", 0)])
-    def test_with_headers_that_ask_for_trust_is_told_of_untrusted_peers(self, app, tenant, warnings, peer, told):
+    def test_with_forwarding_headers_is_reported_for_untrusted_peers(self, app, tenant, warnings, peer, told):
         app.test_client().get(
             "/webhooks/exotel/call-end",
             query_string={"key": tenant.key, "CallSid": "s1"},
@@ -235,22 +237,22 @@ class TestShape:
 
 
 class TestWatch:
-    def test_leaves_probes_alone(self, client, warnings):
+    def test_ignores_health_checks(self, client, warnings):
         client.get("/health/ready", query_string={"q": ATTACK})
 
         assert warnings() == []
 
-    def test_leaves_visitors_of_no_route_alone_who_send_no_user_agent(self, client, warnings):
+    def test_ignores_a_missing_user_agent_without_a_route(self, client, warnings):
         client.get("/", headers={"User-Agent": ""})
 
         assert warnings() == []
 
-    def test_does_not_look_at_what_the_guard_refuses(self, app, deliver, warnings):
+    def test_does_not_inspect_refused_requests(self, app, deliver, warnings):
         deliver("call-end", key="cwk_wrong", CallSid="s1", CustomField=ATTACK)
 
         assert warnings() == []
 
-    def test_does_not_read_the_webhook_key(self, client, tenant, warnings):
+    def test_does_not_inspect_the_webhook_key(self, client, tenant, warnings):
         client.get("/webhooks/exotel/call-end", query_string={"key": tenant.key, "CallSid": "s1"})
 
         assert warnings() == []
@@ -277,7 +279,7 @@ class TestWatch:
 
         assert body.tell() == 0
 
-    def test_does_not_take_an_upload_for_json(self, client, user):
+    def test_does_not_parse_an_upload_as_json(self, client, user):
         size = body_limit.MAX_BYTES + 1
         body = BytesIO(b" " * size)
         client.post(
@@ -303,7 +305,7 @@ class TestWatch:
         assert ATTACK not in caplog.text
 
 
-def test_every_pattern_is_there_at_zero_from_the_start():
+def test_every_pattern_is_exported_as_zero_from_the_start():
     create_app(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly"}))
 
     text = metrics.prometheus_text().decode()

@@ -31,7 +31,7 @@ def post(client, tenant):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_of_one_mebibyte_is_taken_whole(post, query, chunked):
+def test_a_body_of_one_mebibyte_is_accepted_completely(post, query, chunked):
     assert post(MIB, chunked=chunked).status_code == 200
     assert query("SELECT length(payload->>'pad') FROM deliveries") == [(MIB - len("CallSid=s1&pad="),)]
 
@@ -45,7 +45,7 @@ def test_one_byte_more_is_refused(post, query, chunked):
 
 
 @pytest.mark.parametrize("path", ["/webhooks/exotel/call-end", "/health/live"])
-def test_chunks_that_the_server_cannot_read_are_the_senders_fault(client, tenant, query, path):
+def test_unreadable_chunks_are_answered_with_400(client, tenant, query, path):
     answer = client.post(
         path,
         query_string={"key": tenant.key, "CallSid": "s1"},

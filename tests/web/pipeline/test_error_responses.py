@@ -65,7 +65,7 @@ class TestShape:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", body["timestamp"])
         assert SECRET not in answer.text
 
-    def test_says_when_to_come_back(self, failing):
+    def test_says_when_to_try_again(self, failing):
         answer = failing(RateLimitError(retry_after=7))
 
         assert (answer.headers["Retry-After"], answer.json["error"]["retryAfter"]) == ("7", 7)
@@ -80,7 +80,7 @@ class TestShape:
             ("PUT", "/health/live", 405, "METHOD_NOT_ALLOWED"),
         ],
     )
-    def test_is_that_of_the_frameworks_errors_too(self, client, method, path, status, code):
+    def test_applies_to_the_frameworks_errors_too(self, client, method, path, status, code):
         answer = client.open(path, method=method)
 
         assert (answer.status_code, answer.json["error"]["code"]) == (status, code)
@@ -100,7 +100,7 @@ class TestStack:
 
 
 class TestTrail:
-    def test_keeps_that_a_request_failed(self, failing, query):
+    def test_records_that_a_request_failed(self, failing, query):
         answer = failing(RuntimeError(SECRET))
 
         assert query("SELECT event_type, severity, status, request_id, metadata FROM audit_logs") == [
@@ -113,7 +113,7 @@ class TestTrail:
             )
         ]
 
-    def test_keeps_nothing_of_a_strangers_404(self, client, query):
+    def test_does_not_record_a_404_outside_the_webhooks(self, client, query):
         client.get("/nowhere")
 
         assert query("SELECT count(*) FROM audit_logs") == [(0,)]

@@ -33,16 +33,16 @@ def ask(client):
 
 
 class TestWebhookKey:
-    def test_lets_its_client_in_from_the_url(self, ask, tenant):
+    def test_identifies_its_client_in_the_url(self, ask, tenant):
         assert ask(f"key={tenant.key}") == 200
 
-    def test_lets_its_client_in_as_the_password_of_basic(self, ask, tenant):
+    def test_identifies_its_client_as_the_password_of_http_basic(self, ask, tenant):
         assert ask(login=f"exotel:{tenant.key}") == 200
 
-    def test_twice_the_same_in_both_places_is_one_key(self, ask, tenant):
+    def test_may_be_the_same_in_both_places(self, ask, tenant):
         assert ask(f"key={tenant.key}", login=f"x:{tenant.key}") == 200
 
-    def test_is_demanded(self, ask, tenant):
+    def test_is_required(self, ask, tenant):
         assert ask() == 401
 
     @pytest.mark.parametrize("spoil", [lambda k: k[:-1], lambda k: k + "A", lambda k: "", lambda k: "ключ", str.lower])
@@ -50,10 +50,10 @@ class TestWebhookKey:
         assert ask(f"key={spoil(tenant.key)}") == 401
         assert ask(login=f"x:{spoil(tenant.key)}") == 401
 
-    def test_is_refused_if_it_stands_twice_in_the_url(self, ask, tenant):
+    def test_is_refused_if_it_is_repeated_in_the_url(self, ask, tenant):
         assert ask(f"key={tenant.key}&key={tenant.key}") == 401
 
-    def test_is_refused_if_url_and_login_differ(self, ask, app, tenant):
+    def test_is_refused_if_url_and_header_differ(self, ask, app, tenant):
         other = app.extensions["caly"].webhook_keys.mint(uuid4(), 1)
 
         assert ask(f"key={tenant.key}", login=f"x:{other}") == 401
@@ -80,7 +80,7 @@ class TestWebhookKey:
 
         assert ask(f"key={tenant.key}") == 401
 
-    def test_of_a_disabled_client_is_refused_with_a_sentence_that_says_so(self, client, app, tenant):
+    def test_of_a_disabled_client_is_refused_with_that_reason(self, client, app, tenant):
         parts = app.extensions["caly"]
         parts.clients.disable(tenant.id)
 
@@ -94,14 +94,14 @@ class TestWebhookKey:
         assert enabled.status_code == 200
 
     @pytest.mark.parametrize("broken", ["Basic ####", "Basic", "basic dTr/", "Basic dTp4, Basic dTp5"])
-    def test_that_cannot_be_read_is_a_wrong_one_even_where_none_is_demanded(self, settings, query, broken):
+    def test_that_cannot_be_read_is_refused_even_if_none_is_required(self, settings, query, broken):
         application = create_app(replace(settings, webhook_auth=WebhookAuth.OPTIONAL))
         answer = application.test_client().post(URL, data={"CallSid": "s1"}, headers={"Authorization": broken})
         application.extensions["caly"].close()
 
         assert answer.status_code == 401
 
-    def test_never_shows_in_an_answer(self, client, tenant):
+    def test_never_appears_in_an_answer(self, client, tenant):
         answer = client.post(f"{URL}?key={tenant.key}x", data={"CallSid": "s1"})
 
         assert answer.status_code == 401
@@ -132,7 +132,7 @@ class TestSignedIn:
         return lambda headers: client.get("/read", headers=headers, environ_base=STRANGER)
 
     @pytest.mark.parametrize(("role", "status"), [("admin", 200), ("auditor", 200), ("client", 403)])
-    def test_lets_the_roles_of_its_route_in(self, read, user, api_key, tenant, role, status):
+    def test_admits_the_roles_of_its_route(self, read, user, api_key, tenant, role, status):
         client_id = tenant.id if role == "client" else None
 
         answers = [read(user(role, client_id)), read(api_key(role, client_id))]
@@ -142,30 +142,30 @@ class TestSignedIn:
     @pytest.mark.parametrize(
         "header", ["", "Bearer", "Bearer ", "Basic dTpw", "cak_x", "Bearer x", "Bearer a b", "Bearer ключ", "Token x"]
     )
-    def test_refuses_a_header_that_it_cannot_read_and_says_what_it_wants(self, read, header):
+    def test_refuses_an_invalid_header_and_says_what_to_send(self, read, header):
         answer = read({"Authorization": header.encode().decode("latin-1")})
 
         assert (answer.status_code, answer.json["error"]["code"]) == (401, "AUTHENTICATION_ERROR")
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
-    def test_refuses_two_headers_even_if_both_are_right(self, read, api_key):
+    def test_refuses_two_headers_even_if_both_are_valid(self, read, api_key):
         header = api_key("admin")["Authorization"]
 
         assert read([("Authorization", header), ("Authorization", header)]).status_code == 401
 
-    def test_takes_the_scheme_in_any_case(self, read, api_key):
+    def test_accepts_the_scheme_in_any_case(self, read, api_key):
         assert read({"Authorization": api_key("admin")["Authorization"].replace("Bearer", "bearer")}).status_code == 200
 
-    def test_does_not_take_a_webhook_key(self, read, tenant):
+    def test_does_not_accept_a_webhook_key(self, read, tenant):
         assert read({"Authorization": f"Bearer {tenant.key}"}).status_code == 401
 
-    def test_is_on_the_trail_once_a_second_from_wherever_in_their_network_they_ask(self, client, query):
+    def test_is_audited_once_a_second_for_each_network(self, client, query):
         for n in range(5):
             client.get("/health/detailed", environ_overrides={"REMOTE_ADDR": f"2001:db8::{n:x}"})
 
         assert query("SELECT count(*) FROM audit_logs WHERE event_type = 'ACCESS_DENIED'") == [(1,)]
 
-    def test_is_refused_on_the_trail_with_who_it_was(self, read, api_key, tenant, query):
+    def test_is_audited_with_the_principal(self, read, api_key, tenant, query):
         token = api_key("client", tenant.id)["Authorization"]
         read({"Authorization": token})
         read({"Authorization": "Bearer x"})
@@ -182,7 +182,7 @@ class TestSignedIn:
 
 
 class TestVerify:
-    def test_finds_a_route_that_says_nothing(self):
+    def test_refuses_a_route_without_access(self):
         app = Flask("careless")
         app.url_rule_class = GuardedRule
         app.add_url_rule("/closed", "closed", lambda: "", access=Access.PUBLIC)
@@ -191,7 +191,7 @@ class TestVerify:
         with pytest.raises(LookupError, match=r"/open, /static"):
             guard.verify(app)
 
-    def test_is_content_with_the_whole_application(self, settings):
+    def test_accepts_the_whole_application(self, settings):
         application = create_app(settings)
 
         assert {rule.access for rule in application.url_map.iter_rules()} == set(Access)

@@ -64,17 +64,17 @@ class TestPage:
             "https://caly.example/console?since=2026-01-01&status=failed%20&q=%E0%A4%A8"
         )
 
-    def test_that_does_not_exist_is_sent_on_like_any_other(self, ask):
+    def test_that_does_not_exist_is_redirected_too(self, ask):
         assert ask("/nowhere/").headers["Location"] == "https://caly.example/nowhere/"
 
-    def test_at_the_root_is_sent_on_too(self, ask):
+    def test_at_the_root_is_redirected_too(self, ask):
         assert ask("/").headers["Location"] == "https://caly.example/"
 
     def test_keeps_the_prefix_under_which_the_service_is_mounted(self, ask):
         assert ask("/console", SCRIPT_NAME="/caly").headers["Location"] == "https://caly.example/caly/console"
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-    def test_is_not_written_to_in_clear(self, ask, method):
+    def test_accepts_no_writes_over_plain_http(self, ask, method):
         answer = ask("/console", method)
 
         assert error_of(answer) == (403, "AUTHORIZATION_ERROR")
@@ -107,32 +107,32 @@ class TestMachines:
         assert answer.status_code == 403
         assert "Location" not in answer.headers
 
-    def test_are_told_what_to_use(self, ask):
+    def test_are_told_to_use_https(self, ask):
         answer = ask("/api/calls")
 
         assert error_of(answer) == (403, "AUTHORIZATION_ERROR")
         assert answer.json["error"]["message"] == "This address requires HTTPS. Use a URL that begins with https://."
 
-    def test_are_told_from_a_page_whose_name_begins_like_theirs(self, ask):
+    def test_are_distinguished_from_a_page_with_the_same_prefix(self, ask):
         assert [ask(path).status_code for path in ("/apiary", "/webhooks-help", "/console/api")] == [301, 301, 301]
 
 
 class TestHealth:
     @pytest.mark.parametrize("path", ["/health/live", "//health/live"])
-    def test_answers_in_clear(self, ask, path):
+    def test_answers_over_plain_http(self, ask, path):
         assert ask(path).status_code == 200
 
-    def test_is_told_from_a_page_whose_name_begins_like_its_own(self, ask):
+    def test_is_distinguished_from_a_page_with_the_same_prefix(self, ask):
         assert ask("/healthy").status_code == 301
 
 
 class TestWhoSaysThatItIsSecure:
     @pytest.mark.parametrize("peer", [PROXY, UNIX_SOCKET])
-    def test_may_be_a_trusted_proxy(self, ask, peer):
+    def test_is_accepted_from_a_trusted_proxy(self, ask, peer):
         assert ask("/console", peer=peer, **FORGED).status_code == 200
         assert ask("/api/calls", peer=peer, **FORGED).status_code == 401
 
-    def test_may_not_be_a_stranger(self, ask):
+    def test_is_ignored_from_an_untrusted_peer(self, ask):
         plain, forged = ask("/console"), ask("/console", **FORGED)
 
         assert (forged.status_code, forged.headers["Location"]) == (301, "https://caly.example/console")
@@ -140,7 +140,7 @@ class TestWhoSaysThatItIsSecure:
         assert ask("/webhooks/exotel/call-start", **FORGED).status_code == 403
 
     @pytest.mark.parametrize("scheme", ["http", "https, http", "", "ftp"])
-    def test_says_so_in_one_word(self, ask, scheme):
+    def test_is_one_word(self, ask, scheme):
         assert ask("/console", peer=PROXY, HTTP_X_FORWARDED_PROTO=scheme).status_code == 301
 
     def test_cannot_move_the_redirect_to_another_host(self, ask):
@@ -173,13 +173,13 @@ class TestHost:
             "a,b",
         ],
     )
-    def test_that_is_none_is_sent_nowhere(self, ask, host):
+    def test_that_is_invalid_is_not_redirected(self, ask, host):
         answer = ask("/console", HTTP_HOST=host)
 
         assert error_of(answer) == (403, "AUTHORIZATION_ERROR")
         assert "Location" not in answer.headers
 
-    def test_unsaid_does_not_disclose_the_address_that_the_service_listens_on(self, ask):
+    def test_missing_does_not_disclose_the_listening_address(self, ask):
         answer = ask("/console", without="HTTP_HOST", SERVER_NAME="192.168.7.7")
 
         assert answer.status_code == 403
@@ -201,7 +201,7 @@ class TestLocation:
             ("/नमस्ते".encode().decode("latin-1"), "/%E0%A4%A8%E0%A4%AE%E0%A4%B8%E0%A5%8D%E0%A4%A4%E0%A5%87"),
         ],
     )
-    def test_has_the_path_and_nothing_that_could_be_read_as_more(self, ask, path, location):
+    def test_has_only_the_quoted_path(self, ask, path, location):
         assert ask(path).headers["Location"] == f"https://caly.example{location}"
 
     @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ class TestLocation:
         assert ask("/console", QUERY_STRING=query).headers["Location"] == f"https://caly.example/console{location}"
 
     @given(path=st.text(), query=st.binary())
-    def test_is_a_url_of_this_host_whatever_was_asked_for(self, ask, path, query):
+    def test_is_a_url_of_this_host_for_every_path(self, ask, path, query):
         raw_path = "/pages/" + path
         answer = ask(raw_path.encode(errors="ignore").decode("latin-1"), QUERY_STRING=query.decode("latin-1"))
 
@@ -248,7 +248,7 @@ class TestDelivery:
     def settings(self, database_url):
         return Settings.from_env(PRODUCTION | {"DATABASE_URL": database_url})
 
-    def test_in_clear_is_refused_unrecorded_and_audited(self, deliver, start, query):
+    def test_over_plain_http_is_refused_audited_and_not_recorded(self, deliver, start, query):
         answer = deliver("call-start", **start)
 
         assert error_of(answer) == (403, "AUTHORIZATION_ERROR")
@@ -257,7 +257,7 @@ class TestDelivery:
             "SELECT resource_id, request_id, metadata->>'code' FROM audit_logs WHERE event_type = 'WEBHOOK_REJECTED'"
         ) == [("/webhooks/exotel/call-start", answer.headers["X-Request-ID"], "AUTHORIZATION_ERROR")]
 
-    def test_over_https_is_taken(self, client, tenant, start):
+    def test_over_https_is_accepted(self, client, tenant, start):
         answer = client.post(
             "/webhooks/exotel/call-start",
             base_url="https://caly.example",
@@ -269,7 +269,7 @@ class TestDelivery:
 
 
 @pytest.mark.parametrize("environment", ["development", "testing"])
-def test_outside_production_everything_answers_in_clear(environment):
+def test_outside_production_plain_http_is_accepted(environment):
     app = create_app(Settings.from_env({"APP_ENV": environment, "DATABASE_URL": PRODUCTION["DATABASE_URL"]}))
 
     status = app.test_client().get("/nowhere").status_code

@@ -30,7 +30,7 @@ def seen():
     ("peer", "removed"),
     [("203.0.113.9", {"x-forwarded-host": "evil.example", "forwarded": "for=x"}), ("10.1.2.3", None)],
 )
-def test_what_is_removed_from_an_untrusted_peers_request_can_be_asked_for(peer, removed):
+def test_headers_removed_for_an_untrusted_peer_are_available(peer, removed):
     app = Flask("removing")
     proxy.install(app, TRUSTED)
     seen = []
@@ -43,18 +43,18 @@ def test_what_is_removed_from_an_untrusted_peers_request_can_be_asked_for(peer, 
 
 
 @pytest.mark.parametrize("peer", ["10.1.2.3", "::1"])
-def test_a_trusted_proxy_is_believed(seen, peer):
+def test_headers_of_a_trusted_proxy_are_applied(seen, peer):
     answer = seen(peer, FORWARDED)
 
     assert (answer["address"], answer["scheme"]) == ("203.0.113.9", "https")
 
 
-def test_a_peer_on_a_unix_socket_is_believed(seen):
+def test_headers_of_a_peer_on_a_unix_socket_are_applied(seen):
     assert seen("", FORWARDED)["address"] == "203.0.113.9"
 
 
 @pytest.mark.parametrize("peer", ["203.0.113.50", "11.0.0.1", "::2", "nonsense"])
-def test_of_a_stranger_nothing_is_believed_or_left(seen, peer):
+def test_headers_of_an_untrusted_peer_are_removed(seen, peer):
     headers = {**FORWARDED, "X-Forwarded-Prefix": "/x", "X-Request-ID": "1795330293874-abcdef123"}
 
     assert seen(peer, headers) == {"address": peer, "scheme": "http", "headers": []}
@@ -70,26 +70,26 @@ def test_of_a_stranger_nothing_is_believed_or_left(seen, peer):
         ("fe80::1%eth0", "fe80::1"),
     ],
 )
-def test_an_address_is_read_in_every_shape(seen, client, address):
+def test_an_address_is_read_in_every_form(seen, client, address):
     assert seen("10.1.2.3", {"X-Forwarded-For": client})["address"] == address
 
 
 @pytest.mark.parametrize("client", ["unknown", "evil'", "203.0.113.9 x", "1.2.3"])
-def test_an_address_that_is_none_is_not_taken_for_the_proxys_own(seen, client):
+def test_an_invalid_address_does_not_become_the_proxys(seen, client):
     assert seen("10.1.2.3", {"X-Forwarded-For": client})["address"] == "unknown"
 
 
-def test_a_proxy_that_names_nobody_speaks_for_itself(seen):
+def test_a_proxy_without_forwarding_headers_is_the_client(seen):
     assert seen("10.1.2.3", {"X-Forwarded-For": ""})["address"] == "10.1.2.3"
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-Proto", "X-Forwarded-Host", "Via"])
 @pytest.mark.parametrize("peer", ["10.1.2.3", ""])
-def test_a_proxy_that_forwards_and_names_nobody_does_not_speak_for_itself(seen, header, peer):
+def test_a_proxy_that_forwards_without_an_address_is_not_the_client(seen, header, peer):
     assert seen(peer, {header: "https"})["address"] == "unknown"
 
 
-def test_a_trusted_proxy_is_known_on_a_dual_stack_socket_too(seen):
+def test_a_trusted_proxy_is_recognised_on_a_dual_stack_socket(seen):
     assert seen("::ffff:10.1.2.3", {"X-Forwarded-For": "203.0.113.9"})["address"] == "203.0.113.9"
 
 
@@ -98,5 +98,5 @@ def test_a_scheme_is_read_in_either_case(seen):
 
 
 @pytest.mark.parametrize("scheme", ["javascript", "", "HTTPS;", "https,gopher"])
-def test_a_scheme_that_is_none_changes_nothing(seen, scheme):
+def test_an_invalid_scheme_changes_nothing(seen, scheme):
     assert seen("10.1.2.3", {"X-Forwarded-Proto": scheme})["scheme"] == "http"

@@ -40,7 +40,7 @@ def counts(counter: RateLimitWindows, times: int, *key: str) -> list[int]:
 
 class TestPeek:
     @pytest.mark.parametrize("storage", ["memory", pytest.param("redis", marks=pytest.mark.redis)])
-    def test_sees_the_hits_and_adds_none(self, counter, request, clock, storage):
+    def test_returns_the_hits_and_adds_none(self, counter, request, clock, storage):
         clock.seconds = time.time()
         uri = "memory://" if storage == "memory" else request.getfixturevalue("redis_server").url
         mine = counter(uri)
@@ -52,7 +52,7 @@ class TestPeek:
         assert abs(peeks[0].resets_at - last.resets_at) <= 2
         assert mine.peek(LIMIT, "b").count == 0
 
-    def test_sees_this_workers_own_hits_while_the_storage_is_away(self, counter):
+    def test_returns_this_workers_hits_while_the_storage_is_away(self, counter):
         mine = counter(NOBODY)
         mine.hit(LIMIT, "a")
 
@@ -60,7 +60,7 @@ class TestPeek:
 
 
 class TestHit:
-    def test_counts_each_key_apart(self, counter):
+    def test_counts_each_key_separately(self, counter):
         mine = counter("memory://")
 
         assert counts(mine, 2, "a", "b") == [1, 2]
@@ -71,7 +71,7 @@ class TestHit:
 
         assert counts(one, 2) + counts(other, 2) + counts(one, 1) == [1, 2, 3, 4, 5]
 
-    def test_tells_all_workers_the_same_end_of_the_window(self, counter, redis_server, clock):
+    def test_has_the_same_end_for_all_workers(self, counter, redis_server, clock):
         clock.seconds = time.time()
         ends = [counter(redis_server.url).hit(LIMIT, "a").resets_at for _ in range(3)]
 
@@ -101,10 +101,10 @@ class TestHit:
 
 
 class TestFallback:
-    def test_counts_alone_while_redis_is_away(self, counter):
+    def test_counts_in_this_worker_while_redis_is_away(self, counter):
         assert counts(counter(NOBODY), 3) == [1, 2, 3]
 
-    def test_counts_alone_while_redis_hangs(self, counter, redis_server):
+    def test_counts_in_this_worker_while_redis_hangs(self, counter, redis_server):
         mine = counter(redis_server.url)
         counts(mine, 5)
 
@@ -112,7 +112,7 @@ class TestFallback:
 
         assert counts(mine, 3) == [1, 2, 3]
 
-    def test_asks_redis_again_after_a_pause_that_grows(self, counter, redis_server, clock):
+    def test_tries_redis_again_after_a_growing_pause(self, counter, redis_server, clock):
         mine = counter(redis_server.url)
         counts(mine, 5)
         redis_server.stop()
@@ -123,7 +123,7 @@ class TestFallback:
         clock.seconds += 1.01
         assert counts(mine, 2) == [1, 2]
 
-    def test_is_told_once_in_the_log_and_so_is_the_return(self, counter, redis_server, clock, caplog):
+    def test_logs_the_outage_once_and_the_return_once(self, counter, redis_server, clock, caplog):
         caplog.set_level(logging.INFO, "calyapp")
         mine = counter(redis_server.url)
         redis_server.stop()
@@ -142,33 +142,33 @@ class TestProbe:
     def test_of_memory_is_healthy(self, counter):
         assert counter("memory://").check() == Finding(Health.HEALTHY, facts={"storage": "memory"})
 
-    def test_of_redis_is_healthy_and_tells_its_time(self, counter, redis_server):
+    def test_of_redis_is_healthy_and_reports_its_duration(self, counter, redis_server):
         finding = counter(redis_server.url).check()
 
         assert (finding.status, finding.facts["fallback"]) == (Health.HEALTHY, False)
         assert finding.facts["milliseconds"] > 0
 
-    def test_tells_that_redis_is_away(self, counter):
+    def test_reports_that_redis_is_away(self, counter):
         finding = counter(NOBODY).check()
 
         assert finding.status is Health.DEGRADED
         assert finding.message == "Redis refuses the connection: nothing listens there; each worker counts for itself"
 
-    def test_tells_that_redis_is_too_slow(self, counter, redis_server):
+    def test_reports_that_redis_is_too_slow(self, counter, redis_server):
         redis_server.hang()
 
         finding = counter(redis_server.url).check()
 
         assert finding.message == "Redis does not answer in time; each worker counts for itself"
 
-    def test_tells_that_redis_refuses_the_password(self, counter, redis_server):
+    def test_reports_that_redis_refuses_the_password(self, counter, redis_server):
         mine = counter(redis_server.url.replace("//", "//:canary@"))
 
         finding = mine.check()
 
         assert finding.message == "Redis has no password, and one is given; each worker counts for itself"
 
-    def test_tells_that_the_fallback_is_in_force_after_redis_is_back(self, counter, redis_server, clock):
+    def test_reports_the_fallback_after_redis_is_back(self, counter, redis_server, clock):
         mine = counter(redis_server.url)
         redis_server.stop()
         counts(mine, 1)

@@ -26,14 +26,14 @@ def start(number: int, **overrides: str) -> dict[str, str]:
 
 
 class TestProfile:
-    def test_lets_so_many_pass_and_says_how_many_are_left(self, read):
+    def test_admits_requests_up_to_the_limit_and_reports_the_rest(self, read):
         answers = [read("203.0.113.9") for _ in range(3)]
 
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["1", "0", "0"]
         assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"2"}
 
-    def test_says_when_to_come_back(self, read):
+    def test_reports_when_to_try_again(self, read):
         *_, refused = [read("203.0.113.9") for _ in range(3)]
 
         body = refused.json["error"]
@@ -41,7 +41,7 @@ class TestProfile:
         assert int(refused.headers["Retry-After"]) == body["retryAfter"]
         assert 1 <= body["retryAfter"] <= 900
 
-    def test_counts_each_address_apart(self, read):
+    def test_counts_each_address_separately(self, read):
         assert [read(f"203.0.113.{n}").status_code for n in (1, 1, 2, 2, 1, 2)] == [200, 200, 200, 200, 429, 429]
 
     def test_counts_a_whole_ipv6_network_as_one(self, read):
@@ -49,7 +49,7 @@ class TestProfile:
 
         assert [read(peer).status_code for peer in (*neighbours, "2001:db8:0:2::1")] == [200, 200, 429, 200]
 
-    def test_is_not_escaped_by_forged_headers(self, app, read):
+    def test_cannot_be_evaded_with_forged_headers(self, app, read):
         for _ in range(2):
             read("203.0.113.9")
 
@@ -59,7 +59,7 @@ class TestProfile:
 
         assert forged.status_code == 429
 
-    def test_leaves_routes_without_a_limit_alone(self, client):
+    def test_does_not_apply_to_routes_without_a_limit(self, client):
         answers = [client.get("/health/live") for _ in range(20)]
 
         assert {answer.status_code for answer in answers} == {200}
@@ -90,7 +90,7 @@ class TestDeliveries:
         assert starts == ends == [200, 200, 200, 200]
         assert waiting(app) == 2
 
-    def test_over_the_limit_wait_on_the_spool_and_lose_nothing(self, deliver, app, query):
+    def test_over_the_limit_are_deferred_to_the_spool(self, deliver, app, query):
         answers = [deliver("call-start", **start(n)) for n in range(10)]
         before = query("SELECT count(*) FROM deliveries")
         app.extensions["caly"].replay.run_if_needed()
@@ -105,7 +105,7 @@ class TestDeliveries:
         assert statuses == [200] * 30 + [429] * 2
         assert waiting(app) == 27
 
-    def test_of_one_client_do_not_use_up_anothers(self, deliver, app):
+    def test_of_one_client_do_not_count_for_another(self, deliver, app):
         parts = app.extensions["caly"]
         other = parts.webhook_keys.mint(parts.clients.add("Other", []).id, 1)
         for n in range(4):
@@ -119,7 +119,7 @@ class TestDeliveries:
 
         assert statuses == [401, 401, 401, 429]
 
-    def test_with_a_valid_key_are_not_stopped_by_a_strangers_flood_from_the_same_address(self, deliver):
+    def test_with_a_valid_key_are_not_stopped_by_a_flood_from_the_same_address(self, deliver):
         for _ in range(5):
             deliver("call-end", key="cwk_wrong", CallSid="s")
 

@@ -23,7 +23,7 @@ def test_an_id_from_a_trusted_proxy_is_kept(client):
     assert answer.headers["X-Request-ID"] == GIVEN
 
 
-def test_an_id_from_a_stranger_is_not(client):
+def test_an_id_from_an_untrusted_peer_is_replaced(client):
     answer = client.get("/health/live", headers={"X-Request-ID": GIVEN}, environ_base={"REMOTE_ADDR": "203.0.113.9"})
 
     assert answer.headers["X-Request-ID"] != GIVEN

@@ -114,17 +114,17 @@ class TestStrictTransport:
     """RFC 6797: a browser that was told over plain HTTP was told by anybody."""
 
     @pytest.mark.parametrize("status", REQUESTS)
-    def test_is_not_demanded_by_an_answer_in_clear(self, asked, status):
+    def test_is_not_required_by_an_answer_over_plain_http(self, asked, status):
         answer = asked(*REQUESTS[status], "http")
 
         assert "Strict-Transport-Security" not in answer.headers
 
-    def test_is_not_demanded_because_a_stranger_says_that_he_came_by_https(self, asked):
+    def test_is_not_required_because_an_untrusted_peer_claims_https(self, asked):
         answer = asked("GET", "/health/live", {"headers": {"X-Forwarded-Proto": "https"}}, "http")
 
         assert "Strict-Transport-Security" not in answer.headers
 
-    def test_is_demanded_when_the_proxy_says_that_the_client_came_by_https(self, client):
+    def test_is_required_if_a_trusted_proxy_reports_https(self, client):
         answer = client.get("/health/live", headers={"X-Forwarded-Proto": "https"})
 
         assert "Strict-Transport-Security" in answer.headers
@@ -152,26 +152,26 @@ class TestOwaspList:
     def test_keeps_answers_out_of_caches(self, answer):
         assert answer.cache_control.no_store
 
-    def test_lets_no_page_use_the_machine(self, answer):
+    def test_disables_features_of_the_browser(self, answer):
         features = answer.headers["Permissions-Policy"].split(", ")
 
         assert {"camera=()", "geolocation=()", "microphone=()", "payment=()", "usb=()"} <= set(features)
         assert all(feature.endswith("=()") for feature in features)
 
-    def test_keeps_the_filter_of_old_browsers_off(self, answer):
+    def test_disables_the_filter_of_old_browsers(self, answer):
         assert answer.headers["X-XSS-Protection"] == "0"
 
     @pytest.mark.parametrize("name", ["Expect-CT", "Feature-Policy", "Pragma", "Public-Key-Pins", "X-Download-Options"])
-    def test_has_nothing_that_is_out_of_use(self, answer, name):
+    def test_has_no_obsolete_header(self, answer, name):
         assert name not in answer.headers
 
     @pytest.mark.parametrize(
         "name", ["Server", "X-Powered-By", "X-AspNet-Version", "X-Framework", "X-Generator", "X-Runtime", "X-Version"]
     )
-    def test_does_not_say_what_it_is_made_of(self, answer, name):
+    def test_does_not_disclose_its_software(self, answer, name):
         assert name not in answer.headers
 
-    def test_names_no_version(self, answer):
+    def test_discloses_no_version(self, answer):
         assert not [value for _, value in answer.headers if re.search(r"\d\.\d|flask|python|werkzeug", value.lower())]
 
 
@@ -190,13 +190,13 @@ class TestObservatory:
     def test_content_policy_runs_no_script_and_no_plugin(self, content_policy):
         assert not {"script-src", "script-src-elem", "script-src-attr", "object-src"} & set(content_policy)
 
-    def test_content_policy_lets_nobody_frame_it(self, content_policy):
+    def test_content_policy_refuses_frames(self, content_policy):
         assert content_policy["frame-ancestors"] == "'none'"
 
     def test_content_policy_keeps_the_base_of_links(self, content_policy):
         assert content_policy["base-uri"] == "'none'"
 
-    def test_content_policy_keeps_forms_at_home(self, content_policy):
+    def test_content_policy_restricts_forms_to_this_origin(self, content_policy):
         assert content_policy["form-action"] == "'self'"
 
     def test_content_policy_is_enforced_and_not_only_reported(self, answer):
@@ -208,16 +208,16 @@ class TestObservatory:
     def test_cookie_of_the_session_is_hidden_from_scripts(self, cookie):
         assert "HttpOnly" in cookie
 
-    def test_cookie_of_the_session_stays_home_when_another_site_posts(self, cookie):
+    def test_cookie_of_the_session_is_not_sent_when_another_site_posts(self, cookie):
         assert cookie & {"SameSite=Lax", "SameSite=Strict"}
 
-    def test_cookie_of_the_session_is_for_this_host_alone(self, cookie):
+    def test_cookie_of_the_session_is_only_for_this_host(self, cookie):
         assert not [attribute for attribute in cookie if attribute.startswith("Domain")]
 
-    def test_other_origins_are_let_in_nowhere(self, answer):
+    def test_other_origins_are_allowed_nowhere(self, answer):
         assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")]
 
-    def test_other_origins_are_let_in_nowhere_when_they_ask(self, asked):
+    def test_other_origins_are_allowed_nowhere_by_a_preflight(self, asked):
         asking = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
 
         answer = asked("OPTIONS", "/webhooks/exotel/call-start", {"headers": asking})
@@ -227,12 +227,12 @@ class TestObservatory:
     def test_referrer_is_private(self, answer):
         assert answer.headers["Referrer-Policy"] in ("no-referrer", "same-origin", "strict-origin")
 
-    def test_strict_transport_holds_half_a_year_at_least(self, answer):
+    def test_strict_transport_lasts_at_least_half_a_year(self, answer):
         (seconds,) = re.findall(r"max-age=(\d+)", answer.headers["Strict-Transport-Security"])
 
         assert int(seconds) >= HALF_A_YEAR_SECONDS
 
-    def test_strict_transport_may_go_into_the_lists_of_browsers(self, answer):
+    def test_strict_transport_meets_the_preload_requirements(self, answer):
         assert {"includeSubDomains", "preload"} <= set(answer.headers["Strict-Transport-Security"].split("; "))
 
     def test_types_are_not_guessed(self, answer):

@@ -34,7 +34,7 @@ def queries(caplog):
 
 class TestUnknownTokens:
     @pytest.mark.parametrize("path", PATHS)
-    def test_beyond_so_many_are_not_even_looked_up(self, ask, used_up, queries, path):
+    def test_above_the_limit_are_not_looked_up(self, ask, used_up, queries, path):
         refused = ask(path=path)
 
         assert (refused.status_code, refused.json["error"]["code"]) == (429, "RATE_LIMIT_EXCEEDED")
@@ -42,24 +42,24 @@ class TestUnknownTokens:
         assert refused.headers["X-RateLimit-Remaining"] == "0"
         assert queries()[-1] == 0
 
-    def test_of_an_address_do_not_shut_out_who_was_in_before(self, ask, api_key):
+    def test_do_not_lock_out_a_valid_token_of_the_same_address(self, ask, api_key):
         token = api_key("admin")["Authorization"].split()[1]
         before = ask(token).status_code
         statuses = {ask().status_code for _ in range(LIMIT.amount + 1)}
 
         assert (before, statuses, ask(token).status_code) == (200, {401, 429}, 200)
 
-    def test_of_an_address_are_nothing_to_another(self, ask, used_up):
+    def test_do_not_count_for_another_address(self, ask, used_up):
         assert ask(address="198.51.100.7").status_code == 401
 
-    def test_are_not_what_is_no_token(self, client, ask, api_key):
+    def test_do_not_include_texts_without_the_form_of_a_token(self, client, ask, api_key):
         for _ in range(LIMIT.amount + 1):
             ask("x")
             client.get(PATHS[0], environ_base={"REMOTE_ADDR": "203.0.113.9"})
 
         assert ask(api_key("admin")["Authorization"].split()[1]).status_code == 200
 
-    def test_are_those_that_were_good_once_too(self, app, ask, used_up, api_key, queries):
+    def test_include_revoked_tokens(self, app, ask, used_up, api_key, queries):
         token = api_key("admin")["Authorization"].split()[1]
         ask(token, address="198.51.100.7")
         (key,) = app.extensions["caly"].api_keys.all()

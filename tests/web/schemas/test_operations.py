@@ -4,16 +4,16 @@ from calyapp.web.schemas.operations import about, in_any_form, in_json
 
 
 class TestContent:
-    def test_of_json_is_nothing_else(self):
+    def test_in_json_has_one_media_type(self):
         assert in_json(Schema) == {"application/json": Schema}
 
-    def test_in_any_form_is_the_same_in_each(self):
+    def test_in_any_form_has_the_same_schema_for_each(self):
         assert set(in_any_form(Schema).values()) == {Schema}
         assert len(in_any_form(Schema)) == 3
 
 
 class TestAbout:
-    def test_leaves_out_examples_where_there_are_none(self):
+    def test_omits_absent_examples(self):
         assert about("What it is") == {"description": "What it is"}
 
     def test_has_examples_and_keywords(self):

@@ -6,15 +6,15 @@ KEPT_BACK = {"phase", "evidence", "talk_seconds", "call_seconds"}
 
 
 class TestCall:
-    def test_shows_what_the_table_has(self):
+    def test_contains_the_columns_of_the_table(self):
         columns = {column.name for column in calls.columns if not column.name.endswith("_source")}
 
         assert set(CallSchema().fields) == columns - KEPT_BACK
 
-    def test_with_its_timeline_is_a_call_and_more(self):
+    def test_with_its_timeline_extends_the_call(self):
         assert set(CallWithTimelineSchema().fields) - set(CallSchema().fields) == {"timeline", "timeline_truncated"}
 
 
 class TestEvent:
-    def test_shows_what_the_table_has(self):
+    def test_contains_the_columns_of_the_table(self):
         assert set(EventSchema().fields) == {column.name for column in audit_logs.columns}

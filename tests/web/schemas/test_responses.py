@@ -18,7 +18,7 @@ class Sample(BaseResponseSchema):
 
 
 class TestNames:
-    def test_are_written_in_camel_case_unless_they_have_another(self):
+    def test_are_in_camel_case_unless_declared_otherwise(self):
         shown = Sample().dump({"one_long_name": "x", "other": "y", "created_at": None})
 
         assert shown == {"oneLongName": "x", "_other": "y", "createdAt": None}
@@ -47,7 +47,7 @@ class TestPrincipal:
 
 
 class TestError:
-    def test_is_of_the_shape_that_errors_have(self):
+    def test_matches_the_body_of_errors(self):
         shape = error_body("X", "It broke", "1-a", details={"limit": ["is wrong."]}, retry_after=1, stack="…")
 
         assert ErrorSchema().validate(shape) == {}

@@ -28,13 +28,13 @@ _any_text = st.text(st.characters())
         (strip_control_characters, "क्\u200dष क्\u200cष 👩\u200d⚕️", "क्\u200dष क्\u200cष 👩\u200d⚕️"),
     ],
 )
-def test_makes_a_text_uniform(sanitize, before, after):
+def test_normalises_a_text(sanitize, before, after):
     assert sanitize(before) == after
 
 
 @pytest.mark.parametrize("sanitize", ALL)
 @given(text=_any_text)
-def test_does_nothing_the_second_time(sanitize, text):
+def test_is_idempotent(sanitize, text):
     once = sanitize(text)
 
     assert sanitize(once) == once
@@ -42,12 +42,12 @@ def test_does_nothing_the_second_time(sanitize, text):
 
 @pytest.mark.parametrize("sanitize", ALL)
 @pytest.mark.parametrize("value", [None, 1, 1.5, True, [" A "], {" A ": " A "}], ids=repr)
-def test_leaves_alone_what_is_no_text(sanitize, value):
+def test_leaves_other_values_unchanged(sanitize, value):
     assert sanitize(value) is value
 
 
 @given(_any_text)
-def test_what_is_stripped_can_be_stored(text):
+def test_a_stripped_text_can_be_stored(text):
     stripped = strip_control_characters(text)
 
     assert "\0" not in stripped
@@ -55,7 +55,7 @@ def test_what_is_stripped_can_be_stored(text):
 
 
 @given(_any_text)
-def test_what_is_escaped_holds_no_markup(text):
+def test_an_escaped_text_contains_no_markup(text):
     assert not set(escape(text)) & set("<>\"'")
 
 

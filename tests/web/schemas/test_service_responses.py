@@ -21,7 +21,7 @@ class TestAnswersToExotel:
     def test_to_a_call_is_a_stream(self, deliver, start):
         assert validated(StreamAnswerSchema(), deliver("call-start", **start).get_json()) == NOTHING
 
-    def test_to_a_status_says_how_the_call_stands(self, deliver):
+    def test_to_a_status_contains_the_status_of_the_call(self, deliver):
         answer = deliver("call-status", CallSid="sid-1", CallStatus="ringing").get_json()
 
         assert validated(StatusAnswerSchema(), answer) == NOTHING
@@ -31,5 +31,5 @@ class TestHealth:
     @pytest.mark.parametrize(
         ("path", "schema"), [("/health/detailed", HealthDetailsSchema()), ("/health/metrics", MetricsSchema())]
     )
-    def test_is_answered_as_it_is_described(self, client, path, schema):
+    def test_matches_its_schema(self, client, path, schema):
         assert validated(schema, client.get(path).get_json()) == NOTHING

@@ -85,7 +85,7 @@ def cases(table: dict[str, list]) -> pytest.MarkDecorator:
         "no special characters": ["Asha 2", "आशा राव", "Müller", "क्\u200dष", "١٢"],
     }
 )
-def test_takes_unchanged(kind, value):
+def test_accepts_unchanged(kind, value):
     assert CATALOGUE[kind].deserialize(value) == value
 
 
@@ -113,7 +113,7 @@ def test_takes_unchanged(kind, value):
         ("uuid", "01890A5D-ac96-774b-bcce-b302099a8057", UUID("01890a5d-ac96-774b-bcce-b302099a8057")),
     ],
 )
-def test_takes_in_its_own_form(kind, value, becomes):
+def test_accepts_and_converts(kind, value, becomes):
     taken = CATALOGUE[kind].deserialize(value)
 
     assert (type(taken), taken) == (type(becomes), becomes)
@@ -261,14 +261,14 @@ def test_refuses(kind, value):
 @example([{}])
 @example(10**5000)
 @given(value=_json)
-def test_refuses_whatever_it_does_not_take_in_one_way(kind, value):
+def test_refuses_every_other_value_with_the_same_message(kind, value):
     with suppress(Invalid):
         CATALOGUE[kind].deserialize(value)
 
 
 @_each_kind
 @pytest.mark.parametrize("value", ["", [], {}, "\0" * 5000, 10**30, None], ids=lambda value: f"{value!r:.10}")
-def test_says_in_a_sentence_what_would_be_right(kind, value):
+def test_says_in_a_sentence_what_would_be_valid(kind, value):
     for sentence in refusal(CATALOGUE[kind], value):
         assert sentence.startswith(("must be ", "must contain ", "must not "))
         assert sentence.endswith(".")
@@ -283,7 +283,7 @@ def test_never_repeats_the_value(kind):
 @pytest.mark.parametrize(
     "long", ["a" * 10**6, "1" * 10**6, "a@" * 10**6, "http://" + "a." * 10**6], ids=lambda t: t[:9]
 )
-def test_is_not_worn_out_by_a_long_text(kind, long):
+def test_is_fast_for_a_long_text(kind, long):
     refusal(CATALOGUE[kind], long)
 
 
@@ -300,7 +300,7 @@ class TestOptions:
         [(validators.date(pre_load=[trim]), " 2024-02-29 "), (validators.uuid(pre_load=[trim]), f" {UUID(int=1)} ")],
         ids=["date", "uuid"],
     )
-    def test_sanitize_before_anything_is_checked(self, field, value):
+    def test_sanitize_before_validation(self, field, value):
         assert str(field.deserialize(value)) == value.strip()
 
 
@@ -308,7 +308,7 @@ class TestString:
     @pytest.mark.parametrize(
         "character", ["\x00", "\x1f", " ", "\x7f", "\x9f", "\xa0", "न", "\u2027", "\u2028", "\u202e", "\u2069"]
     )
-    def test_is_described_as_it_is_taken(self, character):
+    def test_is_documented_as_it_is_validated(self, character):
         field = validators.string(1, 1)
         taken = True
 
@@ -348,7 +348,7 @@ class TestUrl:
 
         assert validators.url().deserialize(address) == address
 
-    def test_takes_other_schemes_when_told(self):
+    def test_accepts_other_schemes_if_configured(self):
         field = validators.url(schemes=("wss",))
 
         assert field.deserialize("wss://example.com/x") == "wss://example.com/x"
@@ -356,18 +356,18 @@ class TestUrl:
 
 
 class TestArray:
-    def test_names_the_items_that_are_wrong(self):
+    def test_names_the_invalid_items(self):
         assert refusal(CATALOGUE["array"], [1, 10, "x"]) == {
             1: ["must be a whole number from 0 to 9."],
             2: ["must be a whole number from 0 to 9."],
         }
 
-    def test_counts_before_it_looks_at_the_items(self):
+    def test_checks_the_length_before_the_items(self):
         assert refusal(CATALOGUE["array"], ["x"] * 1000) == ["must be a list of 1 to 3 items."]
 
 
 class TestMoment:
-    def test_keeps_the_instant_whatever_its_offset(self):
+    def test_keeps_the_instant_for_every_offset(self):
         moments = {CATALOGUE["moment"].deserialize(f"2024-02-29T{rest}") for rest in ("15:00:00+05:30", "09:30:00.0Z")}
 
         assert moments == {dt.datetime(2024, 2, 29, 9, 30, tzinfo=dt.UTC)}
@@ -375,7 +375,7 @@ class TestMoment:
 
 class TestDate:
     @given(st.dates())
-    def test_takes_every_day_there_is(self, day):
+    def test_accepts_every_day_of_the_calendar(self, day):
         assert validators.date().deserialize(day.isoformat()) == day
 
 
@@ -385,7 +385,7 @@ class TestNumber:
         assert CATALOGUE["number"].deserialize(f"{amount:f}") == amount
 
 
-def test_a_demand_hands_on_what_it_lets_pass():
+def test_a_required_predicate_returns_the_value():
     check = validators.require(str.isupper, "must be in capitals.")
 
     assert check("A") == "A"
