@@ -1,4 +1,4 @@
-"""The API as it describes itself: its examples, and thousands of made-up requests, right ones and wrong ones."""
+"""Tests the API against its OpenAPI document: its examples, and thousands of generated valid and invalid requests."""
 
 import json
 import subprocess
@@ -13,14 +13,14 @@ from running_server import Server
 
 UNLIMITED = {f"RATELIMIT_{profile}": "1000000/minute" for profile in ("LOGIN", "API", "WEBHOOK", "UPLOAD")}
 SEED = "20261122"
-LEAST = 2000
-# Of who explores: the operations, how much of each beside what is systematic, and checks that do not hold there.
-# That data is right by its schema does not make it welcome: a schema cannot say which cursor was signed.
+MIN_REQUESTS = 2000
+# For each explorer: its operations, the number of generated examples for each, and the checks that do not apply.
+# Data that is valid by its schema may still be refused: a schema cannot express which cursor is signed.
 EXPLORERS = {
-    "nobody": ("^/", 5, "positive_data_acceptance"),
+    "anonymous": ("^/", 5, "positive_data_acceptance"),
     "admin": ("^/(api|health|openapi)", 20, "positive_data_acceptance"),
     "client": ("^/api/(calls|audit)", 20, "positive_data_acceptance"),
-    # Of a delivery all is kept, and nothing refused but what cannot be read or names no call.
+    # Deliveries are kept with all values. Only unreadable ones, and those without a call, are refused.
     "exotel": ("^/webhooks", 20, "positive_data_acceptance,negative_data_rejection"),
 }
 
@@ -37,21 +37,21 @@ def tenant_of_examples(server, tenant) -> dict:
 
 @pytest.fixture(scope="module")
 def document(server) -> dict:
-    status, found = server.ask("GET", "/openapi.json")
+    status, body = server.ask("GET", "/openapi.json")
     assert status == 200
-    return found
+    return body
 
 
 @pytest.fixture(scope="module")
 def logins(server, tenant_of_examples) -> dict[str, str]:
-    """The header `Authorization` of each explorer."""
+    """The `Authorization` header of each explorer."""
 
     def key(*arguments: str) -> str:
         return "Bearer " + server.cli("keys", "create", "--name", "Explorer", *arguments)["key"]
 
     webhook_login = f"exotel:{tenant_of_examples['webhookKey']}".encode()
     return {
-        "nobody": "",
+        "anonymous": "",
         "admin": key("--role", "admin"),
         "client": key("--role", "client", "--client", tenant_of_examples["id"]),
         "exotel": "Basic " + b64encode(webhook_login).decode(),
@@ -60,7 +60,7 @@ def logins(server, tenant_of_examples) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def examples(server, document, logins, module_query) -> dict[str, int]:
-    """The status of the answer to the example of each operation; what the examples speak of is there."""
+    """The status of the answer to each operation's example. The resources in the examples exist."""
     members = document["components"]["schemas"]["Login"]["properties"]
     user = {name: member["examples"][0] for name, member in members.items()}
     server.cli("users", "add", "--email", user["email"], "--role", "admin", "--password-stdin", stdin=user["password"])
@@ -70,10 +70,10 @@ def examples(server, document, logins, module_query) -> dict[str, int]:
         "VALUES (%s, now(), 'LOGOUT', 'LOW', 'success', 'Signed out')",
         event["schema"]["examples"][0],
     )
-    (whose,) = document["paths"]["/api/calls/import"]["post"]["parameters"]
+    (client_id,) = document["paths"]["/api/calls/import"]["post"]["parameters"]
     module_query(
         "INSERT INTO clients (id, name, created_at, updated_at) VALUES (%s, 'Example', now(), now())",
-        whose["schema"]["examples"][0],
+        client_id["schema"]["examples"][0],
     )
     session = {}
 
@@ -86,7 +86,7 @@ def examples(server, document, logins, module_query) -> dict[str, int]:
             session["Authorization"] = f"Bearer {json.loads(body).get('token')}"
         return status
 
-    # Deliveries first, so that there is a call; who has signed out cannot change the password.
+    # Deliveries come first, so that a call exists. Logout comes after the change of password, which needs a session.
     order = [path for path in document["paths"] if path.startswith("/webhooks")]
     order += ["/api/auth/login", "/api/auth/password", "/api/auth/logout"]
     order += [path for path in document["paths"] if path not in order]
@@ -94,7 +94,7 @@ def examples(server, document, logins, module_query) -> dict[str, int]:
 
 
 def send(server: Server, document: dict, path: str, method: str, headers: dict[str, str]) -> tuple[int, bytes]:
-    """The answer to an operation's example, as it is printed."""
+    """Returns the answer to the documented example of an operation."""
     operation = document["paths"][path][method]
     query = {}
     for parameter in operation["parameters"]:
@@ -116,7 +116,7 @@ def send(server: Server, document: dict, path: str, method: str, headers: dict[s
 
 
 def example_body(document: dict, content: dict) -> tuple[str, str]:
-    """In the first of the content types: the example of each member of an object, or that of a text."""
+    """Returns the example in the first content type: of each member of an object, or of a text."""
     content_type, described = next(iter(content.items()))
     schema = described["schema"]
     if "$ref" not in schema:
@@ -127,18 +127,21 @@ def example_body(document: dict, content: dict) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def explored(server, examples, logins, tmp_path_factory) -> tuple[dict, list[int]]:
-    """What each explorer reports, and the statuses of all answers to them."""
+    """The report of each explorer, and the statuses of its answers."""
     before = len(statuses(server))
-    reports = {who: explore(server, who, logins[who], tmp_path_factory.mktemp(who)) for who in EXPLORERS}
+    reports = {
+        explorer: explore(server, explorer, logins[explorer], tmp_path_factory.mktemp(explorer))
+        for explorer in EXPLORERS
+    }
     return reports, statuses(server)[before:]
 
 
-def explore(server: Server, who: str, login: str, folder: Path) -> subprocess.CompletedProcess:
-    paths, most, unfit = EXPLORERS[who]
-    # At /api/calls/import GET is allowed, too: it would show a call of that name.
-    unfit += ",allow_header_conformance"
+def explore(server: Server, explorer: str, login: str, folder: Path) -> subprocess.CompletedProcess:
+    paths, max_examples, excluded_checks = EXPLORERS[explorer]
+    # GET is also allowed at /api/calls/import: it returns the call of that name.
+    excluded_checks += ",allow_header_conformance"
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{server.port}/openapi.json"]
-    command += ["--include-path-regex", paths, "--max-examples", str(most), "--exclude-checks", unfit]
+    command += ["--include-path-regex", paths, "--max-examples", str(max_examples), "--exclude-checks", excluded_checks]
     command += ["--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--seed", SEED, "--workers", "1"]
     command += ["--generation-database", "none", "--no-color"]
     command += ["--header", f"Authorization: {login}"] if login else []
@@ -146,25 +149,25 @@ def explore(server: Server, who: str, login: str, folder: Path) -> subprocess.Co
 
 
 def statuses(server: Server) -> list[int]:
-    """Of all answers so far."""
+    """The statuses of all answers so far."""
     return [line["status"] for line in server.log_lines() if line["message"] == "request"]
 
 
 class TestExamples:
-    def test_work_as_they_are_printed(self, examples):
+    def test_work_as_documented(self, examples):
         assert {name: status for name, status in examples.items() if status != 200} == {}
 
 
-@pytest.mark.timeout(400)  # whichever comes first waits for all explorers
+@pytest.mark.timeout(400)  # the first test waits for all explorers
 class TestExploration:
-    @pytest.mark.parametrize("who", EXPLORERS)
-    def test_finds_no_answer_that_is_not_described(self, explored, who):
-        report = explored[0][who]
+    @pytest.mark.parametrize("explorer", EXPLORERS)
+    def test_finds_no_undocumented_answer(self, explored, explorer):
+        report = explored[0][explorer]
 
         assert report.returncode == 0, report.stdout + report.stderr
 
-    def test_is_of_thousands_of_requests_and_meets_no_error_of_ours(self, explored):
+    def test_sends_thousands_of_requests_and_gets_no_server_error(self, explored):
         answered = explored[1]
 
-        assert len(answered) >= LEAST
+        assert len(answered) >= MIN_REQUESTS
         assert [status for status in answered if status >= 500] == []

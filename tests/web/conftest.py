@@ -1,4 +1,4 @@
-"""A client of Caly's, deliveries to it as Exotel would send them, and people and programs that read its records."""
+"""A client, deliveries for it as Exotel sends them, and users and API keys that read its records."""
 
 from types import SimpleNamespace
 from uuid import uuid4
@@ -21,7 +21,7 @@ def tenant(app):
 
 @pytest.fixture
 def deliver(client, tenant):
-    """`deliver(route, **fields)`: the answer to a form with these fields, under the tenant's key."""
+    """`deliver(route, **fields)`: the answer to a form with these fields and the tenant's key."""
 
     def send(route: str, key: str | None = tenant.key, **fields: str):
         return client.post(f"/webhooks/exotel/{route}", query_string={"key": key} if key else {}, data=fields)
@@ -37,9 +37,9 @@ def start():
 
 @pytest.fixture
 def user(app):
-    """`user(role, client_id)`: the header under which a new user of this role, signed in, sends requests."""
+    """`user(role, client_id)`: the header of a new, signed-in user with this role."""
     parts = app.extensions["caly"]
-    # Hashed once: it is slow on purpose.
+    # Hashed once, because hashing is slow by design.
     password_hash = parts.passwords.hash(PASSWORD)
 
     def signed_in(role: str, client_id=None) -> dict[str, str]:
@@ -53,7 +53,7 @@ def user(app):
 
 @pytest.fixture
 def api_key(app):
-    """`api_key(role, client_id)`: the header under which a program with a new key of this role sends requests."""
+    """`api_key(role, client_id)`: the header of a new API key with this role."""
 
     def created(role: str, client_id=None, expires_at=None) -> dict[str, str]:
         _, token = app.extensions["caly"].api_keys.create("A program", Role(role), client_id, expires_at)

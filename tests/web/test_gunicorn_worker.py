@@ -1,4 +1,4 @@
-"""Only Gunicorn makes such a worker, so it is tested through a running one, as everything about it shows there."""
+"""Only Gunicorn creates such a worker, so the tests run one."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ from calyapp.web.pipeline.security_headers import WITHOUT_FLASK
 
 @pytest.fixture
 def refuse(caplog):
-    """What the caller reads, as status and JSON, when a request broke with this error."""
+    """Returns status and JSON of the answer to a request that fails with this error."""
 
     def answer(error: Exception) -> tuple[int, dict]:
         ours, theirs = socket.socketpair()
@@ -52,7 +52,7 @@ def test_a_refusal_has_the_security_headers_of_every_answer(client):
     head = _answer(400, "1795330293874-abcdef123").partition(b"\r\n\r\n")[0].decode()
 
     told = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
-    # HSTS is for secure answers only, and who is no HTTP has not said whether it is one.
+    # HSTS is only for answers over HTTPS, which is unknown for a request that cannot be parsed.
     assert set(usual.keys()) - set(told) == {"Strict-Transport-Security"}
     assert {name: told[name] for name in WITHOUT_FLASK} == {name: usual[name] for name in WITHOUT_FLASK}
 

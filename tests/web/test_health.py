@@ -18,7 +18,7 @@ NOBODY = "postgresql://caly@127.0.0.1:1/caly"
 
 @pytest.fixture
 def lonely():
-    """A client of a service whose database is away."""
+    """A test client of a service whose database is away."""
     environment = {"APP_ENV": "testing", "DATABASE_URL": NOBODY}
     application = create_app(Settings.from_env(environment))
     yield application.test_client()

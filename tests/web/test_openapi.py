@@ -16,7 +16,7 @@ ERRORS_OF_ALL = {"400", "405", "413", "500"}
 
 @pytest.fixture(scope="module")
 def application():
-    """It needs no database to be described."""
+    """An application without a database."""
     app = create_app(Settings.from_env(NOWHERE))
     yield app
     app.extensions["caly"].close()
@@ -29,7 +29,7 @@ def document(application) -> dict:
 
 @pytest.fixture(scope="module")
 def operations(document) -> dict:
-    """By method and path."""
+    """The operations by method and path."""
     return {
         f"{method.upper()} {path}": operation
         for path, operations in document["paths"].items()
@@ -38,7 +38,7 @@ def operations(document) -> dict:
 
 
 def every(document, wanted: str):
-    """Whatever stands under this name, anywhere in the document."""
+    """Yields all values under this name in the document."""
     if isinstance(document, dict):
         yield from ([document[wanted]] if wanted in document else [])
     if isinstance(document, dict | list):

@@ -123,7 +123,7 @@ class TestBrokenBody:
     def test_is_refused_if_it_is_shorter_than_declared(self):
         cut = EnvironBuilder(method="POST", data={"a": "12345"}).get_environ()
         cut["CONTENT_LENGTH"] = "50"
-        cut["wsgi.input_terminated"] = True  # so says Gunicorn, and hands over what came
+        cut["wsgi.input_terminated"] = True  # as Gunicorn sets it, with the part that arrived
 
         with pytest.raises(ValidationError, match="shorter than its Content-Length"):
             parameters.read(Request(cut))

@@ -175,7 +175,7 @@ class TestOtherRoutes:
 
 
 class TestRefusal:
-    """Nothing is stored but an entry that says so."""
+    """Only the audit entry about the rejection is stored."""
 
     def test_names_every_invalid_field(self, deliver, query):
         answer = deliver("call-start", CallSid="a b", To="1")
@@ -220,8 +220,8 @@ class TestRefusal:
         assert query("SELECT count(*) FROM deliveries") == query("SELECT count(*) FROM calls") == [(0,)]
 
 
-class TestOddities:
-    """Whatever is not identity is kept and answered 200."""
+class TestInvalidValue:
+    """Invalid values that do not identify the call are kept, and the answer is 200."""
 
     @pytest.mark.parametrize(
         "fields",
@@ -253,7 +253,7 @@ class TestRepeatedName:
         assert query("SELECT call_sid FROM calls ORDER BY call_sid") == [("d1",), ("d2",)]
 
 
-class TestWhoseCall:
+class TestOwner:
     @pytest.mark.parametrize("dialled", ["08047112345", "+91 80471 12345", "918047112345", "+918047112345"])
     def test_without_a_key_is_found_by_the_dialled_number(self, deliver, tenant, query, start, dialled):
         answer = deliver("call-start", key=None, **{**start, "To": dialled})
@@ -303,7 +303,7 @@ class TestWhoseCall:
 class TestWithoutDatabase:
     @pytest.fixture
     def away(self, app, tenant, tmp_path):
-        """A worker that starts while the database is away, with a copy of the directory or without."""
+        """A worker that starts while the database is away, with or without a copy of the directory."""
         parts = app.extensions["caly"]
         opened = []
 
@@ -320,7 +320,7 @@ class TestWithoutDatabase:
 
     @pytest.fixture
     def replayed(self, app, query):
-        """What is on record once the database is back."""
+        """What is recorded after the database is back."""
 
         def calls() -> list[tuple]:
             app.extensions["caly"].replay.run_if_needed()

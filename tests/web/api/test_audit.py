@@ -1,4 +1,4 @@
-"""The trail over HTTP: one entry, and how many there are."""
+"""The audit log over HTTP: one entry, and counts."""
 
 from datetime import date, timedelta
 

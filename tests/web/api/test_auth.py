@@ -23,7 +23,7 @@ def ravi(app):
 
 @pytest.fixture
 def login(client):
-    """`login(…)`: the answer to an attempt to sign in."""
+    """`login(…)`: the answer to a login."""
 
     def attempt(email=EMAIL, password=PASSWORD, address="203.0.113.9"):
         sent = {"email": email, "password": password}
@@ -40,7 +40,7 @@ def bearer(login):
 
 @pytest.fixture
 def status(client):
-    """`status(header)`: how the question who I am is answered."""
+    """`status(header)`: the status of `/api/auth/me`."""
     return lambda header: client.get("/api/auth/me", headers=header).status_code
 
 
@@ -263,7 +263,7 @@ class TestPassword:
         assert change(api_key("admin")).status_code == 403
 
 
-class TestEnd:
+class TestRevocation:
     @pytest.mark.parametrize(
         "end",
         [

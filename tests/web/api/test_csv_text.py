@@ -1,4 +1,4 @@
-"""The text is read back with Python's own reader, and looked at as a spreadsheet would."""
+"""Reads the text back with Python's CSV reader, and checks it for what a spreadsheet would run."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The export as the application answers it; over a real connection it is tested in tests/system."""
+"""Exports through the application. tests/system tests them over a real connection."""
 
 import csv
 import gzip
@@ -24,7 +24,7 @@ EXPORTED = (
 
 @pytest.fixture
 def filled(app, query):
-    """Twelve entries of one client, and the ids of it and a second one."""
+    """Twelve audit entries of one client, and the ids of this and a second client."""
     sample_records.fill(query, calls=3)
     other = app.extensions["caly"].clients.add("Banyan Dental", []).id
     ((ours,),) = query("SELECT id::text FROM clients WHERE name LIKE 'नमस्ते%%'")

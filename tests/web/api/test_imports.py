@@ -1,4 +1,4 @@
-"""Uploads of CDR exports, as the application answers them."""
+"""Imports of CDR exports through the application."""
 
 import io
 import resource
@@ -16,13 +16,13 @@ CSV = "text/csv"
 
 @pytest.fixture
 def asha(user, tenant):
-    """A user of the tenant's."""
+    """A user of the tenant."""
     return user("client", tenant.id)
 
 
 @pytest.fixture
 def upload(client):
-    """`upload(headers, content)`: the answer to a body of CSV; `**query` its arguments."""
+    """`upload(headers, content, **query)`: the answer to a CSV body."""
 
     def post(headers, content=FILE, content_type=CSV, **query):
         body = {"data": content, "content_type": content_type}
@@ -127,7 +127,7 @@ class TestImport:
 
 @contextmanager
 def no_file_larger_than(size: int):
-    """The system refuses to write more into any file, as it does where the disk is full."""
+    """The system refuses further writes to any file, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -139,7 +139,7 @@ def no_file_larger_than(size: int):
 class TestSize:
     @pytest.fixture
     def edge(self):
-        """A file of exactly as many bytes as may be: calls whose last cells fill it up."""
+        """A file of exactly the largest size, filled by the last cells of its rows."""
         rows = "".join(f"s{n},1,2,busy,{'x' * 100_000}\n" for n in range(104))
         return (HEADER + rows).encode().ljust(MAX_FILE_BYTES - 1, b"x") + b"\n"
 

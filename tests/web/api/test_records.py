@@ -1,4 +1,4 @@
-"""What all lists of records have in common, by the list of calls; and who may see whose records, of every route."""
+"""What all lists of records share, tested with the list of calls; and access to records on every route."""
 
 import pytest
 import sample_records
@@ -118,7 +118,7 @@ WHO = {
 
 @pytest.fixture
 def who(user, api_key, filled, query):
-    """`who(name)`: the header of somebody who sees the second client only, or all."""
+    """`who(name)`: the header of a principal who may read only the second client, or all."""
     _, other = filled
 
     def header(name):
@@ -136,7 +136,7 @@ def who(user, api_key, filled, query):
 class TestMatrix:
     @pytest.mark.parametrize("name", WHO)
     def test_shows_each_principal_only_its_records(self, client, who, filled, query, name):
-        # Whose the records are: the first client's are foreign to all who see but one.
+        # The records belong to the first client, which principals of the second must not read.
         headers = who(name)
         ((call_id, event_id),) = query(
             "SELECT calls.id::text, audit_logs.id::text FROM calls, audit_logs WHERE call_sid = 'call-1' LIMIT 1"

@@ -7,7 +7,7 @@ from calyapp.web.pipeline import access_log
 
 @pytest.fixture
 def lines(capsys):
-    """The lines that the access log wrote so far."""
+    """The lines of the access log so far."""
 
     def read() -> list[dict]:
         told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]

@@ -15,7 +15,7 @@ ATTACK = "x' or 1=1 --"
 
 @pytest.fixture
 def counted():
-    """How many requests showed the pattern since the test began."""
+    """Returns the number of requests with the pattern since the test began."""
 
     def value(pattern: Pattern) -> float:
         return metrics.ANOMALIES.labels(pattern.value)._value.get()
@@ -33,7 +33,7 @@ def warnings(caplog):
 
 @pytest.fixture
 def trail(app, query):
-    """What the trail says of violations, once the timer has written it."""
+    """The audit entries about anomalies, after the timer writes them."""
 
     def read() -> list[tuple]:
         app.extensions["caly"].throttled_audit_log.close()
@@ -145,7 +145,7 @@ class TestPlace:
 
 
 class TestSeverity:
-    """So that `severity = 'CRITICAL'` on the trail shows attacks."""
+    """So that `severity = 'CRITICAL'` in the audit log finds attacks."""
 
     ATTACKS = (ATTACK, "<script>alert(1)</script>", "127.0.0.1; cat /etc/passwd")
 
@@ -196,7 +196,7 @@ class TestSeverity:
         assert severities() == {"MEDIUM", "LOW"}
 
 
-class TestShape:
+class TestRequest:
     def test_without_a_user_agent_is_reported(self, client, user, warnings):
         client.get("/api/calls", headers={**user("admin"), "User-Agent": ""})
 
@@ -236,7 +236,7 @@ class TestShape:
         assert warnings() == ([("suspicious_headers", "header.x-original-url", told)] if told else [])
 
 
-class TestWatch:
+class TestInspection:
     def test_ignores_health_checks(self, client, warnings):
         client.get("/health/ready", query_string={"q": ATTACK})
 

@@ -6,7 +6,7 @@ MIB = 1024 * 1024
 
 
 class BrokenChunks(BytesIO):
-    """A body as a server hands it over that finds out while it reads: with an exception of its own."""
+    """A body whose chunks turn out to be invalid while they are read: the server raises its own exception."""
 
     def read(self, _size: int = -1) -> bytes:
         raise RuntimeError("SELECT secret FROM /srv/server")
@@ -14,7 +14,7 @@ class BrokenChunks(BytesIO):
 
 @pytest.fixture
 def post(client, tenant):
-    """Post a body of so many bytes, all of it one valid form, by length or in chunks as Gunicorn hands them over."""
+    """`post(size, chunked)`: posts a valid form of this size, with a length or in chunks as Gunicorn provides them."""
 
     def send(size: int, *, chunked: bool):
         body = b"CallSid=s1&pad=".ljust(size, b"x")

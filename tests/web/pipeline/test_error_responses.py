@@ -99,7 +99,7 @@ class TestStack:
         assert stack(AppEnv.TESTING) is None
 
 
-class TestTrail:
+class TestAuditEntry:
     def test_records_that_a_request_failed(self, failing, query):
         answer = failing(RuntimeError(SECRET))
 

@@ -29,7 +29,7 @@ FORGED = {
 
 @pytest.fixture(scope="module")
 def standing():
-    """The application as in production, with a page; it needs no database to stand here."""
+    """The application as in production, with a page. Needs no database."""
     app = create_app(Settings.from_env(PRODUCTION))
     app.add_url_rule("/console", "console", lambda: "page", methods=["GET", "POST"], access=Access.PUBLIC)
     yield app
@@ -38,7 +38,7 @@ def standing():
 
 @pytest.fixture(scope="module")
 def ask(standing):
-    """`ask(path, **environ)`: the answer to a request over plain HTTP, raw as a server hands it over."""
+    """`ask(path, **environ)`: the answer to a request over plain HTTP, with the raw path as a server provides it."""
 
     def send(path: str, method: str = "GET", peer: str = STRANGER, without: str = "", **environ: str):
         whole = create_environ("/", "http://caly.example", method=method)
@@ -86,7 +86,7 @@ class TestPage:
         assert (answer.status_code, answer.text) == (200, "page")
 
 
-class TestMachines:
+class TestPrograms:
     @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
     @pytest.mark.parametrize(
         "path",
@@ -126,7 +126,7 @@ class TestHealth:
         assert ask("/healthy").status_code == 301
 
 
-class TestWhoSaysThatItIsSecure:
+class TestForwardedScheme:
     @pytest.mark.parametrize("peer", [PROXY, UNIX_SOCKET])
     def test_is_accepted_from_a_trusted_proxy(self, ask, peer):
         assert ask("/console", peer=peer, **FORGED).status_code == 200
@@ -238,7 +238,7 @@ class TestRefusal:
         lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
         (line,) = [line for line in lines if line["logger"].endswith("access_log")]
         assert (line["status"], line["requestId"]) == (status, answer.headers["X-Request-ID"])
-        assert answer.headers["Cache-Control"] == "no-store"  # or a browser keeps a wrong 301 for good
+        assert answer.headers["Cache-Control"] == "no-store"  # otherwise a browser keeps a wrong 301 permanently
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert "Strict-Transport-Security" not in answer.headers
 

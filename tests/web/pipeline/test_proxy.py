@@ -11,7 +11,7 @@ FORWARDED = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9", "X-Forwarded-Proto"
 
 @pytest.fixture
 def seen():
-    """What a view sees of a request from a peer with these headers."""
+    """What a view reads of a request from a peer with these headers."""
     app = Flask("seen")
     proxy.install(app, TRUSTED)
 

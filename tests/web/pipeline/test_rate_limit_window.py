@@ -23,7 +23,7 @@ def clock():
 
 @pytest.fixture
 def counter(clock):
-    """`counter(uri)`: a new worker's counter on this storage."""
+    """`counter(uri)`: the counter of a new worker with this storage."""
 
     def build(uri: str) -> RateLimitWindows:
         options = {} if uri.startswith("memory") else REDIS_OPTIONS
@@ -89,7 +89,7 @@ class TestHit:
     def test_counts_exactly_in_its_own_memory_from_many_threads(self, counter):
         alone = counter("memory://")
         before = sys.getswitchinterval()
-        sys.setswitchinterval(1e-6)  # the threads take turns as often as they can
+        sys.setswitchinterval(1e-6)  # switches between the threads as often as possible
 
         try:
             with ThreadPoolExecutor(8) as threads:

@@ -16,7 +16,7 @@ def settings(database_url):
 
 @pytest.fixture
 def read(app):
-    """The answer of a route under the profile `api`, to a peer."""
+    """The answer of a route with the profile `api` to a peer."""
     app.add_url_rule("/read", "read", dict, access=Access.PUBLIC, limit=Profile.API)
     return lambda peer: app.test_client().get("/read", environ_base={"REMOTE_ADDR": peer})
 

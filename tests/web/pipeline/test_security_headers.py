@@ -12,7 +12,7 @@ from calyapp.web.routing import Access
 HALF_A_YEAR_SECONDS = 15_768_000
 STRANGER = {"REMOTE_ADDR": "203.0.113.9"}
 
-# How to get an answer of each status: method, path and what else the request needs.
+# Requests that get each status: method, path and further options.
 REQUESTS = {
     200: ("GET", "/health/live", {}),
     301: ("GET", "/moved", {}),
@@ -37,7 +37,7 @@ def remember():
 
 @pytest.fixture(scope="module")
 def asked():
-    """`asked(method, path, options, scheme)`: the answer to a stranger. It needs no database to stand there."""
+    """`asked(method, path, options, scheme)`: the answer to an untrusted peer. Needs no database."""
     app = create_app(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly"}))
     app.secret_key = "of this test"
     app.add_url_rule("/moved", "moved", lambda: ("", 301, {"Location": "/health/live"}), access=Access.PUBLIC)
@@ -72,7 +72,7 @@ def content_policy(answer) -> dict[str, str]:
 
 @pytest.fixture
 def cookie(asked) -> set[str]:
-    """The attributes of the session's cookie."""
+    """The attributes of the session cookie."""
     answer = asked("GET", "/remember", {})
     return set(answer.headers["Set-Cookie"].split("; ")[1:])
 
@@ -111,7 +111,7 @@ def test_no_header_comes_twice(answer):
 
 
 class TestStrictTransport:
-    """RFC 6797: a browser that was told over plain HTTP was told by anybody."""
+    """RFC 6797: over plain HTTP anyone could have set the header."""
 
     @pytest.mark.parametrize("status", REQUESTS)
     def test_is_not_required_by_an_answer_over_plain_http(self, asked, status):
@@ -131,7 +131,7 @@ class TestStrictTransport:
 
 
 class TestOwaspList:
-    """The OWASP Secure Headers Project: what to send, and what to leave out."""
+    """OWASP Secure Headers Project: headers to send, and headers to omit."""
 
     @pytest.mark.parametrize(
         ("name", "value"),

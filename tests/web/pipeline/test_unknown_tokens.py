@@ -20,14 +20,14 @@ def ask(client):
 
 @pytest.fixture
 def used_up(ask):
-    """Afterwards the address may ask about no other token."""
+    """Uses up the limit of the address."""
     for _ in range(LIMIT.amount):
         ask()
 
 
 @pytest.fixture
 def queries(caplog):
-    """`queries()`: how many each request so far sent to the database."""
+    """`queries()`: the number of database queries of each request so far."""
     caplog.set_level("DEBUG", "calyapp")
     return lambda: [record.fields["queries"] for record in caplog.records if record.message == "request"]
 

@@ -1,4 +1,4 @@
-"""What each schema takes; refusals as the outside sees them."""
+"""What each schema accepts, and the errors as an answer contains them."""
 
 from contextlib import suppress
 

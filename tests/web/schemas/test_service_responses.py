@@ -9,7 +9,7 @@ from calyapp.web.schemas.service_responses import (
 
 
 def validated(schema, shown) -> dict:
-    """What is wrong with an answer, and which of its members the schema does not name."""
+    """Returns the errors of an answer, and its members that the schema does not declare."""
     named = {field.data_key for field in schema.fields.values()}
     return {"wrong": schema.validate(shown), "unnamed": set(shown) - named}
 

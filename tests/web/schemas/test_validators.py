@@ -1,4 +1,4 @@
-"""Per validator what it takes, as what, and what it refuses."""
+"""For each validator: what it accepts, what it loads, and what it refuses."""
 
 import datetime as dt
 import re
