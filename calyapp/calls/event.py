@@ -68,8 +68,9 @@ class CallEvent:
 def digest(route: Route, parameters: Pairs) -> bytes:
     """Returns the SHA-256 (32 bytes) over route, names and texts. Deliveries with the same digest are repeats.
 
-    It does not depend on the encoding of the request or on the order of names. It does depend on the order of texts
-    under one name, because the first of them counts.
+    Exotel sends no id of a delivery, and its retries are identical: docs/exotel-protocol.md, section 9. The digest does
+    not depend on the encoding of the request or on the order of names. It does depend on the order of texts under one
+    name, because the first of them counts.
     """
     by_name = sorted(parameters, key=lambda pair: pair[0])
     canonical = json.dumps([route.value, by_name], separators=(",", ":"))

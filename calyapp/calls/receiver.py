@@ -39,19 +39,19 @@ class Receiver:
         Raises `NotFoundError` if no client owns it, and `DatabaseAway` if neither database nor spool can store it.
         """
         if event.key_version is not None:
-            return self._spool(event, Lane.AWAY)  # the replay checks whether the key was retired
+            return self._spool(event)  # the replay checks whether the key was retired
         try:
             event = self._recorder.resolve(event)
             if deferred and (received := self._defer(event)):
                 return received
             recorded = self._recorder.record(event)
         except DatabaseRejected as rejected:
-            return self._spool(event, Lane.AWAY, rejected.reason)
+            return self._spool(event, rejected.reason)
         except DatabaseError as error:
             if not isinstance(error, DatabaseAway):
                 # No traceback: it is the same for each delivery, and the log may share a disk with the spool.
                 _log.critical("the database cannot store deliveries: %s", type(error.__cause__).__name__)
-            return self._spool(event, Lane.AWAY)
+            return self._spool(event)
         return ReceivedDelivery(recorded.client_id, recorded.call_id, recorded.status)
 
     def _defer(self, event: CallEvent) -> ReceivedDelivery | None:
@@ -63,9 +63,9 @@ class Receiver:
             return None
         return _counted(event, "deferred")
 
-    def _spool(self, event: CallEvent, lane: Lane, reason: str | None = None) -> ReceivedDelivery:
+    def _spool(self, event: CallEvent, reason: str | None = None) -> ReceivedDelivery:
         try:
-            self._append(event, lane, reason)
+            self._append(event, Lane.AWAY, reason)
         except SpoolError as error:
             _log.critical("a delivery could be stored neither in the database nor on the spool: %s", error)
             raise DatabaseAway("The delivery could not be stored") from error

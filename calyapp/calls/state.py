@@ -1,10 +1,11 @@
 """What several deliveries together say about a call: the join of views, and the status and outcome. Pure functions.
 
 A view holds what one or several deliveries say about a call. Joining takes the maximum of each part: the later phase,
-the stronger evidence, and for each value the greater pair of source and value. Each part has a total order, and a
-missing value is below all others. A maximum in a total order is commutative, associative and idempotent, and a tuple of
-maxima is so too. So the order, the grouping and the repetition of deliveries do not matter. A rule that is no maximum
-in a total order ("the last one wins", "an end overrides") breaks this, and the record would depend on the network.
+the stronger evidence, and for each value the greater pair of source and value (`start_ts` reverses the order of values:
+the earliest wins). Each part has a total order, and a missing value is below all others. A maximum in a total order is
+commutative, associative and idempotent, and a tuple of maxima is so too. So the order, the grouping and the repetition
+of deliveries do not matter; Exotel guarantees none of them (docs/exotel-protocol.md, section 9). A rule that is not a
+maximum in a total order ("the last one wins", "an end overrides") breaks this: the record would depend on the network.
 See "The join" in docs/architecture.md for the reason of each rank.
 
 The order of the members of `Phase`, `Evidence` and `Source` is their rank. It is defined only here: `join_sql`
@@ -27,7 +28,10 @@ class Phase(StrEnum):
 
 
 class Evidence(StrEnum):
-    """What is known about how a call ended, weakest first. docs/architecture.md gives the reasons for the order."""
+    """What is known about how a call ended, weakest first. "The join" in docs/architecture.md explains the order.
+
+    `completed` is the weakest: Exotel says it of missed and rejected calls too (docs/exotel-protocol.md, section 10.3).
+    """
 
     NONE = "none"
     COMPLETED = "completed"

@@ -165,7 +165,8 @@ def _parameters(event: CallEvent, client_id: UUID) -> dict[str, Any]:
 #   the view that was committed in between.
 # - The final SELECT sees the tables as they were before the statement: PostgreSQL runs all parts of a WITH on one
 #   snapshot, and parts see each other only through RETURNING. So `call` gives the status after a new delivery,
-#   `calls` the status for a repeat, and the outcome before the statement.
+#   `calls` the status for a repeat, and the outcome before the statement. When two deliveries end a call at the same
+#   time, neither sees the other there, and both report a new outcome: the metric of ended calls may be one too high.
 # - Two deliveries cannot deadlock: each statement locks its row of the ledger first, and then at most one call. The
 #   order is certain although parts of a WITH have none by themselves, because `call` reads from `delivery`.
 
