@@ -31,7 +31,7 @@ def store(services):
 
 
 @pytest.fixture
-def known(store):
+def asha(store):
     """A client that the directory has read."""
     return store.add("Asha Clinics", [NUMBER])
 
@@ -42,7 +42,7 @@ def copy(tmp_path):
 
 
 @pytest.fixture
-def directory(store, known, copy, clock):
+def directory(store, asha, copy, clock):
     """A directory that was refreshed once."""
     directory = Directory(store, copy, clock)
     directory.refresh()
@@ -65,41 +65,41 @@ def take_database_away(services):
 
 
 class TestMemory:
-    def test_answers_without_a_query(self, directory, known):
+    def test_answers_without_a_query(self, directory, asha):
         with queries.tallied() as tally:
-            answers = [directory.owner(NUMBER), directory.client(known.id), directory.authenticate(Claim(known.id, 1))]
+            answers = [directory.owner(NUMBER), directory.client(asha.id), directory.authenticate(Claim(asha.id, 1))]
 
-        assert answers == [known] * 3
+        assert answers == [asha] * 3
         assert tally.count == 0
 
-    def test_is_filled_by_the_first_reader(self, copy, store, known, clock):
+    def test_is_filled_by_the_first_reader(self, copy, store, asha, clock):
         directory = Directory(store, copy, clock)
-        assert directory.owner(NUMBER) == known
+        assert directory.owner(NUMBER) == asha
 
         with queries.tallied() as tally:
-            directory.client(known.id)
+            directory.client(asha.id)
 
         assert tally.count == 0
 
-    def test_shows_a_change_after_a_refresh(self, directory, store, known):
-        store.disable(known.id)
-        assert directory.client(known.id) == known
+    def test_shows_a_change_after_a_refresh(self, directory, store, asha):
+        store.disable(asha.id)
+        assert directory.client(asha.id) == asha
 
         directory.refresh()
 
-        assert directory.client(known.id) is None
+        assert directory.client(asha.id) is None
 
-    def test_is_refreshed_by_a_reader_that_finds_it_stale(self, directory, store, known, clock):
-        store.disable(known.id)
+    def test_is_refreshed_by_a_reader_that_finds_it_stale(self, directory, store, asha, clock):
+        store.disable(asha.id)
 
         clock.seconds += 4.0
-        fresh = directory.client(known.id)
+        fresh = directory.client(asha.id)
         clock.seconds += 0.1
-        stale = directory.client(known.id)
+        stale = directory.client(asha.id)
 
-        assert (fresh, stale) == (known, None)
+        assert (fresh, stale) == (asha, None)
 
-    def test_serves_other_readers_during_a_refresh(self, directory, services, known, clock):
+    def test_serves_other_readers_during_a_refresh(self, directory, services, asha, clock):
         query_began, may_continue = threading.Event(), threading.Event()
 
         @event.listens_for(services.database.records.engine, "before_cursor_execute")
@@ -116,8 +116,8 @@ class TestMemory:
                 served = directory.owner(NUMBER)
             may_continue.set()
 
-        assert (served, tally.count) == (known, 0)
-        assert refreshing.result() == known
+        assert (served, tally.count) == (asha, 0)
+        assert refreshing.result() == asha
 
 
 class TestLookUp:
@@ -132,8 +132,8 @@ class TestLookUp:
 
         assert answers == [added] * 3
 
-    def test_finds_a_new_number_at_once(self, directory, store, known):
-        changed = store.add_number(known.id, OTHER_NUMBER)
+    def test_finds_a_new_number_at_once(self, directory, store, asha):
+        changed = store.add_number(asha.id, OTHER_NUMBER)
 
         assert directory.owner(OTHER_NUMBER) == changed
 
@@ -142,18 +142,18 @@ class TestLookUp:
         [
             lambda directory, _: directory.owner(OTHER_NUMBER),
             lambda directory, _: directory.client(UNKNOWN_CLIENT),
-            lambda directory, known: directory.authenticate(Claim(known.id, 2)),
+            lambda directory, asha: directory.authenticate(Claim(asha.id, 2)),
         ],
         ids=["number", "client", "version"],
     )
-    def test_queries_for_each_unknown_key_once_a_second(self, directory, known, clock, ask):
+    def test_queries_for_each_unknown_key_once_a_second(self, directory, asha, clock, ask):
         with queries.tallied() as tally:
-            misses = [ask(directory, known) for _ in range(3)]
+            misses = [ask(directory, asha) for _ in range(3)]
             clock.seconds += 0.9
-            misses.append(ask(directory, known))
+            misses.append(ask(directory, asha))
             queries_in_first_second = tally.count
             clock.seconds += 0.1
-            misses.append(ask(directory, known))
+            misses.append(ask(directory, asha))
 
         assert misses == [None] * 5
         assert (queries_in_first_second, tally.count) == (1, 2)
@@ -180,19 +180,19 @@ class TestLookUp:
 
 class TestDisabledClient:
     @pytest.fixture(autouse=True)
-    def disabled(self, store, known):
-        store.disable(known.id)
+    def disabled(self, store, asha):
+        store.disable(asha.id)
 
-    def test_is_not_authenticated(self, directory, known):
-        assert directory.authenticate(Claim(known.id, 1)) is None
-        assert directory.client(known.id) is None
+    def test_is_not_authenticated(self, directory, asha):
+        assert directory.authenticate(Claim(asha.id, 1)) is None
+        assert directory.client(asha.id) is None
 
     def test_owns_no_number(self, directory):
         assert directory.owner(NUMBER) is None
 
-    def test_costs_no_query(self, directory, known):
+    def test_costs_no_query(self, directory, asha):
         with queries.tallied() as tally:
-            directory.authenticate(Claim(known.id, 1))
+            directory.authenticate(Claim(asha.id, 1))
             directory.owner(NUMBER)
 
         assert tally.count == 0
@@ -206,52 +206,52 @@ class TestDisabledClient:
 
 
 class TestAuthenticate:
-    def test_accepts_every_version_that_is_not_retired(self, directory, store, known):
-        rotated = store.rotate_key(known.id)
+    def test_accepts_every_version_that_is_not_retired(self, directory, store, asha):
+        rotated = store.rotate_key(asha.id)
         directory.refresh()
 
-        assert [directory.authenticate(Claim(known.id, version)) for version in (1, 2)] == [rotated] * 2
+        assert [directory.authenticate(Claim(asha.id, version)) for version in (1, 2)] == [rotated] * 2
 
-    def test_refuses_a_retired_version(self, directory, store, known):
-        store.rotate_key(known.id)
-        retired = store.retire_keys(known.id)
+    def test_refuses_a_retired_version(self, directory, store, asha):
+        store.rotate_key(asha.id)
+        retired = store.retire_keys(asha.id)
         directory.refresh()
 
-        assert [directory.authenticate(Claim(known.id, version)) for version in (1, 2)] == [None, retired]
+        assert [directory.authenticate(Claim(asha.id, version)) for version in (1, 2)] == [None, retired]
 
-    def test_refuses_a_future_version(self, directory, known):
-        assert directory.authenticate(Claim(known.id, 2)) is None
+    def test_refuses_a_future_version(self, directory, asha):
+        assert directory.authenticate(Claim(asha.id, 2)) is None
 
-    def test_accepts_a_version_newer_than_the_directory(self, directory, store, known):
-        rotated = store.rotate_key(known.id)
+    def test_accepts_a_version_newer_than_the_directory(self, directory, store, asha):
+        rotated = store.rotate_key(asha.id)
 
-        assert directory.authenticate(Claim(known.id, 2)) == rotated
+        assert directory.authenticate(Claim(asha.id, 2)) == rotated
 
-    def test_refuses_a_newer_version_that_was_retired(self, directory, store, known):
+    def test_refuses_a_newer_version_that_was_retired(self, directory, store, asha):
         for change in (store.rotate_key, store.rotate_key, store.retire_keys):
-            change(known.id)
+            change(asha.id)
 
-        assert directory.authenticate(Claim(known.id, 2)) is None
+        assert directory.authenticate(Claim(asha.id, 2)) is None
 
-    def test_refuses_a_newer_version_of_a_disabled_client(self, directory, store, known):
-        store.rotate_key(known.id)
-        store.disable(known.id)
+    def test_refuses_a_newer_version_of_a_disabled_client(self, directory, store, asha):
+        store.rotate_key(asha.id)
+        store.disable(asha.id)
 
-        assert directory.authenticate(Claim(known.id, 2)) is None
+        assert directory.authenticate(Claim(asha.id, 2)) is None
 
     def test_refuses_an_unknown_client(self, directory):
         assert directory.authenticate(Claim(uuid4(), 1)) is None
 
 
 class TestDatabaseAway:
-    def test_keeps_the_stale_directory_and_is_logged(self, directory, known, clock, take_database_away, caplog):
+    def test_keeps_the_stale_directory_and_is_logged(self, directory, asha, clock, take_database_away, caplog):
         take_database_away()
         clock.seconds += 5
 
         with caplog.at_level(logging.WARNING, "calyapp.clients.directory"):
-            answers = [directory.owner(NUMBER), directory.authenticate(Claim(known.id, 1))]
+            answers = [directory.owner(NUMBER), directory.authenticate(Claim(asha.id, 1))]
 
-        assert answers == [known] * 2
+        assert answers == [asha] * 2
         assert caplog.messages == ["the directory of clients could not be refreshed"]
 
     def test_is_not_queried_by_every_reader(self, directory, clock, take_database_away, caplog):
@@ -264,13 +264,13 @@ class TestDatabaseAway:
 
         assert len(caplog.messages) == 2
 
-    def test_raises_in_the_background_refresh(self, directory, known, take_database_away):
+    def test_raises_in_the_background_refresh(self, directory, asha, take_database_away):
         take_database_away()
 
         with pytest.raises(DatabaseAway):
             directory.refresh()
 
-        assert directory.owner(NUMBER) == known
+        assert directory.owner(NUMBER) == asha
 
     def test_raises_for_readers_of_an_empty_directory(self, copy, store, clock, take_database_away):
         take_database_away()
@@ -286,15 +286,15 @@ class TestDatabaseAway:
 
 
 class TestStartWithoutDatabase:
-    def test_answers_from_the_copy_and_logs_it(self, directory, store, known, copy, clock, take_database_away, caplog):
+    def test_answers_from_the_copy_and_logs_it(self, directory, store, asha, copy, clock, take_database_away, caplog):
         take_database_away()
 
         started = Directory(store, copy, clock)
 
-        assert [started.owner(NUMBER), started.authenticate(Claim(known.id, 1))] == [known, known]
+        assert [started.owner(NUMBER), started.authenticate(Claim(asha.id, 1))] == [asha, asha]
         assert "on the directory's copy on disk" in caplog.text
 
-    def test_raises_without_a_copy(self, store, known, copy, clock, take_database_away):
+    def test_raises_without_a_copy(self, store, asha, copy, clock, take_database_away):
         take_database_away()
 
         with pytest.raises(DatabaseAway):

@@ -1,4 +1,4 @@
-"""An advisory service and a package index on loopback: they answer over HTTP as OSV and a simple index do."""
+"""An advisory service and a package index on loopback, with the HTTP APIs of OSV and of a simple index."""
 
 import json
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from threading import Thread
 CRITICAL = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 HIGH = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N"
 MEDIUM = "CVSS:3.1/AV:N/AC:L/PR:N/UI:R/S:C/C:L/I:L/A:N"
-# What a scan asks first, to see whether the service knows anything.
-KNOWN_BAD = ("jinja2", "2.4.1")
+# A scan asks for this package first, to check that the service knows advisories.
+VULNERABLE_PACKAGE = ("jinja2", "2.4.1")
 
 
 def advisory(identifier: str, package: str, *, fixed: tuple[str, ...] = (), **more: object) -> dict:
-    """A record in the OSV format."""
+    """Returns a record in the OSV format."""
     events = [{"introduced": "0"}, *({"fixed": version} for version in fixed)]
     affected = [
         {"package": {"name": package, "ecosystem": "PyPI"}, "ranges": [{"type": "ECOSYSTEM", "events": events}]}
@@ -24,48 +24,48 @@ def advisory(identifier: str, package: str, *, fixed: tuple[str, ...] = (), **mo
 
 
 def scored(vector: str) -> dict:
-    """A record's severity by a CVSS 3 vector."""
+    """Returns the part of a record with its severity as a CVSS 3 vector."""
     return {"severity": [{"type": "CVSS_V3", "score": vector}]}
 
 
 def requirements(folder: Path, *lines: str) -> Path:
-    """A hashed requirements file."""
+    """Writes a requirements file with hashes."""
     file = folder / "requirements.txt"
     file.write_text("".join(f"{line} \\\n    --hash=sha256:{'0' * 64}\n" for line in lines))
     return file
 
 
 class Advisories:
-    """What is known. `says` replaces the answers at paths that begin so, by a status and a body."""
+    """The content of the service. `says` overrides the answers for a path prefix by a status and a body."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self.of_package: dict[tuple[str, str], list[dict]] = {}
+        self.by_package: dict[tuple[str, str], list[dict]] = {}
         self.records: dict[str, dict] = {}
         self.versions: dict[str, list[str]] = {}
         self.says: dict[str, tuple[int, str]] = {}
         self.asked: list[str] = []
-        self.publish(*KNOWN_BAD, advisory("PYSEC-2014-8", "jinja2"))
+        self.publish(*VULNERABLE_PACKAGE, advisory("PYSEC-2014-8", "jinja2"))
 
     def publish(self, package: str, version: str, record: dict) -> None:
-        """The record holds for this package in this version."""
-        self.of_package.setdefault((package, version), []).append(record)
+        """Adds a record for this version of a package."""
+        self.by_package.setdefault((package, version), []).append(record)
         self.records[record["id"]] = record
 
     def index(self) -> dict[str, str]:
-        """The environment in which pip asks here for packages, and nowhere else."""
-        nothing_else = {"PIP_CONFIG_FILE": "/dev/null", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}
-        return {"PIP_INDEX_URL": f"{self.url}/simple/", **nothing_else}
+        """Returns the environment that makes pip use this index, and no other."""
+        no_other = {"PIP_CONFIG_FILE": "/dev/null", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}
+        return {"PIP_INDEX_URL": f"{self.url}/simple/", **no_other}
 
     def answer(self, path: str, body: bytes) -> tuple[int, str]:
         self.asked.append(path)
-        for beginning, said in self.says.items():
-            if path.startswith(beginning):
-                return said
+        for prefix, override in self.says.items():
+            if path.startswith(prefix):
+                return override
         if path == "/v1/query":
             query = json.loads(body)
-            found = self.of_package.get((query["package"]["name"], query["version"]), [])
-            return 200, json.dumps({"vulns": found} if found else {})
+            records = self.by_package.get((query["package"]["name"], query["version"]), [])
+            return 200, json.dumps({"vulns": records} if records else {})
         kind, _, name = path.strip("/").rpartition("/")
         if kind == "v1/vulns" and name in self.records:
             return 200, json.dumps(self.records[name])
@@ -77,7 +77,7 @@ class Advisories:
 
 @contextmanager
 def advisory_service() -> Iterator[Advisories]:
-    """Listens as long as the block lasts."""
+    """Serves for the duration of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):

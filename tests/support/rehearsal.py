@@ -1,6 +1,6 @@
-"""A few calls from Exotel in the middle of a fault, and whether every word of them is on record when it is mended.
+"""Sends calls during a fault, and checks that every delivery is recorded once after the fault ends.
 
-Sees the service as operators do: over HTTP, on the command line, in the log, in the tables that people query.
+Uses the service as operators do: over HTTP, by commands, by the log and by SQL.
 """
 
 import itertools
@@ -13,16 +13,16 @@ from running_server import Server, eventually
 from traffic import ENCODINGS, Attempt, Delivery, heartbeat, send, whole_call
 
 STREAM_BASE_URL = "ws://localhost:9000"  # the default, outside of production
-_AT_ONCE = 8
+_MAX_THREADS = 8
 
-_TOLD = "SELECT count(*) FROM audit_logs WHERE event_type = %s"
+_COUNT_ENTRIES = "SELECT count(*) FROM audit_logs WHERE event_type = %s"
 _REPLAYED = """
 SELECT coalesce(sum((metadata ->> 'replayed')::int), 0) FROM audit_logs WHERE event_type = 'SPOOL_REPLAYED'
 """
 
 
 class Rehearsal:
-    """Remembers every attempt. `query` asks the database that everything has to be in at the end."""
+    """Keeps every attempt. `query` runs SQL in the database that must hold all deliveries at the end."""
 
     def __init__(self, server: Server, tenant: dict, query: Query) -> None:
         self.server = server
@@ -31,52 +31,52 @@ class Rehearsal:
         self.attempts: list[Attempt] = []
 
     def move_to(self, server: Server) -> None:
-        """From now on Exotel reaches this one. Its forerunner counts no more."""
+        """Sends all further deliveries to this server, and reads counters from it."""
         self.server = server
 
     def deliver(self, calls: int = 2) -> list[Attempt]:
-        """Calls from beginning to end and a heartbeat each, on all six routes and all at once."""
+        """Sends complete calls with a heartbeat each, on all six routes, concurrently."""
         return self.send(itertools.chain.from_iterable(_call(self.tenant) for _ in range(calls)))
 
     def send(self, deliveries: Iterable[Delivery], encodings: Iterable[str] = ENCODINGS) -> list[Attempt]:
-        """Each once, on a connection of its own; none waits for another."""
-        with ThreadPoolExecutor(_AT_ONCE) as senders:
+        """Sends each delivery once, concurrently, on a connection of its own."""
+        with ThreadPoolExecutor(_MAX_THREADS) as senders:
             attempts = list(senders.map(self._send, deliveries, itertools.cycle(encodings)))
         self.attempts += attempts
         return attempts
 
     def spooled(self) -> int:
-        """How many deliveries the server has put on its spool since its start, over all workers."""
-        counted = self.server.ask("GET", "/health/metrics")[1]["deliveries"].values()
-        return sum(of_route.get("spooled", 0) + of_route.get("deferred", 0) for of_route in counted)
+        """The number of deliveries that all workers have spooled since the server started."""
+        counts = self.server.ask("GET", "/health/metrics")[1]["deliveries"].values()
+        return sum(count.get("spooled", 0) + count.get("deferred", 0) for count in counts)
 
-    def told(self, event_type: str) -> int:
-        """How many entries of this type the audit trail has."""
-        return self.query(_TOLD, event_type)[0][0]
+    def count_entries(self, event_type: str) -> int:
+        """The number of audit entries of this type."""
+        return self.query(_COUNT_ENTRIES, event_type)[0][0]
 
     def replayed(self) -> int:
-        """How many deliveries the audit trail says were replayed."""
+        """The number of replayed deliveries according to the audit log."""
         return self.query(_REPLAYED)[0][0]
 
     def await_drained(self) -> None:
-        """Wait until nothing is on the spool; fails if anything is in quarantine."""
+        """Waits until the spool is empty. Fails if a delivery is quarantined, because `spool status` then fails."""
         eventually(lambda: self.server.cli("spool", "status")["depth"] == 0, 90)
 
     def check_recovery(self, spooled: int | None = None) -> None:
-        """Fails unless the service comes to itself, with each delivery once on record and the trail told of it all.
+        """Checks that the service recovers, with each delivery recorded once and the degraded modes audited.
 
-        `spooled` is how many were on the spool, where its counter did not see them all.
+        `spooled` is the number of spooled deliveries, for a fault in which the server's counter misses some.
         """
         self.await_drained()
         assert self.faults() == []
         expected = self.spooled() if spooled is None else spooled
         eventually(lambda: self.replayed() >= expected, 15)
         assert self.replayed() == expected
-        eventually(lambda: self.told("DEGRADED_MODE_ENTERED") == self.told("DEGRADED_MODE_LEFT"), 15)
+        eventually(lambda: self.count_entries("DEGRADED_MODE_ENTERED") == self.count_entries("DEGRADED_MODE_LEFT"), 15)
         eventually(lambda: self.server.readiness() == (200, "healthy"), 15)
 
     def faults(self) -> list[str]:
-        """What is lost, doubled or wrong in the database."""
+        """Returns what is lost, duplicated or wrong in the database."""
         return Reconciliation(self.query, self.attempts, STREAM_BASE_URL).discrepancies().all
 
     def _send(self, delivery: Delivery, encoding: str) -> Attempt:
@@ -88,7 +88,7 @@ class Rehearsal:
 
 
 def statuses(attempts: Iterable[Attempt]) -> set[int | None]:
-    """Which HTTP statuses were answered."""
+    """Returns the distinct statuses of the answers."""
     return {attempt.status for attempt in attempts}
 
 

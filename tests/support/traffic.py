@@ -1,6 +1,6 @@
-"""Exotel's deliveries at a pace, from many threads at once, each tried again until it is acknowledged.
+"""Sends deliveries at a rate, from several threads, and retries each until it is acknowledged.
 
-Remembers every attempt. Knows nothing of the inside.
+Keeps every attempt. Imports nothing of the application.
 """
 
 import itertools
@@ -19,19 +19,19 @@ from uuid import UUID
 from running_server import Server, webhook
 
 _PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5, *[1.0] * 60)
-"""Seconds before each attempt. After them all, the delivery stays unacknowledged."""
+"""Seconds before each attempt. After the last one the delivery stays unacknowledged."""
 
 _ENDINGS = ("completed", "busy", "no-answer", "failed", "canceled", None)
-"""How calls end, in Exotel's words; None stays open."""
+"""The final status of calls, in Exotel's words; None for a call that stays open."""
 
-_OPEN_CALLS = 20
-_REPEATED = 0.05
-_HEARTBEATS = 0.02
+_MAX_OPEN_CALLS = 20
+_REPEATED_SHARE = 0.05
+_HEARTBEAT_SHARE = 0.02
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Delivery:
-    """What Exotel has to say once. `path` carries the client's key; no two have the same `marker`."""
+    """One delivery of Exotel. `path` includes the client's key. `marker` is unique."""
 
     client_id: str
     path: str
@@ -45,7 +45,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A delivery sent once. Without an answer `status` is None, and `failure` names what happened to the connection."""
+    """One attempt to send a delivery. Without an answer `status` is None, and `failure` names the error."""
 
     delivery: Delivery
     sent_at: float  # seconds since the epoch
@@ -64,9 +64,9 @@ class Attempt:
 
 
 class Traffic:
-    """`rate` deliveries a second for these tenants, from `start` to `stop`; what comes late is caught up with.
+    """Sends `rate` deliveries a second for these tenants, from `start` to `stop`. It catches up after a delay.
 
-    `kind` says which: `deliveries` of all kinds, or `starts` only.
+    `kind` generates them: `deliveries` of all kinds, or `starts` only.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Traffic:
         self._interval = threads / rate
         self._rng = Random(seed)
         self._deliveries = (kind or deliveries)(tenants, self._rng)
-        self._choosing = threading.Lock()
+        self._choice_lock = threading.Lock()
         self._ended_at = math.inf
         self._stopping = threading.Event()
         self._senders = ThreadPoolExecutor(threads, "traffic")
@@ -98,7 +98,7 @@ class Traffic:
             self._running.append(self._senders.submit(self._send_at_pace, first, keep_alive=number % 2 == 0))
 
     def stop(self) -> None:
-        """Returns when everything that was due until now is acknowledged or given up."""
+        """Stops, and waits until every delivery due until now is acknowledged or given up."""
         self._ended_at = time.monotonic()
         self._stopping.set()
         self._senders.shutdown()
@@ -115,15 +115,15 @@ class Traffic:
 
     def _send_at_pace(self, due: float, *, keep_alive: bool) -> None:
         connection = self._server.connect()
-        while self._comes(due):
-            with self._choosing:
+        while self._wait_until(due):
+            with self._choice_lock:
                 delivery, encoding = next(self._deliveries), self._rng.choice(ENCODINGS)
             self._send_until_acknowledged(connection, delivery, encoding, keep_alive=keep_alive)
             due += self._interval
         connection.close()
 
-    def _comes(self, moment: float) -> bool:
-        """Wait until then. False if the traffic ends before."""
+    def _wait_until(self, moment: float) -> bool:
+        """Waits until then. Returns False if the traffic stops before."""
         self._stopping.wait(max(0.0, moment - time.monotonic()))
         return moment < self._ended_at
 
@@ -141,42 +141,42 @@ class Traffic:
 
 
 def deliveries(tenants: list[dict], rng: Random) -> Iterator[Delivery]:
-    """Of many calls at the same time, each call's in order; now and then one that came already, or a heartbeat."""
+    """Generates the deliveries of many concurrent calls, each call's in order, with some repeats and heartbeats."""
     numbers = itertools.count(1)
     open_calls: list[Iterator[Delivery]] = []
     latest: list[Delivery] = []
     while True:
-        tenant, number, luck = rng.choice(tenants), next(numbers), rng.random()
-        if luck < _REPEATED and latest:
+        tenant, number, draw = rng.choice(tenants), next(numbers), rng.random()
+        if draw < _REPEATED_SHARE and latest:
             yield rng.choice(latest)
             continue
-        if luck > 1 - _HEARTBEATS:
+        if draw > 1 - _HEARTBEAT_SHARE:
             yield heartbeat(tenant, f"heartbeat-{number}")
             continue
-        if len(open_calls) < _OPEN_CALLS:
+        if len(open_calls) < _MAX_OPEN_CALLS:
             open_calls.append(whole_call(tenant, UUID(int=rng.getrandbits(128)).hex, rng.choice(_ENDINGS)))
         call = rng.choice(open_calls)
-        following = next(call, None)
-        if following is None:
+        delivery = next(call, None)
+        if delivery is None:
             open_calls.remove(call)
             continue
-        latest = [*latest[-100:], following]
-        yield following
+        latest = [*latest[-100:], delivery]
+        yield delivery
 
 
 def starts(tenants: list[dict], rng: Random) -> Iterator[Delivery]:
-    """Call after call that begins, and no other news of it."""
+    """Generates the first delivery of one call after another."""
     while True:
         yield next(whole_call(rng.choice(tenants), UUID(int=rng.getrandbits(128)).hex, None))
 
 
 def heartbeat(tenant: dict, marker: str) -> Delivery:
-    """The one that belongs to no call."""
+    """Returns a heartbeat, which belongs to no call."""
     return _delivery(tenant, "heartbeat", marker, {"Status": "OK"})
 
 
 def whole_call(tenant: dict, sid: str, ending: str | None) -> Iterator[Delivery]:
-    """The deliveries of one call, in order."""
+    """Generates the deliveries of one call, in order."""
     steps: list[tuple[str, dict[str, str]]] = [
         ("call-start", {"From": "09876543210", "To": tenant["numbers"][0], "Direction": "incoming"}),
         ("call-status", {"CallStatus": "ringing"}),
@@ -197,20 +197,20 @@ def _delivery(tenant: dict, route: str, marker: str, fields: dict[str, str]) -> 
     return Delivery(tenant["id"], webhook(tenant, route), route, {**fields, "CustomField": marker})
 
 
-# ---- On the wire: the same delivery in several encodings is the same ----
+# ---- Encodings: a repeat in another encoding is the same delivery ----
 
 ENCODINGS = ("query", "form", "json")
 
 
 def send(connection: HTTPConnection, delivery: Delivery, encoding: str) -> Attempt:
-    """Send it once."""
+    """Sends the delivery once."""
     sent_at, began = time.time(), time.perf_counter()
     try:
         _request(connection, delivery, encoding)
         answer = connection.getresponse()
         body = json.loads(answer.read())
-    except (OSError, HTTPException) as failure:
-        return Attempt(delivery, sent_at, time.perf_counter() - began, failure=type(failure).__name__)
+    except (OSError, HTTPException) as error:
+        return Attempt(delivery, sent_at, time.perf_counter() - began, failure=type(error).__name__)
     return Attempt(delivery, sent_at, time.perf_counter() - began, answer.status, body)
 
 

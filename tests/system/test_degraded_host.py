@@ -72,7 +72,7 @@ def test_client_over_its_limit(serve, tenant, query):
 
     assert statuses(answers) == {200}
     rehearsal.check_recovery(spooled=over_the_limit)
-    assert rehearsal.told("RATE_LIMIT_EXCEEDED") == 6
+    assert rehearsal.count_entries("RATE_LIMIT_EXCEEDED") == 6
 
 
 # ---- The disk ----

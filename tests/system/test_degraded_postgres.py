@@ -138,11 +138,11 @@ def assert_spooled_and_recovered(rehearsal: Rehearsal, trouble: AbstractContextM
 
 
 def test_postgresql_down(rehearsal, module_postgres):
-    entered = rehearsal.told("DEGRADED_MODE_ENTERED")
+    entered = rehearsal.count_entries("DEGRADED_MODE_ENTERED")
 
     assert_spooled_and_recovered(rehearsal, stopped(module_postgres))
 
-    assert rehearsal.told("DEGRADED_MODE_ENTERED") > entered
+    assert rehearsal.count_entries("DEGRADED_MODE_ENTERED") > entered
 
 
 def test_postgresql_restarted(rehearsal, module_postgres):
