@@ -13,13 +13,13 @@ from calyapp.config import Settings
 from calyapp.db import queries
 from calyapp.spool.journal import Lane
 
-NOBODY = "postgresql://caly@127.0.0.1:1/caly"
+UNREACHABLE = "postgresql://caly@127.0.0.1:1/caly"
 
 
 @pytest.fixture
 def lonely():
     """A test client of a service whose database is away."""
-    environment = {"APP_ENV": "testing", "DATABASE_URL": NOBODY}
+    environment = {"APP_ENV": "testing", "DATABASE_URL": UNREACHABLE}
     application = create_app(Settings.from_env(environment))
     yield application.test_client()
     application.extensions["caly"].close()

@@ -77,12 +77,12 @@ class TestKey:
         assert parameters.read(request(query_string={"key": "cwk_x", "a": "1"})) == [("a", "1")]
 
     def test_repeated_in_a_text_is_masked_so_that_a_new_key_makes_no_new_delivery(self):
-        told = [
+        masked = [
             parameters.read(request(data={"passthru": f'"https://h.example/?key=cwk_{letter * 56}&a=1"'}))
             for letter in "ab"
         ]
 
-        assert told[0] == told[1] == [("passthru", '"https://h.example/?key=cwk_***&a=1"')]
+        assert masked[0] == masked[1] == [("passthru", '"https://h.example/?key=cwk_***&a=1"')]
 
 
 class TestBrokenBody:

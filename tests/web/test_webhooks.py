@@ -287,14 +287,14 @@ class TestOwner:
     def test_with_another_clients_key_is_never_the_owner_of_the_number(self, deliver, app, query, start, route):
         other = app.extensions["caly"].clients.add("Other", [])
         deliver("call-start", **start)
-        mine = "SELECT * FROM calls WHERE client_id <> %s", str(other.id)
-        before = query(*mine)
+        owners_calls = "SELECT * FROM calls WHERE client_id <> %s", str(other.id)
+        before = query(*owners_calls)
 
         key = app.extensions["caly"].webhook_keys.mint(other.id, 1)
         answer = deliver(route, key=key, CallStatus="busy", **start)
 
         assert answer.status_code == 200
-        assert query(*mine) == before
+        assert query(*owners_calls) == before
         assert {UUID(owner) for (owner,) in query("SELECT client_id::text FROM deliveries WHERE repeats = 0")} >= {
             other.id
         }
@@ -351,9 +351,9 @@ class TestWithoutDatabase:
         parts.clients.retire_keys(tenant.id)
 
         blind = away(copy=False).post("/webhooks/exotel/call-end", query_string={"key": tenant.key}, data=start)
-        told = away().post("/webhooks/exotel/call-end", query_string={"key": tenant.key}, data=start)
+        informed = away().post("/webhooks/exotel/call-end", query_string={"key": tenant.key}, data=start)
 
-        assert (blind.status_code, told.status_code) == (200, 401)
+        assert (blind.status_code, informed.status_code) == (200, 401)
         assert replayed() == []
         assert len(parts.journal.quarantined()) == 1
 

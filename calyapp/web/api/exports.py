@@ -120,8 +120,8 @@ def _require_chunked_transfer() -> None:
 
 def _response(chunks: Iterator[bytes], form: Format) -> Stream:
     is_compressed = request.accept_encodings.quality("gzip") > 0
-    sent = broken_by_errors(_compress(chunks) if is_compressed else chunks, "an export", g.request_id)
-    response = Stream(sent, content_type=_CONTENT_TYPES[form])
+    body = broken_by_errors(_compress(chunks) if is_compressed else chunks, "an export", g.request_id)
+    response = Stream(body, content_type=_CONTENT_TYPES[form])
     response.headers["Content-Disposition"] = f'attachment; filename="caly-audit-{clock.now():%Y-%m-%d}.{form}"'
     response.headers["Vary"] = "Accept-Encoding"
     if is_compressed:

@@ -45,8 +45,8 @@ def status(client):
 
 
 @pytest.fixture
-def trail(query):
-    """`trail(event)`: (status, user, address, metadata) of each entry of this type."""
+def audit_entries(query):
+    """`audit_entries(event)`: (status, user, address, metadata) of each entry of this type."""
     return lambda event: query(
         "SELECT status, user_id::text, host(ip_address), metadata FROM audit_logs WHERE event_type = %s "
         "ORDER BY created_at, id",
@@ -97,12 +97,12 @@ class TestLogin:
         assert set(answer.json["error"].get("details", {})) == named
         assert query("SELECT count(*) FROM audit_logs") == [(0,)]
 
-    def test_is_audited_without_the_password_or_the_whole_address(self, login, ravi, trail, query):
+    def test_is_audited_without_the_password_or_the_whole_address(self, login, ravi, audit_entries, query):
         login()
         login(password=NEW)
 
-        assert [row[:3] for row in trail("LOGIN_SUCCESS")] == [("success", str(ravi.id), "203.0.113.9")]
-        ((status, user_id, address, metadata),) = trail("LOGIN_FAILURE")
+        assert [row[:3] for row in audit_entries("LOGIN_SUCCESS")] == [("success", str(ravi.id), "203.0.113.9")]
+        ((status, user_id, address, metadata),) = audit_entries("LOGIN_FAILURE")
         assert (status, user_id, address) == ("failure", str(ravi.id), "203.0.113.9")
         assert metadata["email"] == "r***@example.com"
         assert not [secret for secret in (PASSWORD, NEW) if secret in str(query("SELECT a::text FROM audit_logs a"))]
@@ -118,13 +118,13 @@ class TestLogin:
             "SELECT client_id::text FROM audit_logs WHERE event_type = 'LOGIN_FAILURE' ORDER BY created_at, id"
         ) == [(str(tenant.id),), (None,)]
 
-    def test_failures_are_audited_once_a_second_for_each_address_and_account(self, login, ravi, trail, app):
+    def test_failures_are_audited_once_a_second_for_each_address_and_account(self, login, ravi, audit_entries, app):
         for _ in range(3):
             login(password=NEW)
         app.extensions["caly"].throttled_audit_log.close()
 
-        assert sum(metadata["count"] for *_, metadata in trail("LOGIN_FAILURE")) == 3
-        assert len(trail("LOGIN_FAILURE")) < 3
+        assert sum(metadata["count"] for *_, metadata in audit_entries("LOGIN_FAILURE")) == 3
+        assert len(audit_entries("LOGIN_FAILURE")) < 3
 
 
 class TestLimits:
@@ -195,13 +195,13 @@ class TestLimits:
 
 
 class TestLogout:
-    def test_ends_only_this_session(self, client, ravi, bearer, status, trail):
+    def test_ends_only_this_session(self, client, ravi, bearer, status, audit_entries):
         header, other = bearer(), bearer()
 
         assert client.post("/api/auth/logout", headers=header).json == {"success": True}
 
         assert (status(header), status(other)) == (401, 200)
-        assert [row[1] for row in trail("LOGOUT")] == [str(ravi.id)]
+        assert [row[1] for row in audit_entries("LOGOUT")] == [str(ravi.id)]
 
     def test_is_refused_for_an_api_key(self, client, api_key):
         assert client.post("/api/auth/logout", headers=api_key("admin")).status_code == 403

@@ -185,10 +185,10 @@ class TestRoles:
     def test_an_admin_names_the_client(self, upload, user, tenant, query):
         admin = user("admin")
 
-        nobody = upload(admin)
+        unnamed = upload(admin)
         answer = upload(admin, clientId=tenant.id)
 
-        assert (nobody.status_code, set(nobody.json["error"]["details"])) == (400, {"clientId"})
+        assert (unnamed.status_code, set(unnamed.json["error"]["details"])) == (400, {"clientId"})
         assert answer.status_code == 200
         assert query("SELECT DISTINCT client_id::text FROM calls") == [(str(tenant.id),)]
 

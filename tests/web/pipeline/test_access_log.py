@@ -10,8 +10,8 @@ def lines(capsys):
     """The lines of the access log so far."""
 
     def read() -> list[dict]:
-        told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-        return [line for line in told if line["logger"].endswith("access_log")]
+        lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        return [line for line in lines if line["logger"].endswith("access_log")]
 
     return read
 
@@ -23,8 +23,8 @@ def test_a_request_is_one_line_with_all_fields(deliver, start, tenant, lines, qu
 
     (line,) = lines()
     ((call_id,),) = query("SELECT id::text FROM calls")
-    known = ("level", "method", "route", "status", "requestId", "clientId", "callId", "queries", "slow")
-    assert {name: line[name] for name in known} == {
+    fields = ("level", "method", "route", "status", "requestId", "clientId", "callId", "queries", "slow")
+    assert {name: line[name] for name in fields} == {
         "level": "info",
         "method": "POST",
         "route": "/webhooks/exotel/call-start",
@@ -65,10 +65,10 @@ def test_no_number_or_key_is_in_any_line(deliver, start, tenant, capsys):
     deliver("call-start", CallSid="09876543210 and 08047112345")
     deliver("call-start", key=tenant.key[:-1] + "-", **start)
 
-    told = capsys.readouterr().err
-    assert told.count('"message":"request"') == 3
+    log = capsys.readouterr().err
+    assert log.count('"message":"request"') == 3
     for secret in ("9876543210", "8047112345", tenant.key[:-1]):
-        assert secret not in told
+        assert secret not in log
 
 
 def test_a_refusal_is_a_warning(client, lines):
@@ -98,8 +98,8 @@ def test_a_path_is_redacted_and_bounded(client, tenant, capsys):
     client.get(f"/{'x' * 230}{tenant.key}")
     client.get(f"/{'x/' * 125}919876543210")
 
-    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    paths = [line["path"] for line in told if line["logger"].endswith("access_log")]
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    paths = [line["path"] for line in lines if line["logger"].endswith("access_log")]
     assert paths[:2] == ["/webhooks/exotel/call-start&key=***", "/cwk_***/*********10"]
     assert {len(path) <= 256 for path in paths} == {True}
     assert not any(tenant.key[:12] in path or "9198" in path for path in paths)

@@ -32,7 +32,7 @@ def warnings(caplog):
 
 
 @pytest.fixture
-def trail(app, query):
+def audit_entries(app, query):
     """The audit entries about anomalies, after the timer writes them."""
 
     def read() -> list[tuple]:
@@ -60,10 +60,10 @@ class TestAttack:
         assert counted(Pattern.SQL_INJECTION) == 1
         assert counted(Pattern.XSS) == 0
 
-    def test_is_audited_without_what_was_sent(self, deliver, tenant, trail, query):
+    def test_is_audited_without_what_was_sent(self, deliver, tenant, audit_entries, query):
         deliver("call-end", CallSid="s1", CustomField=ATTACK)
 
-        assert trail() == [
+        assert audit_entries() == [
             (
                 str(tenant.id),
                 "HIGH",
@@ -79,17 +79,17 @@ class TestAttack:
 
         assert query("SELECT count(*) FROM audit_logs WHERE event_type = 'SECURITY_VIOLATION'") == [(0,)]
 
-    def test_that_is_repeated_is_one_entry_for_client_and_pattern(self, deliver, trail):
+    def test_that_is_repeated_is_one_entry_for_client_and_pattern(self, deliver, audit_entries):
         for number in range(20):
             deliver("call-end", CallSid=f"s{number}", CustomField=ATTACK)
         deliver("call-end", CallSid="s", CustomField="<script>alert(1)</script>")
 
-        assert [metadata["count"] for *_, metadata in trail()] == [20, 1]
+        assert [metadata["count"] for *_, metadata in audit_entries()] == [20, 1]
 
-    def test_that_is_repeated_is_logged_once_an_interval(self, deliver, warnings, trail):
+    def test_that_is_repeated_is_logged_once_an_interval(self, deliver, warnings, audit_entries):
         for number in range(20):
             deliver("call-end", CallSid=f"s{number}", CustomField=ATTACK)
-        trail()
+        audit_entries()
         deliver("call-end", CallSid="s", CustomField=ATTACK)
 
         assert warnings() == [("sql_injection", "form.CustomField", 1)] * 2
@@ -150,8 +150,8 @@ class TestSeverity:
     ATTACKS = (ATTACK, "<script>alert(1)</script>", "127.0.0.1; cat /etc/passwd")
 
     @pytest.fixture
-    def severities(self, trail):
-        return lambda: {severity for _, severity, *_ in trail()}
+    def severities(self, audit_entries):
+        return lambda: {severity for _, severity, *_ in audit_entries()}
 
     @pytest.mark.parametrize("attack", ATTACKS)
     def test_is_high_in_a_delivery_with_a_key(self, deliver, severities, attack):
@@ -210,7 +210,7 @@ class TestRequest:
         assert warnings() == [("missing_user_agent", "header.user-agent", 1)]
 
     def test_without_a_user_agent_is_not_reported_for_a_delivery_with_a_key(
-        self, client, tenant, warnings, counted, trail
+        self, client, tenant, warnings, counted, audit_entries
     ):
         client.get(
             "/webhooks/exotel/call-end",
@@ -218,14 +218,14 @@ class TestRequest:
             headers={"User-Agent": ""},
         )
 
-        assert (warnings(), counted(Pattern.MISSING_USER_AGENT), trail()) == ([], 0, [])
+        assert (warnings(), counted(Pattern.MISSING_USER_AGENT), audit_entries()) == ([], 0, [])
 
     def test_too_large_is_reported_and_answered(self, deliver, warnings):
         assert deliver("call-end", CallSid="s1", CustomField="word " * 20_000).status_code == 200
         assert warnings() == [("oversized_request", "request", 1)]
 
-    @pytest.mark.parametrize(("peer", "told"), [("203.0.113.9", 2), ("127.0.0.1", 0)])
-    def test_with_forwarding_headers_is_reported_for_untrusted_peers(self, app, tenant, warnings, peer, told):
+    @pytest.mark.parametrize(("peer", "warned"), [("203.0.113.9", 2), ("127.0.0.1", 0)])
+    def test_with_forwarding_headers_is_reported_for_untrusted_peers(self, app, tenant, warnings, peer, warned):
         app.test_client().get(
             "/webhooks/exotel/call-end",
             query_string={"key": tenant.key, "CallSid": "s1"},
@@ -233,7 +233,7 @@ class TestRequest:
             environ_base={"REMOTE_ADDR": peer},
         )
 
-        assert warnings() == ([("suspicious_headers", "header.x-original-url", told)] if told else [])
+        assert warnings() == ([("suspicious_headers", "header.x-original-url", warned)] if warned else [])
 
 
 class TestInspection:

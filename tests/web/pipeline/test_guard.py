@@ -11,7 +11,7 @@ from calyapp.config import Settings, WebhookAuth
 from calyapp.web.pipeline import guard
 from calyapp.web.pipeline.guard import Access, GuardedRule
 
-STRANGER = {"REMOTE_ADDR": "203.0.113.9"}
+UNTRUSTED = {"REMOTE_ADDR": "203.0.113.9"}
 URL = "/webhooks/exotel/call-end"
 
 
@@ -118,7 +118,7 @@ class TestTrustedNetwork:
     def test_is_not_needed_by_an_admin(self, client, user, api_key, role, status):
         headers = [user(role), api_key(role)]
 
-        answers = [client.get("/health/detailed", headers=header, environ_base=STRANGER) for header in headers]
+        answers = [client.get("/health/detailed", headers=header, environ_base=UNTRUSTED) for header in headers]
 
         assert [answer.status_code for answer in answers] == [status, status]
 
@@ -129,7 +129,7 @@ class TestSignedIn:
         """`read(headers)`: the answer of a route for admins and auditors."""
         roles = frozenset({Role.ADMIN, Role.AUDITOR})
         app.add_url_rule("/read", "read", lambda: str(g.principal.role), access=Access.SIGNED_IN, roles=roles)
-        return lambda headers: client.get("/read", headers=headers, environ_base=STRANGER)
+        return lambda headers: client.get("/read", headers=headers, environ_base=UNTRUSTED)
 
     @pytest.mark.parametrize(("role", "status"), [("admin", 200), ("auditor", 200), ("client", 403)])
     def test_admits_the_roles_of_its_route(self, read, user, api_key, tenant, role, status):

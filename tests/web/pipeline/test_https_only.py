@@ -18,7 +18,7 @@ PRODUCTION = {
     "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly",
     "TRUSTED_PROXIES": "10.0.0.0/8",
 }
-PROXY, STRANGER, UNIX_SOCKET = "10.0.0.1", "203.0.113.9", ""
+PROXY, UNTRUSTED, UNIX_SOCKET = "10.0.0.1", "203.0.113.9", ""
 FORGED = {
     "HTTP_X_FORWARDED_PROTO": "https",
     "HTTP_X_FORWARDED_HOST": "evil.example",
@@ -40,7 +40,7 @@ def standing():
 def ask(standing):
     """`ask(path, **environ)`: the answer to a request over plain HTTP, with the raw path as a server provides it."""
 
-    def send(path: str, method: str = "GET", peer: str = STRANGER, without: str = "", **environ: str):
+    def send(path: str, method: str = "GET", peer: str = UNTRUSTED, without: str = "", **environ: str):
         whole = create_environ("/", "http://caly.example", method=method)
         whole |= {"PATH_INFO": path, "REMOTE_ADDR": peer} | environ
         whole.pop(without, None)

@@ -13,7 +13,7 @@ from calyapp.health.checks import Finding, Health
 from calyapp.web.pipeline.rate_limit_window import REDIS_OPTIONS, RateLimitWindows
 
 LIMIT = parse("3/minute")
-NOBODY = "redis://127.0.0.1:1/0"
+UNREACHABLE = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture
@@ -43,28 +43,28 @@ class TestPeek:
     def test_returns_the_hits_and_adds_none(self, counter, request, clock, storage):
         clock.seconds = time.time()
         uri = "memory://" if storage == "memory" else request.getfixturevalue("redis_server").url
-        mine = counter(uri)
-        last = [mine.hit(LIMIT, "a") for _ in range(2)][-1]
+        windows = counter(uri)
+        last = [windows.hit(LIMIT, "a") for _ in range(2)][-1]
 
-        peeks = [mine.peek(LIMIT, "a") for _ in range(3)]
+        peeks = [windows.peek(LIMIT, "a") for _ in range(3)]
 
         assert [hits.count for hits in peeks] == [2, 2, 2]
         assert abs(peeks[0].resets_at - last.resets_at) <= 2
-        assert mine.peek(LIMIT, "b").count == 0
+        assert windows.peek(LIMIT, "b").count == 0
 
     def test_returns_this_workers_hits_while_the_storage_is_away(self, counter):
-        mine = counter(NOBODY)
-        mine.hit(LIMIT, "a")
+        windows = counter(UNREACHABLE)
+        windows.hit(LIMIT, "a")
 
-        assert mine.peek(LIMIT, "a").count == 1
+        assert windows.peek(LIMIT, "a").count == 1
 
 
 class TestHit:
     def test_counts_each_key_separately(self, counter):
-        mine = counter("memory://")
+        windows = counter("memory://")
 
-        assert counts(mine, 2, "a", "b") == [1, 2]
-        assert counts(mine, 2, "a", "c") == [1, 2]
+        assert counts(windows, 2, "a", "b") == [1, 2]
+        assert counts(windows, 2, "a", "c") == [1, 2]
 
     def test_is_shared_between_workers_by_redis(self, counter, redis_server):
         one, other = counter(redis_server.url), counter(redis_server.url)
@@ -79,10 +79,10 @@ class TestHit:
         assert 55 <= ends[0] - clock.seconds <= 61
 
     def test_counts_exactly_from_many_threads(self, counter, redis_server):
-        mine = counter(redis_server.url)
+        windows = counter(redis_server.url)
 
         with ThreadPoolExecutor(8) as pool:
-            seen = list(pool.map(lambda _: mine.hit(LIMIT, "a").count, range(200)))
+            seen = list(pool.map(lambda _: windows.hit(LIMIT, "a").count, range(200)))
 
         assert sorted(seen) == list(range(1, 201))
 
@@ -102,37 +102,37 @@ class TestHit:
 
 class TestFallback:
     def test_counts_in_this_worker_while_redis_is_away(self, counter):
-        assert counts(counter(NOBODY), 3) == [1, 2, 3]
+        assert counts(counter(UNREACHABLE), 3) == [1, 2, 3]
 
     def test_counts_in_this_worker_while_redis_hangs(self, counter, redis_server):
-        mine = counter(redis_server.url)
-        counts(mine, 5)
+        windows = counter(redis_server.url)
+        counts(windows, 5)
 
         redis_server.hang()
 
-        assert counts(mine, 3) == [1, 2, 3]
+        assert counts(windows, 3) == [1, 2, 3]
 
     def test_tries_redis_again_after_a_growing_pause(self, counter, redis_server, clock):
-        mine = counter(redis_server.url)
-        counts(mine, 5)
+        windows = counter(redis_server.url)
+        counts(windows, 5)
         redis_server.stop()
-        assert counts(mine, 1) == [1]
+        assert counts(windows, 1) == [1]
         redis_server.start()
 
-        assert counts(mine, 1) == [2]
+        assert counts(windows, 1) == [2]
         clock.seconds += 1.01
-        assert counts(mine, 2) == [1, 2]
+        assert counts(windows, 2) == [1, 2]
 
     def test_logs_the_outage_once_and_the_return_once(self, counter, redis_server, clock, caplog):
         caplog.set_level(logging.INFO, "calyapp")
-        mine = counter(redis_server.url)
+        windows = counter(redis_server.url)
         redis_server.stop()
         for _ in range(3):
-            counts(mine, 2)
+            counts(windows, 2)
             clock.seconds += 40
         redis_server.start()
 
-        counts(mine, 2)
+        counts(windows, 2)
 
         assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
         assert redis_server.url not in caplog.text
@@ -149,7 +149,7 @@ class TestProbe:
         assert finding.facts["milliseconds"] > 0
 
     def test_reports_that_redis_is_away(self, counter):
-        finding = counter(NOBODY).check()
+        finding = counter(UNREACHABLE).check()
 
         assert finding.status is Health.DEGRADED
         assert finding.message == "Redis refuses the connection: nothing listens there; each worker counts for itself"
@@ -162,21 +162,21 @@ class TestProbe:
         assert finding.message == "Redis does not answer in time; each worker counts for itself"
 
     def test_reports_that_redis_refuses_the_password(self, counter, redis_server):
-        mine = counter(redis_server.url.replace("//", "//:canary@"))
+        windows = counter(redis_server.url.replace("//", "//:canary@"))
 
-        finding = mine.check()
+        finding = windows.check()
 
         assert finding.message == "Redis has no password, and one is given; each worker counts for itself"
 
     def test_reports_the_fallback_after_redis_is_back(self, counter, redis_server, clock):
-        mine = counter(redis_server.url)
+        windows = counter(redis_server.url)
         redis_server.stop()
-        counts(mine, 1)
+        counts(windows, 1)
         redis_server.start()
 
-        finding = mine.check()
+        finding = windows.check()
         clock.seconds += 40
-        counts(mine, 1)
+        counts(windows, 1)
 
         assert (finding.status, finding.facts) == (Health.DEGRADED, {"storage": "redis", "fallback": True})
-        assert mine.check().status is Health.HEALTHY
+        assert windows.check().status is Health.HEALTHY

@@ -10,7 +10,7 @@ from calyapp.web.pipeline.body_limit import MAX_BYTES
 from calyapp.web.routing import Access
 
 HALF_A_YEAR_SECONDS = 15_768_000
-STRANGER = {"REMOTE_ADDR": "203.0.113.9"}
+UNTRUSTED = {"REMOTE_ADDR": "203.0.113.9"}
 
 # Requests that get each status: method, path and further options.
 REQUESTS = {
@@ -46,7 +46,7 @@ def asked():
     app.add_url_rule("/remember", "remember", remember, access=Access.PUBLIC)
 
     def ask(method: str, path: str, options: dict, scheme: str = "https"):
-        whole = options | {"base_url": f"{scheme}://caly.example", "environ_base": STRANGER}
+        whole = options | {"base_url": f"{scheme}://caly.example", "environ_base": UNTRUSTED}
         return app.test_client().open(path, method=method, **whole)
 
     yield ask

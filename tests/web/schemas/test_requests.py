@@ -186,10 +186,10 @@ class TestRecords:
         assert set(error.details) == {"status", "until"}
 
     def test_accept_any_other_span_of_time(self):
-        given = MultiDict({"since": "2026-11-22T09:30:00Z", "until": "2026-11-22T15:00:00.000001+05:30"})
+        parameters = MultiDict({"since": "2026-11-22T09:30:00Z", "until": "2026-11-22T15:00:00.000001+05:30"})
 
-        assert {"since", "until"} <= set(load(CallsSchema(), given))
-        assert set(refusal(CallsSchema(), MultiDict({"since": "x", "until": given["until"]})).details) == {"since"}
+        assert {"since", "until"} <= set(load(CallsSchema(), parameters))
+        assert set(refusal(CallsSchema(), MultiDict({"since": "x", "until": parameters["until"]})).details) == {"since"}
 
 
 class TestQueryString:
@@ -197,9 +197,9 @@ class TestQueryString:
         callers = validators.array(validators.phone(), 1, 2, data_key="from")
 
     @pytest.mark.parametrize(
-        ("given", "taken"),
+        ("numbers", "loaded"),
         [(["09876543210"], ["+919876543210"]), (["09876543210", "+12125550123"], ["+919876543210", "+12125550123"])],
         ids=["once", "twice"],
     )
-    def test_reads_repeated_names_as_a_list(self, given, taken):
-        assert load(self.Filters(), MultiDict([("from", number) for number in given])) == {"callers": taken}
+    def test_reads_repeated_names_as_a_list(self, numbers, loaded):
+        assert load(self.Filters(), MultiDict([("from", number) for number in numbers])) == {"callers": loaded}
