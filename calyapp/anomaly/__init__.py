@@ -1,1 +1,1 @@
-"""Whether a request looks like an attack. Pure: knows no HTTP library, stores nothing and refuses nothing."""
+"""Detects requests that look like an attack. Pure functions: no HTTP library, no storage, no refusals."""

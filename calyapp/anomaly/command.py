@@ -1,7 +1,7 @@
-"""Command injection: a second command behind the value, a substitution within it, or a shell by name.
+"""Command injection: a second command after the value, a substitution within it, or a call of a shell.
 
-Notes hold `&`, `|`, `;` and words that are also commands; a separator counts only with a command that is no word of
-a language, or with arguments and a place that only a shell understands. A script as a whole is content.
+Notes contain `&`, `|`, `;` and words that are also commands. A separator counts only with a command that is not an
+English word, or with arguments and a position that only a shell understands. A whole script is content.
 """
 
 import re
@@ -47,21 +47,24 @@ _ARGUMENT = (
 _SEPARATOR = r"(?:[;|\n\r\x1a]|&&?|\|\||%0[ad]|\\n|\\r|`|\$\(|<\(|>\()"
 _OPENING = r"[\s;|&(!'\"{\\@^]{0,6}"
 
+# A separator and a command that is not an English word: `x; whoami`, not `ask whoami later`.
 _CHAINED_STRONG = Rule(
     rf"(?P<mark>{_SEPARATOR}|[<>]\(){_OPENING}(?:(?:sudo|exec|eval|echo|nohup|time|env|command|start|/b)\s)?"
     rf"{_PATH}(?:{_STRONG}|ps\s+(?:aux|-ef))(?:\.exe|\.com)?{_END}",
     words=" ".join(words_of(f"{_COMMANDS_ONLY} ps")),
 )
+# A separator and a command that is also a word; `_is_deliberate` decides: `;id`, not `date & time`.
 _CHAINED_WEAK = Rule(
     rf"(?P<mark>{_SEPARATOR})(?P<gap>{_OPENING}){_PATH}(?P<name>{_WEAK})(?:\.exe)?"
     rf"(?:{_WEAK_END}|(?P<argument>{_ARGUMENT}|[<>$]|,[/-]|\+[-/]))",
     words=_ALL_WORDS,
-    marks=("w",),  # a command of one letter, which is no word
+    marks=("w",),  # a command of one letter, which `words_of` does not return
 )
 _BEGUN = Rule(
     rf"^['\")\]\s]{{0,3}}(?:;|\|\|?|&&|`){_PATH}{_WEAK}(?:\.exe)?(?:\s[^\s|;]{{1,40}}){{0,3}}\s?$",
     words=_ALL_WORDS,
 )
+# A separator and an output command with shell syntax: `;echo $(id)`, not `echo, echo`.
 _ECHO = Rule(
     r"(?:[;|`\n]|&&?|\|\||\$\()\s{0,2}(?:echo|printf|set /a|print)\s?"
     r"(?:\(?\s?[`'\"$%&]?[\w-]{0,24}(?:\$\(|\$\{|[&|;`#>%)\"']|\\|\d)|[a-z0-9]{5,12}\$\()",
@@ -73,6 +76,7 @@ _SUBSTITUTED = Rule(
     r"[^`]{0,200}(?:[)`}]|$)",
     words=_ALL_WORDS,
 )
+# A variable or brace expansion that hides a command: `;cat${ifs}/etc/passwd`, not `price is $5`.
 _EXPANSION = Rule(
     r"\$\{?ifs\b|\$\{(?:path|home|pwd|ifs|shell|hostname|user|oldpwd|bash\w*|ps1|lang|term|hostype|0|@|_|#\w*|\w+//)"
     r"\s?[:%#/@,^!]|\$\{\w{0,12}(?:%%|##|:\d+:\d)|\$\{!\w|\$\{\w+//|\|\s?\$0\b|<\(\s?(?:echo|cat|ls|id)\b"
@@ -83,6 +87,7 @@ _EXPANSION = Rule(
     r"|[;|&`]\s?\{[a-z]{2,8},\}",
     marks=("$", "%", "{", "<("),
 )
+# A path with wildcards that hides a program: `/???/c?t`, not `a/b?c`.
 _GLOBBED = Rule(
     r"(?:^|[\s;|&`(<'\"{,=])/(?:[a-z\[\]-]{0,8}[?*]{1,3}[a-z?*\[\]-]{0,8}/[a-z?*\[\].-]{1,16}"
     r"|(?:bin|usr/bin|etc|sbin)/[a-z\[\]]{0,8}[?*\[][a-z?*\[\]]{0,12}(?=[\s;|&`<$'\"]|$))",
@@ -94,6 +99,7 @@ _SENSITIVE = (
     r"|inetpub|users|\\)?"
     r"|drivers[\\/]etc|%systemroot%|web\.config|wp-config|\.htpasswd|index\.php|\.env\b)"
 )
+# A command that reads a sensitive file: `cat /etc/passwd`, not `cat photo`.
 _READS = Rule(
     r"(?:^|[\s;|&`'\"(/={\\n]|\bx)(?:cat|tac|more|less|head|tail|nl|od|xxd|sort|uniq|rev|strings|type|cp|mv|grep"
     r"|awk|sed|cut"
@@ -117,6 +123,7 @@ _READS = Rule(
         ".env",
     ),
 )
+# A shell, or a tool that only attackers start by its options: `bash -c id`, not `bash script`.
 _SHELL = Rule(
     r"(?<!#!)(?:/(?:usr/)?(?:local/)?s?bin/|\b)(?:ba|z|k|c|da|tc)?sh\s+-[ciel]{1,3}\b|/dev/(?:tcp|udp)/|\bmkfifo\b"
     r"|>\s?/dev/null",
@@ -201,7 +208,7 @@ _HINT = re.compile(
 
 
 def is_injection(text: str) -> bool:
-    """Whether a shell, given the text (decoded, in small letters) within a command, would run more than that."""
+    """Returns whether the text, decoded and in lower case, would make a shell run a further command."""
     if not _HINT.search(text):
         return False
     if _ALONE.fullmatch(text) or _is_command(text):
@@ -211,7 +218,7 @@ def is_injection(text: str) -> bool:
 
 
 def _is_taken_apart(text: str) -> bool:
-    """Whether nothing but a command is left once the marks within it are gone."""
+    """Returns whether the text is a command when the quotes and marks within it are removed."""
     bare = text.translate(_MARKS)
     return bare != text and bare.strip() in _UNMISTAKABLE
 
@@ -233,24 +240,24 @@ def _is_command(text: str) -> bool:
 
 
 def _words_before(text: str, found: re.Match[str]) -> int:
-    """How many words stand before; those of an address that the text begins with are one value."""
+    """Counts the words before the match. A URL at the start of the text does not count."""
     address = _ADDRESS.match(text)
     begin = address.end() if address else 0
     return len(_WORDS.findall(text, max(begin, found.start() - 400), found.start()))
 
 
 def _is_near_the_start(text: str, found: re.Match[str] | None) -> bool:
-    """Whether it follows a short value; within something longer it is content."""
+    """Returns whether the match follows a short value. Within a longer text it is content."""
     return found is not None and _words_before(text, found) < 8
 
 
 def _is_out_of_place(text: str, found: re.Match[str]) -> bool:
-    """Whether the command follows something that is neither a sentence nor code."""
+    """Returns whether the match is neither within a sentence nor within code."""
     return not _is_in_prose(text, found) and not _continues_code(text, found.end())
 
 
 def _is_in_prose(text: str, found: re.Match[str]) -> bool:
-    """Within a sentence, or before lines of something longer."""
+    """Returns whether the match is within a sentence, or starts a line of a longer text."""
     return _words_before(text, found) > 5 or (
         found[0][:1] in "\n\r`" and len(_WORDS.findall(text, found.end(), found.end() + 200)) > 4
     )
@@ -261,7 +268,7 @@ def _continues_code(text: str, end: int) -> bool:
 
 
 def _is_deliberate(text: str, found: re.Match[str]) -> bool:
-    """Whether a word that is also a command is meant as one: with arguments, or behind something that is no word."""
+    """Returns whether a word that is also a command is used as one: with arguments, or directly after a separator."""
     words = _words_before(text, found)
     if words > 3:
         return False

@@ -1,4 +1,4 @@
-"""A value as the layers behind us might read it: decoded, and without what hides a word. Linear in its length."""
+"""Decodes a value as other programs might, and removes what hides a word. Takes linear time."""
 
 import binascii
 import html
@@ -8,10 +8,10 @@ import unicodedata
 from collections.abc import Iterator
 
 MAX_TEXT_LENGTH = 2_048
-"""Characters of one window; a longer value is looked at through several."""
+"""The characters of one window. A longer value has several windows."""
 
 _OVERLAP = 256
-_MAX_WINDOWS = 3  # its start, its end, and one around the first word of an attack between them
+_MAX_WINDOWS = 3  # the start, the end, and one around the first typical word of an attack between them
 _ROUNDS = 3
 
 _PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
@@ -28,23 +28,23 @@ _SEVEN_BIT = str.maketrans({"¼": "<", "¾": ">", "¢": '"'})
 _SPACED_OUT = re.compile(r"(?:%[g-z]|%[a-f](?![0-9a-f])){3,}|(?:[a-z]%(?:[g-z]|[a-f][g-z])[^%]{0,8}){2}", re.IGNORECASE)
 _RUN = re.compile(r"(.)\1{15,}", re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{15,4096}={0,2}")
-_WORD_OF_AN_ATTACK = re.compile(
+_TYPICAL_WORD = re.compile(
     r"union|select|sleep|waitfor|script|alert|onerror|onload|/etc/|/bin/|passwd|whoami|\$\(|(?:'|\")\s?\)?\s?(?:or|and)\b",
     re.IGNORECASE,
 )
 
 
 def windows(value: str) -> tuple[str, ...]:
-    """The value in pieces short enough to look at: all of a short one; of a long one start, end, and what stands out.
+    """Returns the parts of the value to inspect: all of a short value; of a long one the start, the end and one part.
 
-    Padding is collapsed first, so that a run of one character pushes nothing out of sight.
+    Collapses runs of one character first, so that padding moves nothing out of the windows.
     """
     if len(value) > MAX_TEXT_LENGTH:
         value = _RUN.sub(r"\1\1\1\1", value)
     if len(value) <= MAX_TEXT_LENGTH:
         return (value,)
     start, end = value[:MAX_TEXT_LENGTH], value[-MAX_TEXT_LENGTH:]
-    between = _WORD_OF_AN_ATTACK.search(value, MAX_TEXT_LENGTH - _OVERLAP, len(value) - MAX_TEXT_LENGTH + _OVERLAP)
+    between = _TYPICAL_WORD.search(value, MAX_TEXT_LENGTH - _OVERLAP, len(value) - MAX_TEXT_LENGTH + _OVERLAP)
     if between is None:
         return start, end
     first = between.start() - MAX_TEXT_LENGTH // 2
@@ -52,7 +52,7 @@ def windows(value: str) -> tuple[str, ...]:
 
 
 def readings(text: str) -> tuple[str, ...]:
-    """The text as it stands, and, where they differ, as it reads once everything in it is decoded."""
+    """Returns the text, and its decoded forms where they differ."""
     decoded = _decoded(text)
     return tuple(dict.fromkeys((text, decoded, *_from_base64(decoded))))
 
@@ -61,11 +61,11 @@ def _decoded(text: str) -> str:
     for _ in range(_ROUNDS):
         before = text
         if "%" in text:
-            text = _PERCENT.sub(_of_percent, _PERCENT_U.sub(_of_code, text))
+            text = _PERCENT.sub(_decode_percent, _PERCENT_U.sub(_decode_code, text))
         if "&" in text and _ENTITY.search(text):
             text = html.unescape(text)
         if "\\" in text:
-            text = _ESCAPE.sub(_of_escape, text)
+            text = _ESCAPE.sub(_decode_escape, text)
         if text == before:
             break
     return _without_disguise(text)
@@ -83,28 +83,28 @@ def _without_disguise(text: str) -> str:
     return text.replace("%", "") if "%" in text and _SPACED_OUT.search(text) else text
 
 
-def _of_percent(match: re.Match[str]) -> str:
+def _decode_percent(match: re.Match[str]) -> str:
     octets = bytes.fromhex(match[0].replace("%", ""))
-    return _OVERLONG.sub(_of_overlong, octets).decode("utf-8", "replace")
+    return _OVERLONG.sub(_decode_overlong, octets).decode("utf-8", "replace")
 
 
-def _of_overlong(match: re.Match[bytes]) -> bytes:
-    """The ASCII character that a lax decoder finds in more octets than it needs."""
+def _decode_overlong(match: re.Match[bytes]) -> bytes:
+    """Returns the ASCII character of an overlong UTF-8 sequence, which a lax decoder accepts."""
     return bytes([(match[0][-2] & 1) << 6 | match[0][-1] & 0x3F])
 
 
-def _of_code(match: re.Match[str]) -> str:
+def _decode_code(match: re.Match[str]) -> str:
     return chr(int(match[1], 16))
 
 
-def _of_escape(match: re.Match[str]) -> str:
+def _decode_escape(match: re.Match[str]) -> str:
     hexadecimal = match[1] or match[2] or match[3]
     code = int(hexadecimal, 16) if hexadecimal else int(match[4], 8)
     return chr(code) if code <= sys.maxunicode else match[0]
 
 
 def _from_base64(text: str) -> Iterator[str]:
-    """What somebody encoded whole, if it is a text; an id made of the same characters is none."""
+    """Yields the decoded text if the whole text is base64. An id of the same characters decodes to no text."""
     if len(text) % 4 == 0 and _BASE64.fullmatch(text):
         decoded = binascii.a2b_base64(text)
         if decoded.isascii() and (inside := decoded.decode()).isprintable():

@@ -1,6 +1,6 @@
-"""What is plainly no attack: an id, a number, a date, words, a clean URL.
+"""Recognises values that cannot be an attack: an id, a number, a date, words, a clean URL.
 
-Most values are that, so to see it must cost next to nothing.
+Most values are plain, so the test must be cheap.
 """
 
 import re
@@ -9,7 +9,7 @@ from functools import lru_cache
 _MAX_LENGTH = 8_192
 _MAX_CACHED_LENGTH = 256
 
-# Without any of these a value has no syntax, in whatever language it is.
+# A value without any of these has no syntax of any language.
 _SYNTAX = re.compile(
     r"""[\x00-\x08\x0b\x0c\x0e-\x1f\x7f'"<>;|&$`(){}\\%#=^~*\n\uff01-\uff5e\ufe64¼\u02b9\u02bc\u2032]"""
 )
@@ -26,7 +26,7 @@ _MAYBE_BASE64 = re.compile(r"(?=[a-z0-9+/]*[A-Z])(?=[A-Za-z+/]*[0-9=])(?=[A-Z0-9
 
 
 def is_plain(value: str) -> bool:
-    """Whether nothing in the value could be the syntax of an attack. A very long one is not looked through for it."""
+    """Returns whether nothing in the value can be the syntax of an attack. A very long value is never plain."""
     if len(value) > _MAX_LENGTH:
         return False
     if _SYNTAX.search(value) is None and _PHRASE.search(value.lower()) is None:
@@ -35,7 +35,7 @@ def is_plain(value: str) -> bool:
 
 
 def is_plain_again(value: str) -> bool:
-    """The same, for values that come with every request: names, and what a sender says of itself."""
+    """Like `is_plain`, with a cache for values that recur in every request: names and headers."""
     return _cached(value) if len(value) <= _MAX_CACHED_LENGTH else is_plain(value)
 
 

@@ -1,6 +1,6 @@
-"""Tells a program, or a page, from a value: people send them whole, and what they are made of is no attack there.
+"""Recognises a program or a page: users send them as content, and their syntax is not an attack.
 
-Somebody who puts an attack around one does so at an edge, so its edges are still looked at like any value.
+An attack around a program is at its first or last line, so these lines are inspected like any value.
 """
 
 import re
@@ -17,7 +17,7 @@ _LAID_OUT = re.compile(
 
 
 def is_program(text: str) -> bool:
-    """Whether the text has several lines, and most are laid out as in a program: set in, or ended by a mark."""
+    """Returns whether the text has several lines, most of them indented or ended by a mark as in a program."""
     if "\n" not in text:
         return False
     text = text[:_MAX_INSPECTED]
@@ -26,6 +26,6 @@ def is_program(text: str) -> bool:
 
 
 def edges(text: str) -> tuple[str, str]:
-    """The first and the last line with anything in them."""
+    """Returns the first and the last line that are not blank."""
     text = text.strip()
     return text.partition("\n")[0], text.rpartition("\n")[2]

@@ -1,9 +1,9 @@
-"""What is suspicious about a request before any value is read: its size, and headers that ask for trust."""
+"""Suspicious properties of a request apart from its values: its size, and headers that rewrite it."""
 
 from collections.abc import Iterator, Mapping
 
 MAX_INSPECTED_BYTES = 65_536
-"""Octets of a request that are looked at; one that has more is oversized."""
+"""The bytes of a request that are inspected. A larger request is oversized."""
 
 _REWRITING = (
     *("x-original-url", "x-rewrite-url", "x-original-uri", "x-override-url", "x-http-method-override"),
@@ -13,12 +13,12 @@ _NAMING_A_HOST = ("x-forwarded-host", "x-host", "x-forwarded-server", "x-http-ho
 
 
 def is_oversized(octets: int) -> bool:
-    """Whether it has more than is looked at."""
+    """Returns whether the request has more bytes than are inspected."""
     return octets > MAX_INSPECTED_BYTES
 
 
 def suspicious_headers(headers: Mapping[str, str]) -> Iterator[str]:
-    """Names of those by which an untrusted peer would have us take the request for another. Names in small letters."""
+    """Yields the names of headers that claim another path, method or host for the request. Names are in lower case."""
     for name in _REWRITING:
         if name in headers:
             yield name

@@ -1,4 +1,4 @@
-"""A rule: a pattern, and the words without which it cannot match, so that most texts cost a look at their words."""
+"""A rule: a pattern, and words or marks without which it cannot match, so that most texts are decided cheaply."""
 
 import re
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ _WORD = re.compile(r"[a-z]{2,}")
 
 
 def words_of(text: str) -> frozenset[str]:
-    """The words of a text in small letters."""
+    """Returns the words of two and more letters in a lower-case text."""
     return frozenset(_WORD.findall(text))
 
 
 class Rule:
-    """Any of the alternatives, tried where at least one of the words or marks stands; everywhere without any."""
+    """Alternative patterns, tried only on a text with one of the words or marks; without any, on every text."""
 
     def __init__(self, *alternatives: str, words: str = "", marks: tuple[str, ...] = ()) -> None:
         self._pattern = re.compile("|".join(alternatives))
@@ -20,11 +20,11 @@ class Rule:
         self._marks = marks
 
     def search(self, text: str, words: frozenset[str]) -> re.Match[str] | None:
-        """The first match in the text, whose words these are."""
+        """Returns the first match in the text. `words` are the words of the text."""
         return self._pattern.search(text) if self._may_match(text, words) else None
 
     def finditer(self, text: str, words: frozenset[str]) -> Iterator[re.Match[str]]:
-        """All matches in the text, whose words these are."""
+        """Returns all matches in the text. `words` are the words of the text."""
         return self._pattern.finditer(text) if self._may_match(text, words) else iter(())
 
     def _may_match(self, text: str, words: frozenset[str]) -> bool:

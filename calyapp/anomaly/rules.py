@@ -1,4 +1,4 @@
-"""The one door: which of six patterns of attack a request shows, and where. Reports, judges nobody."""
+"""The entry point: finds which of six patterns of attack a request shows, and where. Only reports."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from calyapp.anomaly.values import Inspected, notable
 
 
 class Pattern(StrEnum):
-    """What an attack is called."""
+    """The kinds of attack."""
 
     SQL_INJECTION = "sql_injection"
     XSS = "xss"
@@ -25,7 +25,7 @@ class Pattern(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """A pattern, and the place that shows it."""
+    """A pattern, and the place in the request that shows it."""
 
     pattern: Pattern
     place: str
@@ -37,17 +37,17 @@ _TESTS: tuple[tuple[Pattern, Callable[[str], bool]], ...] = (
     (Pattern.COMMAND_INJECTION, command.is_injection),
 )
 _TEST = dict(_TESTS)
-# A shorter value counts as so many characters: thousands of short values take longer than one long value.
+# A shorter value costs this many characters: thousands of short values take longer than one long value.
 _MIN_VALUE_COST = 48
 
 
 def inspect(request: Inspected) -> tuple[Anomaly, ...]:
-    """All findings, each pattern once a place. Never raises, and takes time in proportion to what it looks at."""
+    """Returns the anomalies, each pattern once for each place. Never raises. Takes linear time."""
     return tuple(dict.fromkeys((*_by_shape(request), *_by_value(request))))
 
 
 def patterns(value: str) -> tuple[Pattern, ...]:
-    """What the value shows of SQL injection, cross-site scripting and command injection."""
+    """Returns which of SQL injection, cross-site scripting and command injection the value shows."""
     if is_plain(value):
         return ()
     texts = _texts(value)
@@ -63,7 +63,7 @@ def _texts(value: str) -> list[str]:
 
 
 def _is_hostile_page(pattern: Pattern, texts: list[str]) -> bool:
-    """A script in a program is its own; markup that acts by itself is none of a page's."""
+    """Script is normal in a program. Markup that runs by itself is not normal in a page."""
     return pattern is Pattern.XSS and any(map(xss.is_hostile_markup, texts))
 
 

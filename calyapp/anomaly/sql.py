@@ -1,7 +1,7 @@
-"""SQL injection: what breaks out of a value into the statement around it.
+"""SQL injection: text that breaks out of a value into the statement around it.
 
-A whole statement is content (people write about SQL); a quote that closes what it did not open, a condition that is
-always true, a second statement or a call that only attackers make is not.
+A whole statement is content, because users write about SQL. An attack has a quote that closes what it did not open, a
+condition that is always true, a second statement, or a call that only attackers make.
 """
 
 import re
@@ -28,12 +28,14 @@ _FUNCTION = (
 
 _JOINING = "or and xor having when where rlike"
 _JOINING_MARKS = ("||", "&&")
+# A comparison that joins a condition; `_is_decided` keeps those with a fixed result: `1 or 1=1`, not `a = b or c > 5`.
 _TAUTOLOGY = Rule(
     rf"(?:o(?=r\b)|a(?=nd\b)|x(?=or\b)|h(?=aving\b)|w(?=hen\b)|\|(?=\|)|&(?=&))(?:r|nd|or|aving|hen|\||&)"
     rf"[\s(!~+@-]{{0,10}}({_OPERAND})[\s)]{{0,6}}{_COMPARED}[\s(]{{0,6}}({_OPERAND})",
     words=_JOINING,
     marks=_JOINING_MARKS,
 )
+# A condition that is true by its form: `x' and name is not null --`, not `option 1 or 2`.
 _CONDITION = Rule(
     r"(?:or|and|xor|having|&&|\|\|) [\s(]{0,3}\d+ (?:not )?(?:between \d+ and|in ?\(\d) ?\d*",
     r"""(?:or|and|\|\||&&)\s?(?:'' ?=\s?'|"" ?=\s?")""",
@@ -90,6 +92,7 @@ _WHOLE = re.compile(
 )
 _CONCATENATED = re.compile(r"\w{0,10}'\s?\|\|")
 
+# A further SELECT, by UNION or in parentheses: `9 union select 1,2`, not `european union select committee`.
 _UNION = Rule(
     r"union(?:[\s(+]{0,3}(?:all|distinct|distinctrow))?[\s(+'\"`]{0,6}select\b"
     r"[\s(+]{0,4}(?:null|\d|['\"@*({$]|all\b|distinct\b|top\b|char|concat|group_concat|load_file|0x"
@@ -111,6 +114,7 @@ _STATEMENT = re.compile(
     r"|copy \w|start transaction)"
 )
 
+# A second statement after a semicolon: `9; drop table calls`, not `called at 10; call back tomorrow`.
 _STACKED = Rule(
     r";[\s}]?(?:drop (?:table|database|user|view|index|schema|procedure|function|role|login|column|trigger)\b"
     r"|delete (?:from|\w+ where)\b|insert into\b|update [\w.`\"\[\]]{1,40} set\b|exec \w"
@@ -126,6 +130,7 @@ _STACKED = Rule(
     r"|use master|handler \w|prepare \w|print ?\(?'|rename table|do \$\$|vacuum|attach database)",
     marks=(";",),
 )
+# IF or CASE as an expression: `if(now()=sysdate(),sleep(4),0)`, not `if (a) { b(); }`.
 _CONDITIONAL = Rule(
     r"(?:^|[\s,('\"|+&*/-])(?:i?if\s?\(\s?"
     r"(?:\(|['\"]?\w{1,16}['\"]?\s?[=<>]{1,2}\s?['\"]?\w{1,16}|now\(|ascii|user|substr|@@|length|select|\w+\()"
@@ -133,6 +138,7 @@ _CONDITIONAL = Rule(
     r"|case\s?(?:when|\d)[^;]{1,160}?then[^;]{1,100}?(?:else|end)\b)",
     words="if iif case",
 )
+# ORDER BY or GROUP BY that ends the value: `1 order by 9--`, not `please order by phone`.
 _ORDER = Rule(
     r"(?:^-?\d{0,10}[\s'\")]{0,6}|['\")]\s?|\d )(?:order|group) by "
     r"\(?(?:\d+\)?(?:\s?,\s?\d+)*\s?(?:$|--|#|/\*|;|'|\)|asc|desc)|.{1,40}(?:--|#|/\*)\s?[+-]?\s?$"
@@ -141,6 +147,7 @@ _ORDER = Rule(
 )
 _OUTSIDE_A_STATEMENT = (_STACKED, _CONDITIONAL, _ORDER)
 
+# A function, procedure or variable that only attackers name: `pg_sleep(5)`, not `sleep well`.
 _CALL = Rule(
     r"pg_sleep(?:_for)?\s?\(",
     r"benchmark\s?\(\s?\d+\s?,",
@@ -175,12 +182,14 @@ _CALL = Rule(
     " abcdefg isnull exists exec execute drop shutdown",
     marks=("_", "@", "rdb$", "if(", "if (", ")*", ")/", ")+", ")-"),
 )
+# A call of SLEEP in an expression: `1 and sleep(5)`, not `await sleep(1000);`.
 _SLEEP = Rule(
     r"(?:\b(?:and|or|select|when|then|else|xor|rlike|like|in|union|if|div|mod|not|where|by)\b|[-+*/|&^'\"]"
     r"|[=<>]\s?\(?\s?(?=sleep)|^|[,(]\s?)[\s(+!~]{0,4}(?:if ?\([^;]{0,60},\s?)?"
     r"sleep\s?\(\s?(?:['\"]?\d[\d.]*['\"]?\s?|__time__|\[\w+\]|@\w+|\(?select\b.{0,40})\)",
     marks=("sleep",),
 )
+# LIMIT or arithmetic with a query after a short value: `1 limit 1--`, not `limit 5 per day`.
 _TAIL = Rule(
     r"^[\w'\")-]{1,16} limit \d+(?:\s?,\s?\d+| offset \d+)?\s?(?:--|#|;|into|procedure|union|$)",
     r"\d{1,6}\s?(?:-|\+|\*|/|\^|&|\||div |mod |xor )\s?\(?"
@@ -207,12 +216,12 @@ _LONG_WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 def is_injection(text: str) -> bool:
-    """Whether the text, decoded and in small letters, would change a statement that it is put into."""
+    """Returns whether the text, decoded and in lower case, would change a statement that contains it."""
     return any(_breaks_out(flat) for flat in _flattened(text))
 
 
 def _flattened(text: str) -> Iterator[str]:
-    """On one line, without comments; those within a word are left out without a trace."""
+    """Yields the text on one line with comments as spaces, and, if it has block comments, without them."""
     if "\n" in text:
         text = _LINE_COMMENT.sub(" ", text)
     if "/*" not in text:
@@ -237,12 +246,12 @@ def _breaks_out(flat: str) -> bool:
         or _closes_what_it_did_not_open(flat)
         or _WHOLE.fullmatch(flat.strip()) is not None
         or _CONCATENATED.match(flat) is not None
-        or _asks_more(flat, words)
+        or _adds_query(flat, words)
     )
 
 
 def _is_decided(flat: str, match: re.Match[str]) -> bool:
-    """Whether the comparison's result is known: a thing with itself, or two literals (a sentence has words behind)."""
+    """Returns whether the result is fixed: equal operands, or two literals without a further word of a sentence."""
     left, right = match[1], match[2]
     if left.strip("'\"") == right.removeprefix("n").strip("'\""):
         return True
@@ -250,7 +259,7 @@ def _is_decided(flat: str, match: re.Match[str]) -> bool:
 
 
 def _closes_what_it_did_not_open(flat: str) -> bool:
-    """A quote with SQL behind it, where the quotes before it are all in pairs: it ends the value, not a word of it."""
+    """Returns whether SQL follows a quote that ends the value: all quotes before it are in pairs."""
     if "'" not in flat and '"' not in flat:
         return False
     text = _IN_WORD.sub("", flat)
@@ -265,8 +274,8 @@ def _closes_what_it_did_not_open(flat: str) -> bool:
     return False
 
 
-def _asks_more(flat: str, words: frozenset[str]) -> bool:
-    """A further query. In a statement that begins the value it is content, unless it asks for the catalogue."""
+def _adds_query(flat: str, words: frozenset[str]) -> bool:
+    """Returns whether a query is added. After a statement at the start it is content, unless it reads the catalogue."""
     if _CATALOG.search(flat, words):
         return True
     if _STATEMENT.match(flat):
@@ -280,5 +289,5 @@ def _asks_more(flat: str, words: frozenset[str]) -> bool:
 
 
 def _is_abrupt(flat: str, found: re.Match[str] | None) -> bool:
-    """Whether it follows a short value rather than a sentence or a program."""
+    """Returns whether the match follows a short value rather than a sentence or a program."""
     return found is not None and len(_LONG_WORD.findall(flat, max(0, found.start() - 200), found.start())) < 4

@@ -1,4 +1,4 @@
-"""Where in a request a value can hide: each with its place. Passes over what is plain."""
+"""Yields the values of a request with their places. Skips plain values."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from calyapp.anomaly.plain import is_plain, is_plain_again
 
 Values = tuple[tuple[str, str], ...]
 
-# Never an attack on us: what a browser says of itself, and secrets, which nothing here should read.
+# Never inspected: headers that browsers generate, and secrets, which must not be read here.
 _UNREAD_HEADERS = frozenset(
     (
         *("authorization", "proxy-authorization", "content-length", "connection", "upgrade-insecure-requests"),
@@ -28,10 +28,10 @@ _MAX_DEPTH = 16
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """A request, decoded. Names of headers are in small letters; `json` was read with `pairs` as its hook.
+    """A decoded request. Header names are in lower case. `json` was parsed with `pairs` as its hook.
 
-    `octets` is the size of the whole; `is_trusted` says whether the peer may name other hosts and addresses;
-    `needs_user_agent` is False for a sender who is known not to promise one.
+    `octets` is the size of the request in bytes. `is_trusted` says whether the peer may set forwarded headers.
+    `needs_user_agent` is False for a sender that may omit the User-Agent.
     """
 
     path: str = ""
@@ -45,12 +45,12 @@ class Inspected:
 
 
 def notable(request: Inspected) -> Iterator[tuple[str, str]]:
-    """Every value that is not plain, and its place: `query.q`, `header.user-agent`, `json.a.b[2]`, `path`."""
+    """Yields the place and text of values that are not plain. Places: `query.q`, `header.user-agent`, `json.a[2]`."""
     if not is_plain_again(request.path):
         yield from (("path", part) for part in _parts(request.path))
     for source, values in (("query", request.query), ("form", request.form)):
         for written, value in values:
-            name = written.removeprefix("amp;")  # an address copied out of a page, its & still as written there
+            name = written.removeprefix("amp;")  # a URL copied from HTML, where & is written &amp;
             if not is_plain_again(name):
                 yield _place(source, name), name
             if not is_plain(value):
@@ -65,17 +65,17 @@ def notable(request: Inspected) -> Iterator[tuple[str, str]]:
 
 
 def pairs(members: list[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
-    """A JSON object as it was written, with names that come twice: a hook for the parser."""
+    """Returns the members of a JSON object, repeated names included: a hook for the parser."""
     return tuple(members)
 
 
 def _place(above: str, name: str) -> str:
-    """A name that is none may be an attack itself, and is not told."""
+    """Replaces an unusual name by `*`, because it may itself be an attack."""
     return f"{above}.{name if _NAME.fullmatch(name) else '*'}"
 
 
 def _parts(path: str) -> Iterator[str]:
-    """The path, and what stands behind each of its first slashes, with its last word and without: one is a value."""
+    """Yields the path, and the rest after each of the first slashes, with and without the last segment."""
     yield path
     for _ in range(_MAX_TAILS):
         _, slash, path = path[1:].partition("/")
@@ -87,7 +87,7 @@ def _parts(path: str) -> Iterator[str]:
 
 
 def _pieces(name: str, value: str) -> Iterator[str]:
-    """A header's values: cookies one by one, and of an agent also what stands behind its products."""
+    """Yields the values of a header: each cookie, and for a User-Agent also the text after its products."""
     if name == "cookie":
         yield from (cookie.partition("=")[2] or cookie for cookie in _BETWEEN_COOKIES.split(value))
         return
@@ -97,7 +97,7 @@ def _pieces(name: str, value: str) -> Iterator[str]:
 
 
 def _inside(place: str, value: str) -> Iterator[tuple[str, str]]:
-    """The value, or, where it is JSON or an address with a query, what is in it."""
+    """Yields the value, or its members if it is JSON, and the parameters of a URL."""
     if value.startswith(("{", "[")):
         try:
             yield from _leaves(place, json.loads(value, object_pairs_hook=pairs))

@@ -1,7 +1,7 @@
-"""Cross-site scripting: markup and script that act by themselves once a page shows the value.
+"""Cross-site scripting: markup and script that run by themselves when a page shows the value.
 
-A template is content: a tag whose handlers call functions of its own, a script from its own site. What counts is a
-call that only attackers make, a handler that fires unasked, or a tag that breaks out of the value.
+A template is content: a tag whose handlers call functions of its page, a script of its own site. An attack has a call
+that only attackers make, a handler that runs without user action, or a tag that breaks out of the value.
 """
 
 import re
@@ -21,6 +21,7 @@ _PROOF = (
     r"""|vuln\w*|hello|owned|injected)\W{0,3}['"`/]\s?\)|['"`]{2}|['"`]?\)[>;]|[)`/$\[(!~&\\¢-])"""
 )
 
+# A call that only attackers make: `top['al'+'ert'](1)`, not `alert (urgent): please confirm`.
 _CALL = Rule(
     rf"\b{_POPUPS}(?:\?\.)?[(`]\s?\(?{_PROOF}",
     rf"\(\s?(?:\w+\s?=\s?)?{_POPUPS}\s?\)\s?[(`]|=\s?{_POPUPS}\s?[;,)/`]",
@@ -60,6 +61,7 @@ _NOTHING_BEFORE = re.compile(r"\W{0,16}")
 _DOCUMENT = re.compile(r"\s*<(?:!doctype|html)\b")
 _CALLED = re.compile(rf"\b(?:{_POPUPS}|print)\b")
 
+# A script tag, also a malformed one: `<script src=//bad.example/a.js></script>`, not `script: page one`.
 _SCRIPT = Rule(
     r"<\s?script(?:[\s/>+%<x:'\"]|$)|<\w{1,10}:script|<scr\W?<script|<script\w?[^\w\s>-]|<[^a-z\s/]{0,3}script\b",
     r"<%?\x00?s\s?c\s?r\s?i\s?p\s?t[\s/>]",
@@ -114,6 +116,7 @@ _HARMLESS_CODE = re.compile(
     r"\s?(?:void\(?\s?0?\)?;?|;|#|history\.(?:back|go)\((?:-\d)?\);?|window\.print\(\);?|)(?:[\s\"'>)].{0,120})?$"
 )
 _CODE = re.compile(r"\s{0,3}\S{0,60}[(`=\[%&]|\s{0,3}//|/\*|['\"]")
+# A data URL that holds a page or a script: `data:text/html,<b>`, not `data: three rows`.
 _DATA = Rule(
     r"(?:src|href|data|content|action|value|from|to|code|xlink:href|srcdoc|poster"
     r"|=)\s?[=(]?\s?[\"'`]?\s?(?:\d;\s?url=)?"
@@ -122,6 +125,7 @@ _DATA = Rule(
     words="data",
 )
 _SCHEMES = r"(?:javascript|vbscript|livescript|mocha|data:text)"
+# A tag or attribute that runs by itself: `<iframe srcdoc='<p>'>`, not `<b>important</b>`.
 _ELEMENT = Rule(
     r"<(?:iframe|frame|embed|object)\b[^<>]{0,200}?\b(?:srcdoc|(?:src|data|code)\s?=\s?[\"'`]?\s?"
     r"(?:javascript|data:text|vbscript|//|http://|\\\\|[^\"'`\s>/h{$]))",
@@ -154,6 +158,7 @@ _ELEMENT = Rule(
     r"xmlns\s?=\s?[\"']?[^\"'>]{0,60}[\"']?>\s?<(?:script|html:)",
     marks=("<", "style", "srcdoc", "ng-", "@import"),
 )
+# Text that ends a string of a script and calls a function: `';alert(1)//`, not `it's fine`.
 _BREAKOUT_BY_SCRIPT = Rule(
     rf"""(?:^[^"'`\n]{{0,24}}["'`\\]|\\['"]|</script>|\*/|^-)[\s;+*/,)}}\]^%&|=<>?:\\-]{{0,6}}"""
     rf"""(?:{_POPUPS}|eval)[(`]""",
@@ -173,7 +178,7 @@ _BREAKOUT_BY_TAG = re.compile(
 
 
 def is_scripting(text: str) -> bool:
-    """Whether the text, decoded and in small letters, would run in a page that shows it."""
+    """Returns whether the text, decoded and in lower case, would run in a page that shows it."""
     text = _bare(text)
     words = words_of(text)
     return (
@@ -186,7 +191,7 @@ def is_scripting(text: str) -> bool:
 
 
 def is_hostile_markup(text: str) -> bool:
-    """The same, of its markup alone."""
+    """Like `is_scripting`, for markup alone."""
     text = _bare(text)
     return _is_markup(text, words_of(text))
 
@@ -209,7 +214,7 @@ def _acts_as_markup(text: str, words: frozenset[str]) -> bool:
 
 
 def _is_foreign(text: str, found: re.Match[str]) -> bool:
-    """Whether the script is none of a page's own: without a proper tag, from elsewhere, or with an attack inside."""
+    """Returns whether the script is not of the page itself: malformed, from another site, or with an attack inside."""
     own = _OWN_SCRIPT.match(text, found.start())
     if own is None or _BAD_SOURCE.search(own[0]):
         return True
@@ -223,7 +228,7 @@ def _is_foreign(text: str, found: re.Match[str]) -> bool:
 
 
 def _is_own(found: re.Match[str]) -> bool:
-    """Whether a page's author may have written the handler: in quotes, waiting to be used, calling the page's code."""
+    """Returns whether the author of a page can have written the handler: quoted, and calling code of the page."""
     value = found["value"]
     if not _OWN_HANDLER.match(value) or _CALL.search(value, words_of(value)):
         return False
