@@ -1,5 +1,5 @@
 #!/bin/sh
-# What `make run` starts once it has a database: newest tables, a demo client, the server.
+# `make run` starts this when the database runs: migrations, the demo client, the server.
 set -eu
 alembic -c setup.cfg upgrade head
 flask caly demo
