@@ -1,4 +1,4 @@
-"""How Gunicorn runs Caly: threads in a few processes, each with its own connections."""
+"""Gunicorn's configuration: a few processes with threads, each process with its own connections."""
 
 import gc
 import logging
@@ -14,42 +14,42 @@ from calyapp.config import ConfigurationError, Settings
 
 try:
     settings = Settings.from_env(os.environ)
-    # A socket of systemd's comes before it; `unix:/path` puts nginx in front without one.
+    # A socket from systemd takes precedence. `unix:/path` is for nginx on the same host.
     bind = os.environ.get("BIND") or str(listen_address.from_env(os.environ))
 except ConfigurationError as error:
     sys.exit(str(error))
 
-# One a core, two at least, so that one that dies leaves another; but only where Redis counts for all of them together.
+# One for each core, at least two, so that one remains if another dies; one if there is no Redis that counts for all.
 workers = settings.workers
 worker_class = "calyapp.web.gunicorn_worker.Worker"
-# Of a delivery's two milliseconds a worker computes for one, under Python's lock, and waits for the other: two threads
-# keep a core busy. The others are for a slow minute, when a thread is with PostgreSQL for a second and a half.
+# A delivery takes 2 ms: 1 ms of computing under Python's lock and 1 ms of waiting, so two threads keep a core busy. The
+# other threads are for times when PostgreSQL is slow, and a delivery waits up to 1.5 s.
 threads = 8
-preload_app = True  # loaded once, its memory shared by all workers; new code comes by a restart
+preload_app = True  # loaded once; the workers share its memory. New code requires a restart
 timeout = 30
 graceful_timeout = 25
-keepalive = 2  # seconds; nginx, which is the one to send, closes an idle connection before that
-max_requests = 100_000  # a slow leak never grows old …
-max_requests_jitter = 10_000  # … and the workers do not go all at once
+keepalive = 2  # seconds; longer than nginx, the client, keeps an idle connection
+max_requests = 100_000  # bounds a slow memory leak …
+max_requests_jitter = 10_000  # … and the workers are not replaced all at once
 limit_request_line = 8190  # Exotel nests a whole URL, percent-encoded twice, into the query
 accesslog = None  # the application logs each request itself, without numbers and keys
-forwarded_allow_ips = ""  # whom to believe is decided in one place, calyapp/web/pipeline/proxy.py …
-secure_scheme_headers: dict[str, str] = {}  # … for a peer on a unix socket too, which Gunicorn always believes
+forwarded_allow_ips = ""  # trust is decided in one place, calyapp/web/pipeline/proxy.py …
+secure_scheme_headers: dict[str, str] = {}  # … also for a unix socket, which Gunicorn always trusts
 forwarder_headers = ""
 control_socket_disable = True
 
-# Before prometheus-client is imported for the first time, and the same for all workers; kept over a reload.
+# Must be set before prometheus-client is imported. All workers use the same folder, also after a reload.
 OWN_METRICS = "caly-metrics-"
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=OWN_METRICS)
 
 
 def on_starting(server: Any) -> None:
-    """Refuse to start where the workers together could use up the server's connections.
+    """Refuses to start if the workers together could exhaust the server's connections.
 
-    Without the database the service starts all the same: calls are answered, and deliveries wait on the spool.
+    Starts without the database: calls are answered, and deliveries wait in the spool.
     """
-    from calyapp.db import connection_budget, connection_errors  # not before the folder for metrics is made
+    from calyapp.db import connection_budget, connection_errors  # imported after the folder for metrics is set
     from calyapp.errors import DatabaseError
 
     try:
@@ -63,27 +63,27 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(_server: Any) -> None:
-    """The application is loaded, and no worker is forked yet."""
+    """Runs after the application is loaded, before the first worker is forked."""
     from calyapp import metrics
 
     metrics.leave()
     gc.collect()
-    gc.freeze()  # what is there now stays: a collection would write into every page of it and so copy it
+    gc.freeze()  # a collection would write to these shared pages, and so copy them
 
 
 def post_worker_init(worker: Any) -> None:
-    """In the worker, after the fork: threads do not survive one."""
+    """Starts the background tasks in the worker, because threads do not survive a fork."""
     worker.app.callable.extensions["caly"].start()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """The worker has answered its last request."""
+    """Closes the services after the worker's last request."""
     if worker.app.callable is not None:
         worker.app.callable.extensions["caly"].close()
 
 
 def on_exit(server: Any) -> None:
-    """The last process of the service is gone, unless another took over by USR2. Removes only what was made here."""
+    """Removes the metrics folder if it was created here, unless another process took over after USR2."""
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     if folder.name.startswith(OWN_METRICS) and not server.reexec_pid:
         shutil.rmtree(folder, ignore_errors=True)

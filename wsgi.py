@@ -5,7 +5,7 @@ import sys
 from calyapp.config import ConfigurationError
 
 try:
-    from calyapp.app import application  # looks at the environment too, for the folder of the metrics
+    from calyapp.app import application  # also reads the environment, for the metrics folder
 
     app = application()
 except ConfigurationError as error:

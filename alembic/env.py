@@ -1,4 +1,4 @@
-"""How migrations run: one at a time, and never in the way of the service that goes on beside them."""
+"""Runs the migrations: one at a time, and without blocking the running service."""
 
 import os
 import sys
@@ -16,17 +16,17 @@ from calyapp.db.engine import url
 from calyapp.db.migrations import LOCK_TIMEOUT, STATEMENT_TIMEOUT_MS, MigrationError
 from calyapp.db.tables import metadata
 
-GRACE_MS = 60_000  # where the server and the driver both can give up, the server's error says more
+GRACE_MS = 60_000  # the server's time-out comes first, because its error is more precise
 
 
 def number_the_revision(_context: object, _revision: object, directives: list[MigrationScript]) -> None:
-    """0001, 0002, …: two migrations written at the same time collide in version control, not in production."""
+    """Numbers revisions 0001, 0002, …: two concurrent migrations conflict in version control, not in production."""
     head = context.script.get_current_head()
     directives[0].rev_id = f"{int(head or 0) + 1:04d}"
 
 
 def is_ours(name: str | None, type_: str, _parents: object) -> bool:
-    """Partitions come and go with the calendar; they are not part of the models."""
+    """Returns whether autogenerate compares the table. The models leave out partitions, which change every month."""
     return type_ != "table" or name in metadata.tables
 
 
@@ -39,17 +39,17 @@ OPTIONS: dict[str, Any] = {
 
 
 def run() -> None:
-    """Migrate the database, one migration at a time, and say what was done."""
+    """Migrates the database, one migration at a time, and reports what it did."""
     settings = Settings.from_env(os.environ)
     patience = deadline.connection_class(settings.db_connection_timeout_ms, STATEMENT_TIMEOUT_MS + GRACE_MS)
     connect_args = {"application_name": "caly migration", "connection_factory": patience}
     engine = sqlalchemy.create_engine(url(settings), poolclass=sqlalchemy.NullPool, connect_args=connect_args)
     with engine.connect() as connection:
-        # One migration at a time over all machines.
+        # Only one migration at a time, over all hosts.
         migrations.take_lock(connection, say, migrations.MAX_WAIT_SECONDS)
         migrations.check_ownership(connection)
-        # Waiting for a table's lock also makes everybody who comes later wait: a migration that cannot have it soon
-        # gives up, and is tried again at a better moment.
+        # While a migration waits for a table's lock, all later sessions wait behind it. So it gives up soon, and can be
+        # run again later.
         connection.execute(sqlalchemy.text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.execute(sqlalchemy.text(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}"))
         connection.commit()
@@ -60,7 +60,7 @@ def run() -> None:
 
 
 def migrate(connection: sqlalchemy.Connection) -> None:
-    """Run the migrations, and print which ones ran."""
+    """Runs the migrations and prints which ones ran."""
     ran: list[Any] = []
     context.configure(connection=connection, on_version_apply=lambda step, **_: ran.append(step), **OPTIONS)
     before = revision()
@@ -80,13 +80,13 @@ def migrate(connection: sqlalchemy.Connection) -> None:
 
 
 def revision() -> str | None:
-    """The revision that the database is at."""
+    """Returns the revision of the database."""
     current: str | None = context.get_context().get_current_revision()
     return current
 
 
 def has_destination() -> bool:
-    """Whether the command was to bring the database to a revision, and not only to look at it."""
+    """Returns whether the command changes the revision, instead of only showing it."""
     try:
         context.get_revision_argument()
     except KeyError:
@@ -95,14 +95,14 @@ def has_destination() -> bool:
 
 
 def show() -> None:
-    """Print the SQL (`--sql`), for the lint."""
+    """Prints the SQL (`--sql`), for the linter."""
     context.configure(dialect_name="postgresql", literal_binds=True, **OPTIONS)
     with context.begin_transaction():
         context.run_migrations()
 
 
 def say(sentence: str) -> None:
-    """Tell the person at the terminal; what a command prints for programs, as `current` does, stays alone on stdout."""
+    """Writes to stderr. Stdout holds only what commands such as `current` print for programs."""
     sys.stderr.write(sentence + "\n")
 
 

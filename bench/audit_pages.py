@@ -1,7 +1,7 @@
-"""What pages of the trail cost at every depth, and its statistics: two million entries of 50 clients in six months.
+"""The cost of pages of the audit log at every depth, and of its statistics, with two million entries of 50 clients.
 
-The trail is filled before it has its indexes and counts, so that the migrations which make them are measured, too.
-`python bench/audit_pages.py [ENTRIES]`; one client has six entries in ten, so that the last depth is real.
+The entries cover six months. They are inserted before the indexes and counts exist, so that the migrations are
+measured too. `python bench/audit_pages.py [ENTRIES]`; one client has six entries of ten, for deep pages.
 """
 
 import os
@@ -103,7 +103,7 @@ def _page(pool: Pool, tenant: Tenant, name: str, page: int) -> str:
 
 
 def _place(pool: Pool, tenant: Tenant, rows: int) -> Place | None:
-    """After so many rows: by OFFSET, which nobody else uses."""
+    """Reads a page after so many rows by OFFSET, for comparison."""
     if rows == 0:
         return None
     sql = "SELECT created_at, id FROM audit_logs {} ORDER BY created_at DESC, id DESC OFFSET :rows LIMIT 1"
@@ -114,7 +114,7 @@ def _place(pool: Pool, tenant: Tenant, rows: int) -> Place | None:
 
 
 def _statistics(pool: Pool, tenant: Tenant) -> float:
-    """Milliseconds that a reading which nobody remembers keeps the server busy."""
+    """Returns the server's milliseconds for a read that is not cached."""
     until = clock.now().date() + timedelta(days=1)
     began = processor.busy(pool)
     for _ in range(RUNS):

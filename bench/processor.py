@@ -8,7 +8,7 @@ from calyapp.db.engine import Pool
 
 
 def busy(pool: Pool) -> float:
-    """Seconds, since the connection was opened. Of the only one: whoever asks uses no second at the same time."""
+    """Returns the processor seconds since the connection was opened. Assumes that no other connection is in use."""
     with pool.connection() as connection:
         process = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9

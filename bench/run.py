@@ -49,7 +49,7 @@ BENCHMARKS = {
 
 
 def main(folder: Path, names: Sequence[str]) -> int:
-    """Run these, and return 1 if one fails, 2 if there is none of that name."""
+    """Runs these benchmarks. Returns 1 if one fails, 2 if a name is unknown."""
     if unknown := [name for name in names if name not in BENCHMARKS]:
         _say(f"There is no benchmark {unknown[0]}. There are: {', '.join(BENCHMARKS)}.")
         return 2

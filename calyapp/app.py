@@ -1,4 +1,4 @@
-"""The application, as a table of contents."""
+"""Builds the application. Reads as a table of contents."""
 
 import os
 import sys
@@ -25,16 +25,16 @@ from calyapp.web.pipeline import (
 
 
 class _Json(DefaultJSONProvider):
-    """JSON for people too: members in the order that they were written in, Hindi as Hindi."""
+    """JSON that people can read: members in the written order, Hindi unescaped."""
 
     ensure_ascii = False
     sort_keys = False
 
 
 def application() -> Flask:
-    """The WSGI application; without usable settings one that only explains its commands, for `flask caly … --help`.
+    """Returns the WSGI application. Without usable settings, it only shows help, for `flask caly … --help`.
 
-    Raises `ConfigurationError` to everything else.
+    Raises `ConfigurationError` for everything else.
     """
     try:
         return create_app()
@@ -43,7 +43,7 @@ def application() -> Flask:
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The WSGI application. Raises `ConfigurationError`, and `LookupError` for a route without an access policy."""
+    """Returns the WSGI application. Raises `ConfigurationError`; `LookupError` if a route has no access policy."""
     settings = settings or Settings.from_env(os.environ)
     on_terminal = settings.app_env is AppEnv.DEVELOPMENT and sys.stderr.isatty()
     logs.configure(settings.log_level, for_people=on_terminal)
@@ -51,8 +51,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("calyapp", static_folder=None)
     app.extensions["caly"] = parts
     app.json = _Json(app)
-    app.url_map.merge_slashes = False  # a slash too many is no reason to redirect
-    # To other origins nothing is open: what their pages ask beforehand is a wrong method, before anything is counted.
+    app.url_map.merge_slashes = False  # webhooks must not redirect because of a double slash
+    # There is no CORS: a preflight request gets 405 before any limit counts it.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 
     # The pipeline, in the order in which a request meets it.

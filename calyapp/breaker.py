@@ -1,7 +1,7 @@
-"""When to leave something alone that failed, and when to ask it again. Knows not what it is.
+"""A circuit breaker: stops calls to a service that fails, and tries again after a pause. Does not know the service.
 
-Closed, everybody asks. After so many failures in a row it opens, and nobody does: for a pause, then for one at a time
-(half-open), the pause doubling with each failure, until one succeeds.
+Closed, all callers try. After a number of failures in a row it opens, and no caller tries until the pause is over. Then
+one caller at a time tries (half-open). Each failure doubles the pause; a success closes the breaker.
 """
 
 import threading
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 class Breaker:
-    """What the threads of a worker know of it. An attempt is named by the number of openings before it."""
+    """The breaker of one process, shared by its threads. An attempt is the number of openings before it."""
 
     def __init__(
         self,
@@ -21,7 +21,7 @@ class Breaker:
         on_change: Callable[[bool], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """The pauses in seconds; `on_change` hears whether it is open now, on the thread that saw it."""
+        """Pauses are in seconds. `on_change` gets whether the breaker is open, on the thread that changed it."""
         self._max_failures = failures
         self._first_pause = pause
         self._max_pause = max_pause
@@ -36,11 +36,11 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is left alone, apart from trials."""
+        """Whether the breaker is open or half-open."""
         return self._is_open
 
     def may_try(self) -> int | None:
-        """An attempt for `failed` or `succeeded`; None while the pause lasts or another thread tries."""
+        """Returns an attempt for `failed` or `succeeded`, or None during a pause or while another thread tries."""
         with self._lock:
             if self._is_open:
                 now = self._clock()
@@ -50,7 +50,7 @@ class Breaker:
             return self._openings
 
     def failed(self, attempt: int) -> None:
-        """Those that began before it opened say nothing new, and do not lengthen the pause."""
+        """Records a failure. One that began before the breaker opened says nothing new, and is ignored."""
         with self._lock:
             if attempt != self._openings:
                 return
@@ -66,7 +66,7 @@ class Breaker:
             self._on_change(True)
 
     def succeeded(self, attempt: int) -> None:
-        """An answer that was on its way when others failed is no sign of recovery."""
+        """Records a success. One that began before the breaker opened is no sign of recovery, and is ignored."""
         with self._lock:
             if attempt != self._openings:
                 return

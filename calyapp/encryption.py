@@ -1,7 +1,7 @@
-"""Secrets at rest: AES-256-GCM under ENCRYPTION_KEY, each secret bound to whom it belongs to. Knows no database.
+"""Encrypts stored secrets: AES-256-GCM with ENCRYPTION_KEY, each secret bound to its owner. Knows no database.
 
-What is sealed begins with the id of its key, so that a key can be changed while what lies under the one before stays
-readable: key id (4 bytes), nonce (12, random), ciphertext with its tag (16 more than the plain text).
+A sealed secret starts with the id of its key, so that secrets under the previous key stay readable after a change of
+the key. Layout: key id (4 bytes), nonce (12 random bytes), ciphertext and tag (16 bytes more than the plain text).
 """
 
 import hashlib
@@ -16,12 +16,12 @@ _NONCE_BYTES = 12
 
 
 class UnreadableSecretError(Exception):
-    """It is under a key that is not set, damaged, or another's."""
+    """The secret is damaged, belongs to another owner, or its key is not set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """How many secrets are sealed, how many of them under the key before, and how many under none that is set."""
+    """The number of sealed secrets, of those under the previous key, and of those under a key that is not set."""
 
     sealed: int
     under_previous: int
@@ -29,30 +29,30 @@ class Census:
 
 
 class Encryption:
-    """Seals under one key, and opens what is under it or the one before."""
+    """Seals with one key, and opens what was sealed with it or the previous key."""
 
     def __init__(self, key: bytes, previous: bytes | None = None) -> None:
-        """Keys of 32 bytes."""
+        """Each key has 32 bytes."""
         self.key_id = _id_of(key)
-        self._ciphers = {_id_of(known): AESGCM(known) for known in (key, previous) if known}
+        self._ciphers = {_id_of(each): AESGCM(each) for each in (key, previous) if each}
 
     @property
     def readable(self) -> frozenset[bytes]:
-        """The ids of the keys that it opens with."""
+        """The ids of the keys whose secrets can be opened."""
         return frozenset(self._ciphers)
 
     def seal(self, plain: bytes, owner: bytes) -> bytes:
-        """For this owner only. The same text is never sealed the same twice."""
+        """Returns the secret, sealed for this owner. Sealing the same text again gives another result."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return self.key_id + nonce + self._ciphers[self.key_id].encrypt(nonce, plain, self.key_id + owner)
 
     def open(self, sealed: bytes, owner: bytes) -> bytes:
-        """The plain text. Raises `UnreadableSecretError`."""
+        """Returns the plain text. Raises `UnreadableSecretError`."""
         key_id, nonce, content = _split(sealed)
         try:
             return self._ciphers[key_id].decrypt(nonce, content, key_id + owner)
         except (KeyError, InvalidTag, ValueError):
-            raise UnreadableSecretError from None  # the reasons would tell an attacker one from the other
+            raise UnreadableSecretError from None  # an attacker must not learn which of the reasons it was
 
 
 def _split(sealed: bytes) -> tuple[bytes, bytes, bytes]:
@@ -61,5 +61,5 @@ def _split(sealed: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def _id_of(key: bytes) -> bytes:
-    """Tells keys apart, and nothing of the key itself."""
+    """Returns an id that distinguishes keys and reveals nothing of the key."""
     return hashlib.sha256(b"caly encryption key id" + key).digest()[:KEY_ID_BYTES]

@@ -2,7 +2,7 @@
 
     python -m calyapp.listen_address
 
-tells whether it can be used, before anything is started. Knows nothing of what listens there.
+checks whether the address can be used, before anything is started. Does not know what listens there.
 """
 
 import errno
@@ -21,18 +21,18 @@ _PORT = whole(1, 65_535)
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """A host, by name or address, and a port."""
+    """A host (name or address) and a port."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """As Gunicorn's `bind` and a URL have it."""
+        """Returns host and port in the form of Gunicorn's `bind` and of a URL."""
         return f"{_bracketed(self.host)}:{self.port}"
 
     @property
     def url(self) -> str:
-        """Where a program on this machine reaches the service."""
+        """The URL at which a program on this machine reaches the service."""
         address = _address(self.host)
         is_everywhere = address is not None and address.is_unspecified
         host = ("::1" if _is_ipv6(self.host) else "127.0.0.1") if is_everywhere else self.host
@@ -42,7 +42,7 @@ class ListenAddress:
         """Raises `ConfigurationError` if nothing can listen there."""
         family = socket.AF_INET6 if _is_ipv6(self.host) else socket.AF_INET
         with socket.socket(family) as probe:
-            # As Gunicorn does: the closed connections of a server that has just stopped are in nobody's way.
+            # As in Gunicorn, so that connections of a server that has just stopped do not block the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((self.host, self.port))
@@ -62,7 +62,7 @@ class ListenAddress:
 
 
 def from_env(environ: Mapping[str, str]) -> ListenAddress:
-    """What HOST and PORT say, 127.0.0.1 and 8000 by default. Raises `ConfigurationError`."""
+    """Returns the address in HOST and PORT, by default 127.0.0.1 and 8000. Raises `ConfigurationError`."""
     try:
         port = _PORT.read(environ.get("PORT") or "8000")
     except ValueError:

@@ -1,7 +1,7 @@
-"""Log lines on stderr, with the fields of the request, and no number or key in clear: JSON, or short text for people.
+"""Log lines on stderr, with the fields of the request and without numbers and keys: JSON, or short text for a terminal.
 
-Written as `logger.info("…", extra={"fields": {"status": 200}})`. Only the fields named here come through, so
-that nobody logs a payload by accident. Knows nothing of what is logged, and never raises.
+Log as `logger.info("…", extra={"fields": {"status": 200}})`. Only the fields listed here are written, so that no
+payload is logged by accident. This module does not know what is logged, and never raises.
 """
 
 import logging
@@ -20,7 +20,7 @@ from calyapp import clock, redact
 
 LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 
-# Made by us and full of digits: they are what a line is found by, so nothing in them is masked.
+# Caly generates these identifiers, and people search by them. Their digits are not masked.
 IDENTIFIERS = frozenset({"requestId", "clientId", "callId"})
 
 FIELDS = IDENTIFIERS | {
@@ -29,7 +29,7 @@ FIELDS = IDENTIFIERS | {
     *("pattern", "place"),
 }
 
-# Libraries whose errors repeat statements and values: what a caller said must not end up in a log that way.
+# Libraries whose error messages repeat statements and values, which must not be logged.
 _QUOTING = frozenset({"psycopg2", "sqlalchemy", "marshmallow"})
 
 _NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
@@ -37,9 +37,9 @@ _bound: ContextVar[Mapping[str, Any]] = ContextVar("fields of the request", defa
 
 
 def configure(level: str, *, for_people: bool = False) -> None:
-    """Write what is at least of this level (error, warn, info, debug), from every logger, once.
+    """Writes lines of at least this level (error, warn, info, debug), of all loggers. Can be called again.
 
-    `for_people` writes short lines for a terminal instead of JSON; coloured, unless NO_COLOR is set.
+    `for_people` writes short lines for a terminal instead of JSON, with colours unless NO_COLOR is set.
     """
     root = logging.getLogger()
     for handler in root.handlers[:]:
@@ -52,20 +52,20 @@ def configure(level: str, *, for_people: bool = False) -> None:
 
 
 def bind(**fields: Any) -> None:
-    """Give these fields to every line from now on, until `unbind`."""
+    """Adds these fields to every line of this context until `unbind`."""
     _bound.set({**_bound.get(), **fields})
 
 
 def unbind() -> None:
-    """Forget the bound fields. A thread serves one request after another: call it between them."""
+    """Removes the bound fields. Call it between requests, because a thread serves many."""
     _bound.set(_NO_FIELDS)
 
 
 class StderrHandler(logging.Handler):
-    """Writes each line in one piece, so that those of several workers do not mix."""
+    """Writes each line at once, so that lines of several workers do not mix."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line; if stderr is gone there is nobody left to tell."""
+        """Writes the line. If stderr is closed, the line is dropped."""
         try:
             sys.stderr.write(self.format(record) + "\n")
         except (OSError, ValueError):
@@ -73,10 +73,10 @@ class StderrHandler(logging.Handler):
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON."""
+    """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; for a record that cannot be told, one that says so."""
+        """Returns the line, or a line that reports that the record could not be formatted."""
         try:
             return orjson.dumps(dict(_members(record))).decode()
         except Exception as failure:
@@ -84,9 +84,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class TerminalFormatter(logging.Formatter):
-    """A record as one short line for a person, and below it the traceback of an exception.
+    """Formats a record as one short line for a person, followed by the traceback of an exception.
 
-    Of a request: status, method, path, duration, and the reason of a refusal. Of anything else: level, message, fields.
+    For a request: status, method, path, duration, and the reason of a refusal. Else: level, message, fields.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class TerminalFormatter(logging.Formatter):
         self._is_coloured = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; for a record that cannot be told, one that says so."""
+        """Returns the line, or a line that reports that the record could not be formatted."""
         try:
             return self._line(record.created, dict(_members(record)))
         except Exception as failure:
@@ -136,7 +136,7 @@ def _is_worth_showing(name: str, value: Any) -> bool:
 
 
 def _printable(text: str, allowed: str = "") -> str:
-    """The text with control characters escaped: a terminal would obey those that a request brought."""
+    """Returns the text with control characters escaped: a terminal would interpret those from a request."""
     return "".join(c if c.isprintable() or c in allowed else ascii(c)[1:-1] for c in text)
 
 
@@ -172,7 +172,7 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    # Half a surrogate pair, as in bytes that were no UTF-8, is text in Python but not in JSON.
+    # A lone surrogate, as from bytes that are not UTF-8, is valid in Python but not in JSON.
     return redact.text(str(value).encode("utf-8", "replace").decode())
 
 
@@ -185,7 +185,7 @@ def _exception(raised: Any) -> dict[str, str]:
 
 
 def story(error: BaseException) -> str:
-    """Where the error and those behind it came from, the first one first, without numbers and keys."""
+    """Returns the traceback of the error and its causes, the first cause first, without numbers and keys."""
     parts: list[str] = []
     link: BaseException | None = error
     while link is not None:
@@ -196,5 +196,5 @@ def story(error: BaseException) -> str:
 
 def _last_line(error: BaseException) -> str:
     if type(error).__module__.partition(".")[0] in _QUOTING:
-        return f"{type(error).__name__} (its message quotes what was sent, and is left out)"
+        return f"{type(error).__name__} (message left out, because it quotes what was sent)"
     return "".join(traceback.format_exception_only(error)).rstrip()

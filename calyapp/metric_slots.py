@@ -1,7 +1,7 @@
-"""Metric files that outlive the process writing them: one set for each worker slot, whoever holds the slot.
+"""Metric files that outlive their process: one set for each worker slot.
 
-The library names its files by process id, so that every recycled worker leaves a set behind. Here a new one
-takes the slot of the dead and continues its counts. Knows nothing of which metrics there are.
+The library names its files by process id, so that every recycled worker leaves a set behind. Here a new worker takes
+the slot of a dead one and continues its counts. This module does not know the metrics.
 """
 
 import itertools
@@ -21,21 +21,21 @@ from calyapp.config import ConfigurationError
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """A slot as held by one process, named in files by its number.
+    """A slot that a process holds, named in files by its number.
 
-    Equal to itself only: the library opens its files anew when this value changes, and it must do so even if
-    a child takes the very slot of its dead parent, for the values cached before the fork are old by then.
+    Equal only to itself. The library reopens its files when this value changes. It must do so even if a child takes the
+    slot of its dead parent, because the values cached before the fork are out of date.
     """
 
     number: int
-    lock: int  # a bare descriptor: nothing may close it before the process ends
+    lock: int  # a bare descriptor, so that no garbage collection closes it
 
     def __str__(self) -> str:
         return str(self.number)
 
 
 class SlotDirectory:
-    """The directory of metric files that all workers of one service share, and this process's slot in it."""
+    """The directory of metric files that all workers of a service share, and the slot of this process."""
 
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
@@ -45,13 +45,13 @@ class SlotDirectory:
         self.started_at = _first_start(path / "started")
 
     def slot(self) -> Slot:
-        """This process's slot, claimed at first use. Asked for at every count: it must stay this cheap."""
+        """Returns the slot of this process, claimed at first use. Called at every count, so it must stay cheap."""
         return self._slot or self._claim()
 
     def forget(self) -> None:
-        """Hold no slot until the next count. After a fork, in the child, whose slot is the parent's; or in a parent.
+        """Gives up the slot until the next count: in a forked child, whose slot is the parent's, or in a parent.
 
-        Its descriptor is closed, never unlocked: both share one lock, and unlocking would free the slot.
+        It closes the descriptor without releasing the lock, which parent and child share: that would free the slot.
         """
         if self._slot is not None:
             os.close(self._slot.lock)
@@ -59,12 +59,12 @@ class SlotDirectory:
         self._claiming = threading.Lock()
 
     def holders(self) -> dict[int, int]:
-        """The process id of every live process, by the number of its slot."""
+        """Returns the process ids of the live processes by slot number."""
         with self._alone():
             return self._holders()
 
     def merged(self) -> list[Metric]:
-        """All metrics of all workers together: counts of dead ones too, gauges of live ones only."""
+        """Returns the metrics of all workers: counts include dead workers, gauges do not."""
         with self._alone():
             files = [str(file) for file in self._countable(self._holders())]
             merged = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # not annotated there
@@ -84,7 +84,7 @@ class SlotDirectory:
         os.truncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         for gauges in self._path.glob(f"gauge_*_{number}.db"):
-            gauges.unlink()  # they told the state of a process that is gone
+            gauges.unlink()  # the state of a process that has ended
         return Slot(number, lock)
 
     def _holders(self) -> dict[int, int]:
@@ -92,7 +92,7 @@ class SlotDirectory:
         return {_slot_number(lock): int(lock.read_text()) for lock in locks if file_lock.is_held(lock)}
 
     def _countable(self, live: dict[int, int]) -> list[Path]:
-        """Files to merge. An empty one was created this instant, and the library would stumble over it."""
+        """Returns the files to merge. The library cannot read an empty file, which was created at this moment."""
         return [
             file
             for file in sorted(self._path.glob("*.db"))
@@ -108,9 +108,9 @@ class SlotDirectory:
 
 
 def share_files() -> SlotDirectory | None:
-    """Let every metric constructed from now on live in the files of this process's slot.
+    """Stores every metric that is constructed from now on in the files of this process's slot.
 
-    The directory is the one that the library's own variable names; None, and nothing is changed, without it. Raises
+    The library's own variable names the directory. Returns None, and changes nothing, if it is not set. Raises
     `ConfigurationError` if this process cannot write there.
     """
     path = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
@@ -127,12 +127,12 @@ def share_files() -> SlotDirectory | None:
 
 
 def _first_start(marker: Path) -> float:
-    """Unix time at which the first worker of all passed here."""
-    with suppress(FileExistsError):  # a recycled worker is no new start of the service
+    """Returns the Unix time at which the first worker started."""
+    with suppress(FileExistsError):  # a recycled worker does not count as a start of the service
         marker.touch(0o600, exist_ok=False)
     return marker.stat().st_mtime
 
 
 def _slot_number(file: Path) -> int:
-    """7 for `slot-7.lock` and for `gauge_livesum_7.db`."""
+    """Returns 7 for `slot-7.lock` and for `gauge_livesum_7.db`."""
     return int(file.stem.replace("-", "_").rpartition("_")[2])

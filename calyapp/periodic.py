@@ -1,4 +1,4 @@
-"""An action repeated on a thread of its own, whatever becomes of a single run. Knows not what it repeats."""
+"""Repeats an action on a thread of its own. A failed run does not end it. Does not know the action."""
 
 import logging
 import threading
@@ -12,10 +12,10 @@ _JOIN_SECONDS = 1.0
 
 
 class Periodic:
-    """Runs `action` at once and then again `every` so many seconds after it returned, until stopped.
+    """Runs `action` at once, and again `every` seconds after it returned, until stopped.
 
-    An exception is logged with `name`, and the next turn comes all the same. A fork leaves the thread in the
-    parent: the child calls `start` for one of its own.
+    An exception is logged with `name`, and the next run follows. A fork leaves the thread in the parent: a child calls
+    `start` for its own thread.
     """
 
     def __init__(self, name: str, every: float, action: Callable[[], object]) -> None:
@@ -27,7 +27,7 @@ class Periodic:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, unless already begun in this process."""
+        """Starts the thread, unless it already runs in this process."""
         with self._starting:
             if not self._is_running():
                 # A new event for each thread: the old one may be set, or was copied by a fork while in use.
@@ -38,7 +38,7 @@ class Periodic:
                 self._thread.start()
 
     def stop(self) -> None:
-        """Begin no further run, and give the one in progress a moment to finish."""
+        """Starts no further run, and waits a second for the current one."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(_JOIN_SECONDS)
@@ -55,6 +55,6 @@ class Periodic:
         try:
             self._action()
         except Exception as failure:
-            # That the database is away says all, and every task would say it again and again.
-            told = not isinstance(failure, DatabaseAway)
-            logger.warning("periodic task %s failed: %s", self._name, type(failure).__name__, exc_info=told)
+            # No traceback while the database is unavailable: every task would repeat it.
+            shows_traceback = not isinstance(failure, DatabaseAway)
+            logger.warning("periodic task %s failed: %s", self._name, type(failure).__name__, exc_info=shows_traceback)

@@ -1,6 +1,6 @@
-"""Telephone numbers as people and networks write them, and the one form (E.164) by which they are compared.
+"""Telephone numbers as people and networks write them, and the form (E.164) in which they are compared.
 
-Knows nothing of who owns a number, nor whether it is in service.
+Does not know who owns a number, or whether it is in service.
 """
 
 import re
@@ -17,16 +17,16 @@ _INDIAN = re.compile(r"(?:(?:\+|00)?91)?0?([1-9]\d{9})")
 
 
 def e164(raw: str) -> str | None:
-    """The number as `+` and digits, or None if the text is not a number that can be dialled from anywhere.
+    """Returns the number as `+` and digits, or None if the text is not a number that can be dialled internationally.
 
-    Never raises. Numbers without a country are Indian, with or without the trunk zero. They need only be
-    possible, not assigned: numbering plans grow faster than libraries, and callers would pay for that.
+    Never raises. A number without a country is Indian, with or without the trunk zero. It must be possible, but need
+    not be assigned: numbering plans change faster than libraries, and a caller must not be refused for that.
     """
     return _e164(raw) if len(raw) <= MAX_LENGTH else None
 
 
 def withheld(raw: str) -> bool:
-    """Whether the caller hides the number: empty, `anonymous`, `Unknown`… No digit and no `sip:` address."""
+    """Returns whether the caller hides the number: no digit and no `sip:`, such as empty, `anonymous`, `Unknown`."""
     return "sip:" not in raw.lower() and not any(character.isdecimal() for character in raw)
 
 
@@ -36,10 +36,10 @@ def _e164(raw: str) -> str | None:
     if not written:
         return None
     number = _compact(written[1])
-    # Decided here because the library strips 91 only before numbers that it believes to be assigned.
+    # Not left to the library, which strips 91 only before numbers that it considers assigned.
     if indian := _INDIAN.fullmatch(number):
         return "+91" + indian[1]
-    # A plus that was not escaped in a form arrives as a space.
+    # An unescaped plus in a form arrives as a space.
     return _other("+" + number if raw.startswith(" ") else number)
 
 
@@ -53,7 +53,7 @@ def _other(number: str) -> str | None:
     if not parsed or not _dialable(number, parsed):
         return None
     result = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
-    # With stray zeros the library peels one more at each reading: not a number, and no form to compare by.
+    # With extra zeros the library strips one at each parse, so the result is not stable. Such a text is no number.
     return result if _parsed(result) == parsed else None
 
 
@@ -65,8 +65,8 @@ def _parsed(number: str) -> PhoneNumber | None:
 
 
 def _dialable(number: str, parsed: PhoneNumber) -> bool:
-    """Without a country what is valid at home (toll-free numbers are longer), with one what is possible."""
+    """Without a country a number must be valid in India (toll-free ones are longer), with a country possible."""
     if not number.startswith(("+", "00")):
         return phonenumbers.is_valid_number(parsed)
-    # "Possible only locally" is not enough: without its area code nobody elsewhere could dial it.
+    # "Possible only locally" is not enough: without its area code it cannot be dialled from elsewhere.
     return phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE

@@ -1,7 +1,7 @@
-"""Takes out of a text what no log line, audit entry or error may hold: numbers, addresses, keys, passwords.
+"""Removes from a text what logs, audit entries and errors must not contain: numbers, addresses, keys, passwords.
 
-Pure functions, linear in the length of the text. In doubt they hide: a duration that reads like a number is a
-smaller loss than a number in clear. They know nothing of who will read the text.
+Pure functions, linear in the length of the text. When in doubt they hide: losing a duration that looks like a number is
+better than revealing a number. They do not know who will read the text.
 """
 
 import re
@@ -10,7 +10,7 @@ MASK = "***"
 
 
 def text(raw: str) -> str:
-    """The text without telephone numbers, e-mail addresses, keys, tokens, credentials and signatures."""
+    """Returns the text without telephone numbers, e-mail addresses, keys, tokens, credentials and signatures."""
     if _HINT_OF_SECRETS.search(raw):
         for pattern, replacement in _SECRETS:
             raw = pattern.sub(replacement, raw)
@@ -18,12 +18,12 @@ def text(raw: str) -> str:
 
 
 def webhook_keys(raw: str) -> str:
-    """The text with every webhook key replaced by the same mask, so that texts equal but for it are equal."""
+    """Returns the text with each webhook key replaced by a fixed mask, so that texts differ only elsewhere."""
     return _WEBHOOK_KEY.sub(_MASKED_KEY, raw) if "cwk_" in raw else raw
 
 
 def phone_numbers(raw: str) -> str:
-    """The text with every telephone number masked but for its last two digits."""
+    """Returns the text with each telephone number masked except for its last two digits."""
     return _WALK.sub(_masked, raw) if _HINT_OF_NUMBERS.search(raw) else raw
 
 
@@ -31,14 +31,14 @@ def _masked(match: re.Match[str]) -> str:
     if match.lastgroup is None:
         return match[0]
     digits = [character for character in match[0] if character.isdecimal()]
-    # Always nine stars: the length of a number would tell its country.
+    # Always nine stars: the length of a number would reveal its country.
     return "*********" + "".join(digits[-2:])
 
 
 _WEBHOOK_KEY = re.compile(r"cwk_[A-Za-z0-9_-]{8,}")
 _MASKED_KEY = f"cwk_{MASK}"
 
-# Every log line comes through here, and most hold nothing to hide: these two make that cheap to see.
+# Every log line is redacted, and most contain nothing to hide. These two patterns detect that cheaply.
 _HINT_OF_SECRETS = re.compile(r"[=@%]|cwk_|cas_|cak_|authorization", re.IGNORECASE)
 _HINT_OF_NUMBERS = re.compile(r"\d(?:\D{0,3}\d){6}")
 
@@ -57,7 +57,7 @@ _SECRETS = [
             rf"\1{MASK}",
         ),
         (r"""(://) [^\s/?\#"'<>]{1,512} (@)""", rf"\1{MASK}\2"),
-        # A password with a slash in it. What follows a port is a path, and an @ in that is another matter.
+        # A password that contains a slash. After a port follows a path, in which an @ means something else.
         (r"(://) [^\s/:@]{0,128} : (?!\d{1,5}[/?\#]) [^\s@]{1,512} (@)", rf"\1{MASK}\2"),
         (r"(%3A%2F%2F) [^\s/:@&]{1,512}? (%40)", rf"\1{MASK}\2"),
         (r"(?<![\w.+-]) [\w.+-]++ (@|%40) [\w-]+ (?: \. [\w-]+ )*", rf"{MASK}\1{MASK}"),
@@ -72,7 +72,7 @@ _IDENTIFIER = r"""
     | [12]\d{12} - [0-9a-z]{9,32}                                   # a request's id
     | [0-9a-z]{32,}+ | \d{18,31} (?![0-9a-z])                       # a CallSid, today's and older ones
 """
-# A blank, a comma… as in a URL; but a per cent sign may also just stand before a number that begins with 20.
+# A percent-encoded space, comma, …. But a percent sign can also precede a number that starts with 20.
 _ESCAPE = r"%(?:0[9AD]|2[0-9A-F]|3[A-F]|40|[57][B-D])"
 _START = rf"(?: (?<!\d) | (?<={_ESCAPE}) )"
 _GAP = rf"(?: [\ \u00a0()+‐-–-] | %20 ){{1,3}} (?! {_DATE} | {_IDENTIFIER} )"
@@ -80,8 +80,7 @@ _PLUS = r"(?: [+＋] | %2B | \\u002B )"
 _TEN = rf"[1-9] (?: (?: (?<=\d\d) {_GAP} (?=\d\d) )? \d ){{9}} (?!\d)"
 _TRUNK = rf"(?: 0 (?: {_GAP} )? )?"
 
-# One walk from left to right: what begins as an identifier or a time is passed over whole, so that its digits
-# are never taken for a number.
+# One pass from left to right. It skips a whole identifier or time, so that its digits are not taken for a number.
 _WALK = re.compile(
     rf"""
     (?P<indian> {_PLUS} \(? 91 (?: {_GAP} )? {_TRUNK} {_TEN} )

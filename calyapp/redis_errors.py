@@ -1,4 +1,4 @@
-"""Explains why Redis failed: what is wrong, and what to do next. Repeats nothing of the address and its password."""
+"""Explains why Redis failed: what is wrong, and what to do next. Never repeats the address and its password."""
 
 import re
 import socket
@@ -11,25 +11,25 @@ from calyapp.errors import Explanation
 
 
 def explain(error: BaseException) -> Explanation:
-    """Explains an error of the driver by its text and by the error of the network below it."""
+    """Explains an error of the driver by its text and by the network error below it."""
     return next(filter(None, map(_explained, _causes(error))), _UNKNOWN)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error of the network first, for it says more than the driver."""
+    """Yields the network error first, because it is more precise than the driver's."""
     if error is not None:
         yield from _causes(error.__cause__ or error.__context__)
         yield error
 
 
 def _explained(error: BaseException) -> Explanation | None:
-    said = str(error)
-    by_text = (explanation for pattern, explanation in _BY_TEXT if re.search(pattern, said))
+    message = str(error)
+    by_text = (explanation for pattern, explanation in _BY_TEXT if re.search(pattern, message))
     by_class = (explanation for kinds, explanation in _BY_CLASS if isinstance(error, kinds))
     return next(by_text, None) or next(by_class, None)
 
 
-_UNKNOWN = Explanation("Redis failed", "Look into the log of Redis for the cause.")
+_UNKNOWN = Explanation("Redis failed", "See the log of Redis for the cause.")
 _BY_TEXT = (
     (
         r"[Aa]uthentication required",

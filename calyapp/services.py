@@ -1,4 +1,4 @@
-"""What one process needs, built once and closed once. Knows no HTTP."""
+"""Wires the parts of one process, and closes them. Knows no HTTP."""
 
 import logging
 from collections.abc import Mapping
@@ -38,17 +38,17 @@ from calyapp.spool.journal import Journal
 from calyapp.vulnscan import archive as scan_archive
 
 REPLAY_SECONDS = 0.5
-ACCESS_SECONDS = 60.0  # who reads a client's records is on the trail once in that time
-TRY_AGAIN_SECONDS = 0.1  # how often it looks whether the breaker's pause is over
+ACCESS_SECONDS = 60.0  # reads of a client's records are audited once in this interval
+PROBE_SECONDS = 0.1  # how often the probe checks whether the breaker's pause is over
 FORGET_SECONDS = 600.0
-FOLD_SECONDS = 10.0  # what has not been folded is read row by row: let it stay little
-PARTITIONS_SECONDS = 600.0  # far more often than they are needed, so that one failure does not matter
+FOLD_SECONDS = 10.0  # short, because pending counts are read row by row
+PARTITIONS_SECONDS = 600.0  # far more often than needed, so that one failure does not matter
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of a process, wired."""
+    """The parts of a process."""
 
     settings: Settings
     database: Database
@@ -75,15 +75,15 @@ class Services:
     background_tasks: tuple[Periodic, ...]
 
     def start(self) -> None:
-        """Begin the chores that run beside the requests. In the worker, after the fork: threads do not survive it."""
+        """Starts the background tasks. Called in the worker after the fork, because threads do not survive a fork."""
         if self.settings.app_env is AppEnv.PRODUCTION and self.settings.webhook_auth is WebhookAuth.OPTIONAL:
-            _log.warning("WEBHOOK_AUTH=optional: deliveries without a webhook key are taken in production")
+            _log.warning("WEBHOOK_AUTH=optional: deliveries without a webhook key are accepted in production")
         self.database.announce()
         for background_task in self.background_tasks:
             background_task.start()
 
     def close(self) -> None:
-        """Stop the chores, write what still waits, and give the connections back."""
+        """Stops the background tasks, writes what waits, and closes the connections."""
         self.replay.stop()
         for background_task in self.background_tasks:
             background_task.stop()
@@ -94,12 +94,12 @@ class Services:
 
 
 def build(settings: Settings) -> Services:
-    """Wire the parts. Opens no connection and starts no thread, so it may run before a fork."""
+    """Wires the parts. Opens no connection and starts no thread, so it can run before a fork."""
     journal = Journal(settings.spool_dir, settings.spool_max_mb * 1024 * 1024)
     degraded_mode = DegradedMode(journal)
     database = engine.database(settings, degraded_mode.record_change)
     clients = ClientStore(database.records)
-    # Over the pool with the short time-outs: deliveries wait for what the directory does not know.
+    # On the pool with the short time-outs, because a delivery waits while the directory looks up an unknown number.
     directory = Directory(ClientStore(database.ingest), DirectoryCopy(settings.spool_dir / "directory"))
     users, sessions, passwords = UserStore(database.identity), SessionStore(database.identity), Passwords()
     api_keys = ApiKeyStore(database.identity)
@@ -138,7 +138,7 @@ def build(settings: Settings) -> Services:
             Periodic("refresh the directory", REFRESH_SECONDS, directory.refresh),
             Periodic("write throttled audit entries", INTERVAL_SECONDS, throttled_audit_log.flush),
             Periodic("write throttled access entries", ACCESS_SECONDS, access_audit_log.flush),
-            Periodic("probe the database", TRY_AGAIN_SECONDS, recorder.probe),
+            Periodic("probe the database", PROBE_SECONDS, recorder.probe),
             Periodic("replay the spool", REPLAY_SECONDS, replay.run_if_needed),
             Periodic("measure the spool", gauges.EVERY_SECONDS, lambda: gauges.measure(journal)),
             Periodic(

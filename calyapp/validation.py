@@ -1,6 +1,6 @@
-"""What marshmallow finds wrong → our `ValidationError`: all of it at once, field by field, never a value.
+"""Turns marshmallow's errors into our `ValidationError`: all problems at once, by field, without values.
 
-Knows no schema and nothing of where the data came from.
+Knows no schema, and not where the data came from.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,17 +13,17 @@ from marshmallow.exceptions import SCHEMA
 from calyapp.errors import ValidationError
 
 WHOLE = "The request"
-"""What a sentence calls the input as a whole; in the details its name is empty."""
+"""The name of the whole input in a message. In the details its name is empty."""
 
 _MAX_NAME_LENGTH = 64
 _MAX_NAMES = 50
 
 
 def load(schema: Schema, data: object) -> dict[str, Any]:
-    """What the schema makes of the data. Raises `ValidationError` naming every field that is missing or malformed.
+    """Returns the data that the schema loads. Raises `ValidationError` that names every missing or malformed field.
 
-    The details map a field to what is wrong with it, each beginning with a verb: `{"limit": ["must be …"]}`. A field
-    within a field is `tags.0`. The message puts the names before the verbs, so that it reads as sentences.
+    The details map a field to its problems, each starting with a verb: `{"limit": ["must be …"]}`. A nested field has a
+    dotted name, such as `tags.0`. The message puts the names before the verbs, so that it reads as sentences.
     """
     try:
         loaded: dict[str, Any] = schema.load(data)  # type: ignore[arg-type]  # it says itself what is no mapping
@@ -32,25 +32,25 @@ def load(schema: Schema, data: object) -> dict[str, Any]:
     return loaded
 
 
-def _refusal(found: Mapping[Any, Any]) -> ValidationError:
+def _refusal(messages: Mapping[Any, Any]) -> ValidationError:
     named: dict[str, list[str]] = {}
-    for name, wrong in _each("", found):
+    for name, wrong in _each("", messages):
         named.setdefault(name, []).append(wrong)
-    # Strangers choose the names of unknown fields, and how many: they must not choose how much we log and answer.
+    # The sender chooses the names and the number of unknown fields. The limits bound what we log and answer.
     details = {name: named[name] for name in sorted(named)[:_MAX_NAMES]}
     sentences = [f"{name or WHOLE} {wrong}" for name, wrongs in details.items() for wrong in wrongs]
     return ValidationError(" ".join(sentences), details)
 
 
-def _each(name: str, found: Any) -> Iterator[tuple[str, str]]:
-    """The messages one by one, with the dotted name of what they are about."""
-    if isinstance(found, str):
-        yield name, found
-    elif isinstance(found, Mapping):
-        for key, inner in found.items():
+def _each(name: str, messages: Any) -> Iterator[tuple[str, str]]:
+    """Yields the messages one by one, each with the dotted name of its field."""
+    if isinstance(messages, str):
+        yield name, messages
+    elif isinstance(messages, Mapping):
+        for key, inner in messages.items():
             yield from _each(_dotted(name, key), inner)
     else:
-        for inner in found:
+        for inner in messages:
             yield from _each(name, inner)
 
 
@@ -61,6 +61,6 @@ def _dotted(outer: str, key: object) -> str:
 
 
 def _shown(name: str) -> str:
-    """Short and printable: half a surrogate pair, which JSON can carry, could not even be sent back."""
+    """Returns a short printable name. JSON can carry a lone surrogate, which cannot be sent back."""
     short = name if len(name) <= _MAX_NAME_LENGTH else name[: _MAX_NAME_LENGTH - 1] + "…"
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in short)

@@ -26,14 +26,14 @@ def fail(breaker: Breaker, times: int = 1) -> None:
         breaker.failed(breaker.may_try())
 
 
-def test_everybody_tries_while_nothing_failed(breaker):
+def test_all_callers_may_try_while_it_is_closed(breaker):
     mine = breaker()
 
     assert all(mine.may_try() is not None for _ in range(10))
     assert not mine.is_open
 
 
-def test_opens_at_so_many_failures_in_a_row_and_no_fewer(breaker, changes):
+def test_opens_after_the_configured_number_of_failures_in_a_row(breaker, changes):
     mine = breaker(3)
 
     fail(mine, 2)
@@ -45,7 +45,7 @@ def test_opens_at_so_many_failures_in_a_row_and_no_fewer(breaker, changes):
     assert (before, mine.is_open, mine.may_try(), changes) == (False, True, None, [True])
 
 
-def test_many_that_fail_together_cost_one_pause(breaker, clock):
+def test_concurrent_failures_cause_one_pause(breaker, clock):
     mine = breaker()
     attempts = [mine.may_try() for _ in range(8)]
 
@@ -100,7 +100,7 @@ def test_a_late_answer_from_before_is_no_recovery(breaker):
     assert mine.may_try() is None
 
 
-def test_a_late_failure_from_before_does_not_lengthen_the_pause(breaker, clock):
+def test_a_failure_of_an_earlier_attempt_does_not_lengthen_the_pause(breaker, clock):
     mine = breaker()
     early, failing = mine.may_try(), mine.may_try()
     mine.failed(failing)

@@ -86,7 +86,7 @@ class TestProduction:
     def test_is_the_default(self) -> None:
         assert Settings.from_env(PRODUCTION).app_env is AppEnv.PRODUCTION
 
-    def test_demands_webhook_keys_unless_told_otherwise(self) -> None:
+    def test_requires_webhook_keys_by_default(self) -> None:
         assert Settings.from_env(PRODUCTION).webhook_auth is WebhookAuth.REQUIRED
         assert Settings.from_env(production(WEBHOOK_AUTH="optional")).webhook_auth is WebhookAuth.OPTIONAL
 

@@ -20,7 +20,7 @@ class TestEncryption:
 
         assert len({encryption.seal(b"text", ASHA) for _ in range(100)}) == 100
 
-    def test_opens_for_nobody_else(self):
+    def test_opens_only_for_its_owner(self):
         encryption = Encryption(NEW)
         sealed = encryption.seal(b"text", ASHA)
 
@@ -57,7 +57,7 @@ class TestEncryption:
 
         assert Encryption(NEW).open(sealed, ASHA) == b"text"
 
-    def test_shows_nothing_of_its_keys(self):
+    def test_hides_its_keys(self):
         encryption = Encryption(NEW, OLD)
 
         assert NEW.hex() not in f"{vars(encryption)}{encryption!r}"

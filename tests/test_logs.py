@@ -87,7 +87,7 @@ class TestALine:
         assert "no call from *********01" in line["exception"]["traceback"]
         assert "09000000001" not in json.dumps(line)
 
-    def test_leaves_out_what_the_driver_quotes_and_tells_what_came_of_it(self, lines: Lines) -> None:
+    def test_leaves_out_the_drivers_message_and_keeps_the_errors_that_followed(self, lines: Lines) -> None:
         quoted = f"LINE 1: INSERT … VALUES ('a {'private'} note')"
         try:
             try:
@@ -118,7 +118,7 @@ class TestALine:
             ("not a mapping", (), 7),
         ],
     )
-    def test_that_cannot_be_told_says_where_it_came_from(
+    def test_that_cannot_be_formatted_names_its_origin(
         self, message: str, arguments: tuple[str, ...], fields: object
     ) -> None:
         record = logging.LogRecord("calyapp.somewhere", logging.INFO, __file__, 7, message, arguments, None)
@@ -182,7 +182,7 @@ class TestALineForPeople:
         assert first.endswith(" ERROR it failed")
         assert below[-1] == "ValueError: broken"
 
-    def test_that_cannot_be_told_says_where_it_came_from(self) -> None:
+    def test_that_cannot_be_formatted_names_its_origin(self) -> None:
         assert "could not be written (error=TypeError)" in shown("%d", "three")
 
     @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ class TestBoundFields:
         assert "requestId" not in lines.read()[0]
 
 
-def test_a_stderr_that_is_gone_disturbs_nobody(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stderr_raises_nothing(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = StringIO()
     stream.close()
     monkeypatch.setattr(sys, "stderr", stream)

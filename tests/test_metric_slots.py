@@ -67,7 +67,7 @@ def files(directory: Path) -> set[str]:
 
 
 class TestSlot:
-    def test_is_the_lowest_that_nobody_holds(self, tmp_path: Path) -> None:
+    def test_is_the_lowest_free_slot(self, tmp_path: Path) -> None:
         first, second, third = (SlotDirectory(tmp_path) for _ in range(3))
         assert [first.slot().number, second.slot().number] == [0, 1]
 
@@ -84,9 +84,7 @@ class TestSlot:
         assert {slot.result() for slot in slots} == {directory.slot()}
         assert directory.holders() == {0: os.getpid()}
 
-    def test_is_not_claimed_while_another_reads_lest_the_look_at_a_lock_be_taken_for_a_holder(
-        self, tmp_path: Path
-    ) -> None:
+    def test_is_not_claimed_while_another_process_checks_the_locks(self, tmp_path: Path) -> None:
         directory = SlotDirectory(tmp_path)
 
         with ThreadPoolExecutor(1) as threads, (tmp_path / "slots.lock").open("w") as reading:
@@ -151,7 +149,7 @@ for _ in range(5):
 
 
 class TestRecycledWorkers:
-    def test_lose_no_count_and_leave_no_file_whether_they_leave_or_are_killed(self, tmp_path: Path) -> None:
+    def test_lose_no_count_and_leave_no_file_when_they_exit_or_are_killed(self, tmp_path: Path) -> None:
         recycle = """
 def worker(end):
     _, served, busy = join()
@@ -173,7 +171,7 @@ for number in range({}):
 
 
 class TestForkedChild:
-    def test_takes_a_slot_of_its_own_and_leaves_the_parent_his(self, tmp_path: Path) -> None:
+    def test_takes_its_own_slot_and_leaves_the_parent_its_slot(self, tmp_path: Path) -> None:
         printed = run(
             """
 slots, served, _ = join()
@@ -226,7 +224,7 @@ print(os.read(reported, 100).decode())
 
 
 class TestMerged:
-    def test_has_the_gauges_of_live_processes_only(self, tmp_path: Path) -> None:
+    def test_contains_gauges_of_live_processes_only(self, tmp_path: Path) -> None:
         printed = run(
             """
 def worker(end):
@@ -256,14 +254,14 @@ print([s.value for m in reader.merged() for s in m.samples if s.name == "busy"])
 
         assert printed.split() == ["0", "1", "[4.0]", "[]"]
 
-    def test_passes_over_a_file_that_was_created_but_not_yet_filled(self, tmp_path: Path) -> None:
+    def test_skips_an_empty_file(self, tmp_path: Path) -> None:
         (tmp_path / "counter_0.db").touch()
 
         assert SlotDirectory(tmp_path).merged() == []
 
 
 class TestStartedAt:
-    def test_is_when_the_first_process_came_for_all_that_follow(self, tmp_path: Path) -> None:
+    def test_is_the_start_of_the_first_process(self, tmp_path: Path) -> None:
         SlotDirectory(tmp_path)
         os.utime(tmp_path / "started", (1_700_000_000, 1_700_000_000))
 

@@ -1,4 +1,4 @@
-"""Clients and their numbers, calls, the ledger of deliveries, and the audit trail that nobody can change."""
+"""Clients and their numbers, calls, the ledger of deliveries, and the append-only audit log."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,7 +17,7 @@ BEGIN
 END
 $$
 """
-# Partitions take this trigger over when they are attached; the one on TRUNCATE each must be given.
+# Attaching a partition clones this trigger. The trigger on TRUNCATE must be created on each partition.
 REFUSE_ROWS = """
 CREATE TRIGGER audit_logs_append_only BEFORE UPDATE OR DELETE ON audit_logs
 FOR EACH ROW EXECUTE FUNCTION audit_logs_refuse_change()
@@ -29,7 +29,7 @@ EXECUTE FUNCTION audit_logs_refuse_change()
 
 
 def _sourced(name: str, type_: sa.types.TypeEngine) -> tuple:
-    """A column, and beside it where its value comes from."""
+    """Returns a column, and the column of its source."""
     source = f"{name}_source"
     return (
         sa.Column(name, type_),

@@ -9,12 +9,12 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# An admin has all clients, a client has its own, an auditor all or one.
+# An admin has all clients, a client its own, an auditor all or one.
 SCOPE = "(role = 'admin' AND client_id IS NULL) OR (role = 'client' AND client_id IS NOT NULL) OR role = 'auditor'"
 
 
 def _role_and_client(table: str) -> tuple:
-    """What users and API keys may, and of whom."""
+    """Returns the columns for a role and its scope."""
     return (
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("client_id", sa.Uuid(), nullable=True),

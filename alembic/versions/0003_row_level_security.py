@@ -1,4 +1,4 @@
-"""Who reads for the records API sees the rows of one tenant only, whatever the statement."""
+"""Row-level security: the records API reads only the rows of one tenant, whatever the statement."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-# A superuser acts as any role. Others must be members; before version 16 CREATEROLE was enough to become one.
+# A superuser can set any role. Others must be members. Before version 16, CREATEROLE was enough to become one.
 ENSURE_READER = """
 DO $$
 BEGIN
@@ -22,7 +22,7 @@ BEGIN
   END;
 EXCEPTION
   WHEN duplicate_object OR unique_violation THEN
-    NULL; -- made by somebody else at this moment
+    NULL; -- created by another session at this moment
   WHEN insufficient_privilege THEN
     RAISE insufficient_privilege USING MESSAGE = format(
       'The role %1$I lacks CREATEROLE, or ADMIN OPTION on caly_reader, to set up row-level security. '
@@ -32,9 +32,9 @@ END
 $$
 """
 TABLES = ("calls", "deliveries", "audit_logs")
-# Everybody else sees what they were granted, at the cost of one comparison. The setting is read as a UUID only where it
-# is one: nonsense is nobody's tenant, and no error. In a SELECT of its own that is looked at once a statement.
-# Partitions are not granted: they are read through their table.
+# Other roles see what they were granted, at the cost of one comparison. The setting is cast only if it is a UUID: any
+# other value matches no tenant and raises no error. In a subquery it is evaluated once for each statement. Partitions
+# get no grant: they are read through their table.
 POLICY = """
 CREATE POLICY tenant ON {table} USING (
   current_user <> 'caly_reader'
@@ -56,7 +56,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """The role stays: other databases of the server may know it."""
+    """Keeps the role, because other databases of the server may use it."""
     for table in TABLES:
         op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY")
         op.execute(f"REVOKE SELECT ON {table} FROM caly_reader")  # noqa: S608 — a constant

@@ -1,4 +1,4 @@
-"""Indexes by which a page of calls costs the same at every depth, for each client and for the usual filters."""
+"""Indexes that make every page of calls cost the same, for each client and for the usual filters."""
 
 from alembic import op
 
@@ -17,7 +17,7 @@ INDEXES = (
 
 
 def upgrade() -> None:
-    """Without a lock that deliveries would wait for. What an attempt that failed has left is made anew."""
+    """Takes no lock that deliveries wait for. It can be repeated: it rebuilds what a failed attempt left."""
     with op.get_context().autocommit_block():
         for columns in INDEXES:
             name = f"calls_{'_'.join(columns)}_idx"

@@ -1,4 +1,4 @@
-"""Indexes by which a page of calls or of the trail costs the same at every depth, whatever filter it is read by."""
+"""Indexes that make every page of calls and of the audit log cost the same, with every filter."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ OF_EVENTS = {
     ("user_id", "created_at", "id"): "user_id IS NOT NULL",
     ("client_id", "user_id", "created_at", "id"): "user_id IS NOT NULL",
 }
-# Months that have not got the index yet, whoever made them.
+# The partitions that do not have the index yet.
 LACKING = """
 SELECT month.inhrelid::regclass::text FROM pg_inherits AS month WHERE month.inhparent = 'audit_logs'::regclass
 AND NOT EXISTS (
@@ -39,7 +39,7 @@ AND NOT EXISTS (
 
 
 def upgrade() -> None:
-    """Without a lock that deliveries would wait for. What an attempt that failed has left is made anew."""
+    """Takes no lock that deliveries wait for. It can be repeated: it rebuilds what a failed attempt left."""
     with op.get_context().autocommit_block():
         for columns, condition in OF_CALLS.items():
             name, where = f"calls_{'_'.join(columns)}_idx", sa.text(condition)
@@ -50,9 +50,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Of a partitioned table no index can be dropped concurrently: those of its months go with it.
+    """Drops the indexes. That of a partitioned table cannot be dropped concurrently; its partitions' go with it.
 
-    Can be tried again, should the second half fail.
+    It can be repeated if the second half fails.
     """
     for columns in reversed(OF_EVENTS):
         op.drop_index(op.f(f"audit_logs_{'_'.join(columns)}_idx"), "audit_logs", if_exists=True)
@@ -63,9 +63,9 @@ def downgrade() -> None:
 
 
 def _create(index: str, columns: tuple[str, ...], condition: str | None) -> None:
-    """On no month at first, so that it takes no time; it is in use once every month has it.
+    """Creates the index on no partition at first, which is quick, then on each. It is used once every partition has it.
 
-    Months that are made from now on have it from the start.
+    New partitions get it when they are created.
     """
     keys = f"({', '.join(columns)})" + (f" WHERE {condition}" if condition else "")
     op.execute(

@@ -1,4 +1,4 @@
-"""How many entries of which kind the trail has, by client and day: kept by the database, exact at every moment."""
+"""Counts of audit entries by kind, client and day, kept by the database and exact at every moment."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 TABLES = ("audit_counts_daily", "audit_counts_pending")
 KIND = ("client_id", "day", "event_type", "severity", "status")
-# As that of 0003.
+# The same as in 0003.
 POLICY = """
 CREATE POLICY tenant ON {table} USING (
   current_user <> 'caly_reader'
@@ -21,8 +21,8 @@ CREATE POLICY tenant ON {table} USING (
   )
 )
 """
-# Only what was really inserted is among `added`: a repeat is not. A row of its own for each statement, so that no two
-# deliveries wait for each other's count.
+# `added` holds only inserted rows, not repeats. Each statement adds a row of its own, so that no delivery waits for the
+# count of another.
 COUNT = """
 CREATE OR REPLACE FUNCTION audit_logs_count() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -37,7 +37,7 @@ COUNT_ADDED = """
 CREATE OR REPLACE TRIGGER audit_logs_count AFTER INSERT ON audit_logs REFERENCING NEW TABLE AS added
 FOR EACH STATEMENT EXECUTE FUNCTION audit_logs_count()
 """
-# One statement sees one moment: what the trail had then and what was counted then. Whatever comes later counts itself.
+# One statement sees one snapshot: the entries and their counts at that moment. The trigger counts later entries.
 COUNT_EARLIER = """
 INSERT INTO audit_counts_pending (client_id, day, event_type, severity, status, entries)
 SELECT client_id, day, event_type, severity, status, sum(entries) FROM (
@@ -50,9 +50,9 @@ SELECT client_id, day, event_type, severity, status, sum(entries) FROM (
 
 
 def upgrade() -> None:
-    """What was there before is counted in the end, in a transaction of its own that locks nobody out.
+    """Counts existing entries at the end, in a separate transaction that blocks no writer.
 
-    Each step can be taken again, should that one fail.
+    Every step can be repeated if that one fails.
     """
     for table in TABLES:
         _create(table)

@@ -1,4 +1,4 @@
-"""Rows of a CDR export stand in the ledger too."""
+"""The ledger also holds the rows of CDR exports."""
 
 from alembic import op
 from alembic.util import CommandError
@@ -17,22 +17,22 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refused where rows were imported, for the ledger forgets nothing; then imports go on as before."""
+    """Refuses if rows were imported, because the ledger keeps all rows. Imports then continue to work."""
     try:
         _allow(WEBHOOKS)
     except IntegrityError:
         upgrade()
         raise CommandError(
-            "Nothing was changed: the ledger holds rows of CDR exports, which the tables before this revision cannot. "
-            "Leave it as it is, or restore a backup from before the first import."
+            "Nothing was changed: the ledger holds rows of CDR exports, which earlier revisions do not allow. "
+            "Stay at this revision, or restore a backup from before the first import."
         ) from None
 
 
 def _allow(routes: str) -> None:
-    """In two transactions: the first locks deliveries out for a moment, the second reads all rows beside them."""
+    """Uses two transactions: the first blocks deliveries for a moment, the second reads all rows without blocking."""
     with op.get_context().autocommit_block():
         op.execute(
-            # The new one takes its place in the same statement.
+            # The same statement adds the new constraint.
             "-- squawk-ignore ban-drop-constraint\n"
             "ALTER TABLE deliveries DROP CONSTRAINT deliveries_route_check, "
             f"ADD CONSTRAINT deliveries_route_check CHECK (route IN ({routes})) NOT VALID"

@@ -1,4 +1,4 @@
-"""Clients' accounts at Exotel, their credentials sealed under ENCRYPTION_KEY."""
+"""Clients' accounts at Exotel, with credentials encrypted with ENCRYPTION_KEY."""
 
 import sqlalchemy as sa
 from alembic import op

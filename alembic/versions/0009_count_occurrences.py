@@ -1,4 +1,4 @@
-"""Count occurrences, not rows: a throttled entry of the trail stands for `metadata.count` of them."""
+"""Counts of occurrences, not rows: a throttled audit entry stands for `metadata.count` of them."""
 
 from alembic import op
 
@@ -7,9 +7,9 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-# An odd value counts as one: a count that cannot be read must not keep an entry off the trail.
+# An invalid value counts as one: an unreadable count must not prevent an audit entry.
 OCCURRENCES = "CASE WHEN metadata->>'count' ~ '^[1-9][0-9]{0,8}$' THEN (metadata->>'count')::bigint ELSE 1 END"
-# Functions take no lock that INSERT waits for. With this one, no transaction that counts the old way is in progress.
+# Replacing a function waits for no INSERT. This lock does, so that no transaction that counts rows is in progress.
 WAIT_FOR_WRITERS = "LOCK TABLE ONLY audit_logs IN SHARE ROW EXCLUSIVE MODE"
 COUNT = """
 CREATE OR REPLACE FUNCTION audit_logs_count() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -21,7 +21,7 @@ BEGIN
 END
 $$
 """
-# One statement sees one moment, as in 0006: it adds what is missing, however often it runs.
+# One statement sees one snapshot, as in 0006. It adds what is missing, so it can be repeated.
 COUNT_EARLIER = """
 INSERT INTO audit_counts_pending (client_id, day, event_type, severity, status, entries)
 SELECT client_id, day, event_type, severity, status, sum(entries) FROM (
@@ -35,7 +35,7 @@ SELECT client_id, day, event_type, severity, status, sum(entries) FROM (
 
 
 def upgrade() -> None:
-    """Reads the whole trail once, in a transaction of its own that locks nobody out."""
+    """Reads the whole audit log once, in a separate transaction that blocks no writer."""
     op.execute(WAIT_FOR_WRITERS)
     op.execute(COUNT.format(counted=f"sum({OCCURRENCES})"))
     with op.get_context().autocommit_block():
@@ -43,6 +43,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """The counts of the days before stay as they are."""
+    """Leaves the counts of earlier days unchanged."""
     op.execute(WAIT_FOR_WRITERS)
     op.execute(COUNT.format(counted="count(*)"))

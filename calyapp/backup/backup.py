@@ -1,6 +1,7 @@
-"""A backup: all of the database in one file, in PostgreSQL's custom format, with its checksum beside it.
+"""Backups: the whole database in one file in PostgreSQL's custom format, and a file with its checksum.
 
-A file under its final name is complete, on the disk, and was read to its end. Knows nothing of commands and the trail.
+A file under its final name is complete, synced to disk and was read to its end. This module knows nothing of the
+command line and the audit log.
 """
 
 import hashlib
@@ -23,18 +24,18 @@ from calyapp.file_lock import LockHeldError
 
 _PARTIAL, _CHECKSUM = ".partial", ".sha256"
 _FILES = "caly-*.dump"
-# A migration for whose locks pg_dump waits is through, or has given up, before that long.
+# Longer than a migration holds its locks or waits for them, so pg_dump does not give up because of one.
 _OPTIONS = ("--format=custom", "--lock-wait-timeout=60s")
-# Else pg_dump gives up on tables whose policies hold for whoever makes the backup.
+# Without it, pg_dump refuses tables whose policies apply to its role.
 _UNDER_POLICIES = ("--enable-row-security",)
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What there is to back up: the server's major version, the bytes of tables and indexes, and about how many rows.
+    """What is to be backed up: the server's major version, the bytes of tables and indexes, and the approximate rows.
 
-    The rows are the server's own estimates: to count them would take as long as to dump them. `has_policies` tells that
-    our policies hold for this role; they hide nothing from it.
+    The rows are the server's estimates, because counting takes as long as the dump. `has_policies` says that our
+    policies apply to this role; they hide nothing from it.
     """
 
     version: int
@@ -45,7 +46,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A complete one: its size in bytes, how many seconds it took, and which older ones had to go for it."""
+    """A complete backup: its file, size in bytes, duration in seconds, and the older backups that were removed."""
 
     file: Path
     bytes: int
@@ -54,10 +55,11 @@ class Backup:
 
 
 def survey(connection: Connection) -> Contents:
-    """Look at the database before it is backed up. Raises `MaintenanceError` where it may hide rows from us."""
+    """Examines the database before a backup. Raises `MaintenanceError` if policies may hide rows from this role."""
     if hiding := tenancy.hiding_tables(connection):
         raise MaintenanceError(
-            f"Row-level security may hide rows of {', '.join(hiding)} from this role: let one with BYPASSRLS do it."
+            f"Row-level security may hide rows of {', '.join(hiding)} from this role. "
+            "Run the backup with a role that has BYPASSRLS."
         )
     return Contents(
         version=client_programs.server_version(connection),
@@ -68,7 +70,7 @@ def survey(connection: Connection) -> Contents:
 
 
 def make(database_url: str, folder: Path, contents: Contents, *, keep: int) -> Backup:
-    """Add a backup to `folder`, and remove all but the newest `keep`. Raises `MaintenanceError`."""
+    """Adds a backup to `folder` and removes all but the newest `keep`. Raises `MaintenanceError`."""
     began = time.monotonic()
     try:
         with _alone(folder):
@@ -83,12 +85,12 @@ def make(database_url: str, folder: Path, contents: Contents, *, keep: int) -> B
 
 
 def checksum_file(file: Path) -> Path:
-    """Where a backup's checksum stands, as `sha256sum --check` reads it."""
+    """Returns the path of a backup's checksum, which `sha256sum --check` can read."""
     return file.with_name(file.name + _CHECKSUM)
 
 
 def checksum(file: Path) -> str:
-    """SHA-256 of the file, as hexadecimal digits."""
+    """Returns the SHA-256 of the file as hexadecimal digits."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
@@ -100,11 +102,11 @@ def _alone(folder: Path) -> Iterator[None]:
         with file_lock.exclusive(folder / "backup.lock"):
             yield
     except LockHeldError:
-        raise MaintenanceError("Another backup into this folder is being made") from None
+        raise MaintenanceError("Another backup into this folder is running") from None
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """What a backup that was killed has left: nobody else can be writing it."""
+    """Removes what a killed backup left. No other process can be writing it, because this one holds the lock."""
     for file in folder.glob(f"{_FILES}{_PARTIAL}"):
         file.unlink()
     for file in folder.glob(f"{_FILES}{_CHECKSUM}"):
@@ -113,13 +115,14 @@ def _remove_unfinished(folder: Path) -> None:
 
 
 def _check_space(folder: Path, contents: Contents) -> None:
-    """Room for half as much again as the newest backup; of the first all is unknown but the database's."""
+    """Requires 1.5 times the size of the newest backup, or for the first backup the size of the database."""
     newest = _finished(folder)[-1:]
     needed = newest[0].stat().st_size * 3 // 2 if newest else contents.bytes
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise MaintenanceError(
-            f"There is too little room for a backup: {_megabytes(free)} MB are free, and {_megabytes(needed)} needed."
+            f"There is too little disk space for a backup: {_megabytes(free)} MB are free, "
+            f"{_megabytes(needed)} MB are needed."
         )
 
 
@@ -128,9 +131,11 @@ def _dump(database_url: str, file: Path, contents: Contents) -> None:
     server = contents.version
     partial = file.with_name(file.name + _PARTIAL)
     try:
-        partial.touch(mode=0o600, exist_ok=False)  # first, for pg_dump would make it readable to others
-        # By --file, which it syncs itself, not by its output: there version 18 writes the list of contents twice, and
-        # nobody would notice if the end were lost.
+        partial.touch(
+            mode=0o600, exist_ok=False
+        )  # created first, because pg_dump would make it readable for other users
+        # With --file, which pg_dump syncs, not through stdout: there version 18 writes the table of contents twice, and
+        # a lost end would go unnoticed.
         client_programs.run("pg_dump", *options, f"--file={partial}", server=server, database_url=database_url)
         _verify(partial, server)
         _write_checksum(file, checksum(partial))
@@ -141,7 +146,7 @@ def _dump(database_url: str, file: Path, contents: Contents) -> None:
 
 
 def _verify(file: Path, server: int) -> None:
-    # To its end: the list of contents alone, `--list`, stands at the beginning, and a cut file has it too.
+    # Reads the file to its end. `--list` reads only the table of contents at the beginning, which a cut file has too.
     client_programs.run("pg_restore", "--file=/dev/null", file, server=server)
 
 
@@ -169,7 +174,7 @@ def _remove_old(folder: Path, keep: int) -> list[str]:
 
 
 def _finished(folder: Path) -> list[Path]:
-    """The oldest first: their names tell."""
+    """Returns the complete backups, oldest first: their names sort by time."""
     return sorted(folder.glob(_FILES))
 
 
@@ -181,7 +186,7 @@ def _megabytes(count: int) -> int:
     return round(count / 1_000_000)
 
 
-# Neither waits for a lock, whatever migration is going on.
+# Neither statement waits for a lock, even during a migration.
 _SIZE = named("measure_database", "SELECT pg_database_size(current_database())")
 _ROWS = named(
     "estimate_rows",

@@ -1,6 +1,6 @@
-"""pg_dump and its kin: which of them to use, and how they reach a database. Not what they are used for.
+"""Runs PostgreSQL's client programs: which version to use, and how they connect to a database.
 
-The password travels in the environment, which only this user may read; a command line is everybody's.
+The password is passed in the environment, which only this user can read. All users can read a command line.
 """
 
 import os
@@ -22,10 +22,9 @@ from calyapp.embedded.postgres_programs import wheel
 
 
 class MaintenanceError(Exception):
-    """Work on the whole database failed. The message is for the person at the terminal.
+    """A backup or restore failed. The message is for the operator.
 
-    `reason` is its first part, which holds nothing that a stranger to the machine must not know: for the trail.
-    `exit_code` is that of the command.
+    `reason` is its first part, which contains nothing confidential, for the audit log. `exit_code` is the command's.
     """
 
     def __init__(self, reason: str, detail: str = "", *, exit_code: int = 1) -> None:
@@ -35,7 +34,7 @@ class MaintenanceError(Exception):
 
 
 def server_version(connection: Connection) -> int:
-    """The server's major version, such as 15 or 18."""
+    """Returns the server's major version, for example 15."""
     version: int = connection.execute(_SERVER_VERSION).scalar_one()
     return version
 
@@ -47,17 +46,17 @@ def run(
     database_url: str | None = None,
     content: Iterable[bytes] = (),
 ) -> str:
-    """Run a program for a server of this major version to its end and return what it printed.
+    """Runs a program for a server of this major version to its end. Returns what it printed.
 
-    With `database_url` on that database, and with `content` as its standard input. Raises `MaintenanceError` if it
-    fails. From the main thread: the program is ended when its starter is.
+    With `database_url` it connects to that database, and `content` is its standard input. Raises `MaintenanceError`
+    if it fails. Must be called from the main thread: the program ends when the thread that started it ends.
     """
     options, environment = _connection(database_url) if database_url else ((), {})
     return _complete([str(_find(name, server)), *options, *map(str, arguments)], environment, content)
 
 
 def _complete(command: list[str], environment: dict[str, str], content: Iterable[bytes] = ()) -> str:
-    # Files, not pipes: nothing is read from them before the content is written, however much the program says.
+    # Files, not pipes: a full pipe would block the program while its input is still being written.
     with TemporaryFile() as output, TemporaryFile() as errors:
         with subprocess.Popen(  # noqa: S603 — our own command
             [*dying_with_us(signal.SIGTERM), *command],
@@ -70,7 +69,7 @@ def _complete(command: list[str], environment: dict[str, str], content: Iterable
                 _feed(process, content)
                 process.wait()
             except BaseException:
-                process.kill()  # before its input ends: it might take half of it for the whole
+                process.kill()  # before its input ends, or it could take half of the content for the whole
                 _end_input(process)
                 raise
         if process.returncode != 0:
@@ -79,7 +78,7 @@ def _complete(command: list[str], environment: dict[str, str], content: Iterable
 
 
 def _feed(process: "subprocess.Popen[bytes]", content: Iterable[bytes]) -> None:
-    """Give the program its input. If it does not take all of it, its exit code says whether that is well."""
+    """Writes the program's input. If the program does not read all of it, its exit code decides."""
     if process.stdin is None:
         return
     with suppress(BrokenPipeError):
@@ -100,23 +99,23 @@ def _text(file: IO[bytes]) -> str:
 
 
 def _find(name: str, server: int) -> Path:
-    """The oldest that knows such a server: what a newer one writes, this server might not take back."""
+    """Returns the oldest program that supports the server: the server may not read what a newer one writes."""
     versions = {path: _major_version(path) for path in _installed(name)}
     fit = {path: version for path, version in versions.items() if version >= server}
     if not fit:
         raise MaintenanceError(
-            f"{_of_versions(name, versions.values())}, and PostgreSQL here is version {server}: install the client "
-            f"programs of version {server}, or let POSTGRES_BIN name their folder."
+            f"{_of_versions(name, versions.values())}, and the server has version {server}. Install the client "
+            f"programs of version {server}, or set POSTGRES_BIN to their folder."
         )
     return min(fit, key=lambda path: fit[path])
 
 
 def _installed(name: str) -> list[Path]:
-    """That of POSTGRES_BIN; without it those of the wheel and of PATH."""
+    """Returns the programs in POSTGRES_BIN, or without it those of the wheel and of PATH."""
     named = os.environ.get("POSTGRES_BIN")
     folders = [named] if named else [str(wheel() or ""), os.environ.get("PATH", os.defpath)]
-    found = [shutil.which(name, path=folder) for folder in folders if folder]
-    return [Path(path) for path in found if path]
+    programs = [shutil.which(name, path=folder) for folder in folders if folder]
+    return [Path(path) for path in programs if path]
 
 
 def _major_version(program: Path) -> int:
@@ -129,12 +128,14 @@ def _of_versions(name: str, versions: Iterable[int]) -> str:
 
 
 def _connection(database_url: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """What leads to the database on the command line, and what in the environment."""
+    """Returns the options and the environment that connect to the database."""
     url = make_url(database_url)
     parameters = dict(url.get_dialect()().create_connect_args(url)[1])
     password = parameters.pop("password", None)
     if "sslpassword" in parameters:
-        raise MaintenanceError("A key's password (sslpassword) cannot be handed to a program unseen: use a key without")
+        raise MaintenanceError(
+            "The password of a TLS key (sslpassword) cannot be passed to a program safely. Use a key without one"
+        )
     options = ("--no-password", f"--dbname={make_dsn(**parameters)}")
     return options, {"PGPASSWORD": password} if password is not None else {}
 
@@ -144,9 +145,9 @@ def _ending(name: str, code: int) -> str:
 
 
 def _complaint(output: str) -> str:
-    """The program's errors, without the rows and statements that it may show below them.
+    """Returns the program's errors, without the rows and statements that it may print below them.
 
-    What is none of PostgreSQL's, but keeps its program from running, says so in its last line.
+    An error that is not PostgreSQL's, such as one of the loader, is in the last line.
     """
     marker, lines = "error: ", output.splitlines()
     errors = [line.partition(marker)[2] for line in lines if marker in line]

@@ -1,4 +1,4 @@
-"""A backup's way back: into an empty database, all or nothing. Knows nothing of commands and the trail."""
+"""Restores a backup into an empty database, completely or not at all. Knows no commands and no audit log."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,43 +18,43 @@ _COUNTED = ("clients", "calls", "deliveries", "audit_logs")
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What the database holds now: the revision of its tables and how many rows of what matters."""
+    """The restored database: the revision of its tables, and the number of rows of the main tables."""
 
     revision: str | None
     rows: dict[str, int]
 
     @property
     def needs_migration(self) -> bool:
-        """Whether the tables are not those that this code expects."""
+        """Whether the revision of the tables differs from the one that this code expects."""
         return self.revision != migrations.head()
 
 
 def check_file(file: Path) -> str:
-    """Its checksum, if it is the one that stands beside it; else raises `MaintenanceError`."""
+    """Returns the checksum of the file. Raises `MaintenanceError` if it is not the recorded one."""
     try:
         expected = backup.checksum_file(file).read_text().partition(" ")[0]
-        found = backup.checksum(file)
+        actual = backup.checksum(file)
     except OSError as error:
         raise MaintenanceError(f"The backup cannot be read ({error.strerror})", str(error.filename)) from error
-    if found != expected:
+    if actual != expected:
         raise MaintenanceError(
-            "The backup is damaged, its checksum is another: take an earlier one, or another copy of it."
+            "The backup is damaged: its checksum differs. Use an earlier backup, or another copy of this one."
         )
-    return found
+    return actual
 
 
 def check_target(connection: Connection) -> int:
-    """The server's major version, if there is no table; else raises `MaintenanceError`."""
+    """Returns the server's major version. Raises `MaintenanceError` if the database has tables."""
     if tables := connection.scalars(_TABLES).all():
         raise MaintenanceError(
             f"The database is not empty (it has {', '.join(tables[:3])}{', …' if tables[3:] else ''}): "
-            "make a new one with CREATE DATABASE, and restore into that."
+            "create a new one with CREATE DATABASE, and restore into that."
         )
     return client_programs.server_version(connection)
 
 
 def ensure_roles(connection: Connection) -> None:
-    """Make what the backup's grants and policies name. Raises `MaintenanceError` where this role may not."""
+    """Creates the roles that the backup refers to. Raises `MaintenanceError` if this role lacks a privilege."""
     try:
         tenancy.ensure_reader(connection)
     except DatabaseError as error:
@@ -62,12 +62,12 @@ def ensure_roles(connection: Connection) -> None:
 
 
 def fill(database_url: str, source: Path | Iterable[bytes], server: int) -> None:
-    """Restore a file, or what comes out of a pipe, into an empty database on a server of this major version.
+    """Restores a file, or the content of a pipe, into an empty database on a server of this major version.
 
-    Raises `MaintenanceError`; the database is as empty then as it was.
+    Raises `MaintenanceError`. The database is then still empty.
     """
-    # In one transaction, not in parallel jobs, which would be faster with several processors: what fails half-way
-    # then leaves nothing that might pass for the whole. The owner is whoever restores.
+    # One transaction, not parallel jobs, which would be faster on several cores: a failure then leaves no partial
+    # database that could pass for a complete one. The restoring role becomes the owner.
     options = ("--exit-on-error", "--single-transaction", "--no-owner")
     if isinstance(source, Path):
         client_programs.run("pg_restore", *options, source, server=server, database_url=database_url)
@@ -76,7 +76,7 @@ def fill(database_url: str, source: Path | Iterable[bytes], server: int) -> None
 
 
 def settle(connection: Connection) -> Restored:
-    """Make the restored database fit for use: the planner's statistics, which no backup holds, and today's months."""
+    """Prepares the restored database for use: planner statistics, which no backup contains, and partitions."""
     connection.execute(_ANALYSE)
     partitions.ensure(connection, clock.now())
     rows = {table: connection.execute(_count(table)).scalar_one() for table in _COUNTED}
@@ -84,7 +84,7 @@ def settle(connection: Connection) -> Restored:
 
 
 def _first_line(error: DatabaseError) -> str:
-    """What the server said; of our own statement, which repeats nothing."""
+    """Returns the server's message. It is about our own statement, so it repeats no data."""
     return str(error.__cause__).partition("\n")[0]
 
 

@@ -1,4 +1,4 @@
-"""How many connections the server allows, against how many this service may open."""
+"""Compares the connections that the server allows with those that this service may open."""
 
 from typing import NamedTuple
 
@@ -6,23 +6,23 @@ from calyapp.config import Settings
 from calyapp.db import engine, inspection
 
 SPARE = 5
-"""Connections for what is not a worker: the command line, a migration, a backup, whoever looks into the database."""
+"""Connections kept free for other programs: the command line, a migration, a backup, psql."""
 
 
 class ConnectionShortage(NamedTuple):
-    """Too few connections, in a sentence, and what to do about it, in another."""
+    """The server allows too few connections: what is wrong, and what to do."""
 
     found: str
     remedy: str
 
 
 def shortage(connections: int, workers: int, pool_max: int) -> ConnectionShortage | None:
-    """None if the server has enough for so many workers, all of them at their most."""
-    wanted, allowed = workers * pool_max, connections - SPARE
-    if wanted <= allowed:
+    """Returns the shortage if so many workers together may open more connections than the server allows, else None."""
+    required, allowed = workers * pool_max, connections - SPARE
+    if required <= allowed:
         return None
     return ConnectionShortage(
-        f"{workers} workers with DB_POOL_MAX={pool_max} may open {wanted} connections, "
+        f"{workers} workers with DB_POOL_MAX={pool_max} may open {required} connections, "
         f"and the server has {allowed} for them",
         f"Set DB_POOL_MAX to {max(2, allowed // workers)} at most, "
         "or raise max_connections (and the limits of role and database).",
@@ -30,9 +30,9 @@ def shortage(connections: int, workers: int, pool_max: int) -> ConnectionShortag
 
 
 def shortage_at_start(settings: Settings, workers: int) -> ConnectionShortage | None:
-    """As `shortage`, by what the server says of itself. Raises `DatabaseError` if it cannot be asked.
+    """Asks the server for its limit and compares as `shortage` does. Raises `DatabaseError` if it does not answer.
 
-    Leaves no connection open, so that it may be asked before a fork.
+    It leaves no connection open, so it can run before a fork.
     """
     database = engine.database(settings)
     try:

@@ -1,7 +1,7 @@
 """Explains why PostgreSQL failed: what is wrong, and what to do next.
 
-The driver's own words are never repeated. They name the address, and where a password is not percent-encoded, a part
-of the password is taken for the address. Statements and rows can stand in them too.
+An explanation never repeats the driver's message. It contains the address, which includes a part of the password if
+that is not percent-encoded, and it can contain statements and rows.
 """
 
 import re
@@ -16,12 +16,12 @@ from calyapp.errors import Explanation
 
 
 def explain(error: BaseException, source: str = "DATABASE_URL") -> Explanation:
-    """Explains an error of the driver, of SQLAlchemy, or of ours with one of these as its cause.
+    """Explains an error of psycopg2 or SQLAlchemy, or an error of Caly that has one as its cause.
 
-    `source` names the setting or the option that the address came from.
+    `source` names the setting or option that holds the address.
     """
-    found, remedy = next(filter(None, map(_explained, _causes(error))), _UNKNOWN)
-    return Explanation(found, remedy.format(source=source))
+    problem, remedy = next(filter(None, map(_explained, _causes(error))), _UNKNOWN)
+    return Explanation(problem, remedy.format(source=source))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -40,12 +40,12 @@ def _explained(error: BaseException) -> tuple[str, str] | None:
     for kinds, explanation in _BY_CLASS:
         if isinstance(error, kinds):
             return explanation
-    # While a connection is being opened, psycopg2 has no SQLSTATE: there is only the text.
-    said = str(error)
-    return next((explanation for pattern, explanation in _BY_TEXT if re.search(pattern, said)), None)
+    # An error while a connection is opened has no SQLSTATE in psycopg2, only a text.
+    message = str(error)
+    return next((explanation for pattern, explanation in _BY_TEXT if re.search(pattern, message)), None)
 
 
-_UNKNOWN = ("PostgreSQL failed", "Look into the log of PostgreSQL for the cause.")
+_UNKNOWN = ("PostgreSQL failed", "See the log of PostgreSQL for the cause.")
 _BUSY = ("All database connections of this process are in use", "Try again, or raise DB_POOL_MAX.")
 _MALFORMED = ("The database URL is malformed", "Write {source} as postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")
 _NOT_MIGRATED = (

@@ -1,7 +1,7 @@
-"""Time-outs on our side. A server that is frozen, or behind a network that swallows everything, keeps none of its own.
+"""Deadlines on our side, for a server that is frozen or unreachable and therefore enforces no time-out itself.
 
-psycopg2 waits for the server through a callback, one for the whole process; this one gives up when the connection's
-patience is over. The driver then closes the connection: nobody can tell what it was in the middle of.
+psycopg2 waits for the server in a callback, one for the whole process. The callback here gives up when the connection's
+deadline passes. The driver then closes the connection, because its state is unknown.
 """
 
 import select
@@ -15,40 +15,40 @@ _CONNECTED = (STATUS_READY, STATUS_BEGIN, STATUS_PREPARED)
 
 
 class DeadlinePassed(psycopg2.OperationalError):
-    """The server said nothing in time."""
+    """The server did not answer in time."""
 
 
 class ConnectDeadlinePassed(DeadlinePassed):
-    """The server said nothing in time when the connection was opened."""
+    """The server did not answer in time while the connection was opened."""
 
 
 class AnswerDeadlinePassed(DeadlinePassed):
-    """The server said nothing in time after a statement was sent."""
+    """The server did not answer a statement in time."""
 
 
 class PatientConnection(psycopg2.extensions.connection):
-    """A connection that waits so many seconds to be opened, and so many for each answer."""
+    """A connection with deadlines, in seconds, for opening it and for each answer."""
 
     connect_seconds: float
     answer_seconds: float
 
 
 def connection_class(connect_ms: int, answer_ms: int) -> type[PatientConnection]:
-    """For psycopg2's `connection_factory`: a connection with this patience."""
+    """Returns a class with these deadlines, for psycopg2's `connection_factory`."""
     patience = {"connect_seconds": connect_ms / 1000, "answer_seconds": answer_ms / 1000}
     return type("Connection", (PatientConnection,), patience)
 
 
 def _wait(connection: psycopg2.extensions.connection) -> None:
-    """Until the driver has what it waits for. Raises `DeadlinePassed`."""
+    """Waits until the driver has what it waits for. Raises `DeadlinePassed`."""
     ends_at = time.monotonic() + _patience(connection) if isinstance(connection, PatientConnection) else None
     while (state := connection.poll()) != POLL_OK:
         poller = select.poll()
         poller.register(connection, select.POLLIN if state == POLL_READ else select.POLLOUT)
-        left = None if ends_at is None else max(0.0, ends_at - time.monotonic()) * 1000
-        if not poller.poll(left):
+        remaining = None if ends_at is None else max(0.0, ends_at - time.monotonic()) * 1000
+        if not poller.poll(remaining):
             passed = AnswerDeadlinePassed if connection.status in _CONNECTED else ConnectDeadlinePassed
-            raise passed("the server said nothing in time")
+            raise passed("the server did not answer in time")
 
 
 def _patience(connection: PatientConnection) -> float:

@@ -1,8 +1,8 @@
-"""Connections to PostgreSQL, and what becomes of the driver's errors. The one place that knows the driver.
+"""Connections to PostgreSQL, and the translation of the driver's errors.
 
-A process has two pools out of one allowance: `ingest` for deliveries, in autocommit and with time-outs that lie under
-the caller's patience, and `records` for everything else. So a slow report can never hold the last connection that a
-telephone call needs. A breaker keeps a dead or slow server from holding the threads that deliver.
+A process has two pools that share DB_POOL_MAX: `ingest` for deliveries, in autocommit and with time-outs shorter than a
+caller's patience, and `records` for everything else. So a slow report cannot hold the last connection that a call
+needs. A breaker keeps an unavailable or slow server from holding the threads that record deliveries.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,11 +25,10 @@ from calyapp.embedded import server
 from calyapp.errors import DatabaseAway, DatabaseError, DatabaseRejected
 
 EMBEDDED_DATA = Path("var/postgres")
-# With the grace a second and a half together: a caller hears silence meanwhile, and what is given up here goes to the
-# spool.
+# With the grace they add up to 1.5 s, during which the caller hears silence. A delivery that times out is spooled.
 INGEST_WAIT_MS = 500
 INGEST_STATEMENT_MS = 750
-# How much later than the server's own time-out ours comes: where both can, the server's is the one that says more.
+# How much later our own deadline is than the server's time-out. The server's error is more precise, so it comes first.
 _GRACE_MS = 250
 _FAILURES = 3
 _PAUSE_SECONDS = 0.5
@@ -38,9 +37,9 @@ _MAX_PAUSE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """An engine with its limits; hands out connections and turns the driver's errors into ours.
+    """An engine with its limits. Hands out connections and translates the driver's errors.
 
-    All pools of a process heed its breaker; `tells_breaker` is the one whose time-outs are short enough to judge by.
+    All pools of a process obey its breaker. Only a pool with `tells_breaker` reports to it: its time-outs are short.
     """
 
     engine: Engine
@@ -50,14 +49,14 @@ class Pool:
 
     @property
     def is_away(self) -> bool:
-        """Whether the database is given up for now."""
+        """Whether the breaker is open."""
         return self.breaker.is_open
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A connection for the length of the block.
+        """Yields a connection for the block.
 
-        Raises `DatabaseAway` when none can be had in time, and at once while the breaker is open.
+        Raises `DatabaseAway` if none is available in time, and at once while the breaker is open.
         """
         if self.breaker.is_open or (attempt := self.breaker.may_try()) is None:
             raise DatabaseAway
@@ -65,9 +64,9 @@ class Pool:
             yield connection
 
     def try_again(self, check: Callable[[Connection], object]) -> None:
-        """If the breaker is open and its pause is over, run `check`, and close the breaker unless it raises.
+        """Runs `check` if the breaker is open and its pause is over, and closes the breaker unless `check` raises.
 
-        Everything that `check` writes is rolled back. No delivery waits while it runs.
+        All writes of `check` are rolled back. No delivery waits while it runs.
         """
         if self.breaker.is_open and (attempt := self.breaker.may_try()) is not None:
             try:
@@ -84,7 +83,7 @@ class Pool:
         try:
             yield
         except DatabaseAway as away:
-            # A connection that broke says only that the server was started anew since.
+            # A broken connection only means that the server was restarted since it was opened.
             if self.tells_breaker and not away.connection_lost:
                 self.breaker.failed(attempt)
             raise
@@ -103,20 +102,20 @@ class Pool:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """As `connection`, in a transaction that commits at the end of the block unless it raised."""
+        """Yields a connection in a transaction, which commits at the end of the block unless the block raises."""
         with self.connection() as connection, _without_autocommit(connection), connection.begin():
             yield connection
 
     def statistics(self) -> Statistics:
-        """What the pool holds at this moment, in this process."""
+        """Returns the current state of the pool in this process."""
         return pooling.statistics(self.engine, self.limits)
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The two pools of a process; `identity` hands out the connections of `ingest` and does not tell the breaker.
+    """The pools of a process. `identity` uses the connections of `ingest` and does not report to the breaker.
 
-    Strangers who only claim to be somebody may not hold a thread longer than a delivery does.
+    A sender that is not authenticated must not hold a thread longer than a delivery does.
     """
 
     ingest: Pool
@@ -124,20 +123,20 @@ class Database:
     identity: Pool
 
     def announce(self) -> None:
-        """Tell the metrics how many connections this process may open."""
+        """Sets the metrics of the maximum number of connections."""
         for pool in (self.ingest, self.records):
             metrics.DB_CONNECTIONS_LIMIT.labels(pool.limits.pool).set(pool.limits.most)
 
     def close(self) -> None:
-        """Close every idle connection; those in use are closed when they are given back."""
+        """Closes all idle connections. Those in use are closed when they are returned."""
         self.ingest.engine.dispose()
         self.records.engine.dispose()
 
 
 def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_away: None) -> Database:
-    """The pools that the settings ask for. Opens no connection.
+    """Returns the pools for the settings. Opens no connection.
 
-    `on_change` hears when this process gives the database up for deliveries (True), and when it is back.
+    `on_change` is called with True when the breaker opens, and with False when it closes.
     """
     breaker = Breaker(failures=_FAILURES, pause=_PAUSE_SECONDS, max_pause=_MAX_PAUSE_SECONDS, on_change=on_change)
     for_records = max(1, settings.db_pool_max // 4)
@@ -173,7 +172,7 @@ def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_
 
 
 def url(settings: Settings) -> str:
-    """Where the database is: what DATABASE_URL says, else the embedded server of `make run`."""
+    """Returns the database URL: DATABASE_URL, or else that of the embedded server of `make run`."""
     return settings.database_url.reveal() if settings.database_url else server.url(EMBEDDED_DATA)
 
 
@@ -205,7 +204,7 @@ def _pool(
 
 @contextmanager
 def _without_autocommit(connection: Connection) -> Iterator[None]:
-    """Told to the driver itself, which keeps it to itself; an option of the engine would ask the server each time."""
+    """Turns autocommit off in the driver, which costs nothing. An option of the engine would need a round trip."""
     driver: Any = connection.connection.dbapi_connection
     before, driver.autocommit = driver.autocommit, False
     try:

@@ -1,4 +1,4 @@
-"""What a server says of itself, for whoever examines a deployment. Judges nothing and changes nothing."""
+"""Reads facts about a PostgreSQL server that help to examine a deployment. Judges and changes nothing."""
 
 import time
 from dataclasses import dataclass
@@ -10,30 +10,30 @@ from calyapp.db.queries import named
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server, as one connection of ours sees it."""
+    """A server, as one of our connections sees it."""
 
     version: int
     is_local: bool
     is_encrypted: bool
     is_verified: bool
-    """Whether it would be refused without TLS."""
+    """Whether the connection would be refused without TLS."""
     is_standby: bool
     is_read_only: bool
     encoding: str
     not_durable: tuple[str, ...]
-    """The settings by which what is committed may be lost."""
+    """The settings that put committed data at risk."""
     connections: int
-    """That our role can have at most, all our processes together."""
+    """Maximum for our role, over all processes."""
     is_superuser: bool
     seconds_ahead: float
-    """Of this host's clock."""
+    """The server's clock minus this host's clock."""
     is_pooled: bool
-    """Whether something between us and the server hands out its connections."""
+    """Whether a pooler is between this service and the server."""
 
 
 def inspect(connection: Connection) -> Server:
-    """All of it, in one round trip."""
-    connection.execute(text("SELECT 1"))  # so that the next is measured without what a first statement costs
+    """Reads all facts in one round trip."""
+    connection.execute(text("SELECT 1"))  # the first statement has extra costs, which would distort the measurement
     sent_at = time.time()
     row = connection.execute(_INSPECT).mappings().one()
     halfway = (sent_at + time.time()) / 2
@@ -49,17 +49,17 @@ def inspect(connection: Connection) -> Server:
 
 
 def shares_backends(one: Connection, other: Connection) -> bool:
-    """Whether a pooler gives both connections, which are open at the same time, the same connection of the server."""
+    """Returns whether a pooler gives two connections that are open at the same time the same server connection."""
     return bool(one.execute(_BACKEND).scalar_one() == other.execute(_BACKEND).scalar_one())
 
 
 def lacking_privileges(connection: Connection) -> list[str]:
-    """What the role may not do, of what the service does, in PostgreSQL's words. The tables must be there."""
+    """Returns the privileges that the service needs and the role lacks, in SQL terms. The tables must exist."""
     return [str(privilege) for privilege in connection.scalars(_LACKING)]
 
 
 def _promised_backend(connection: Connection) -> int:
-    """The process that serves us, as we were told when we connected. A pooler makes a number up."""
+    """Returns the process id that the server reported at connect time. A pooler reports an invented one."""
     driver = connection.connection.dbapi_connection
     return int(driver.info.backend_pid) if driver else 0
 
@@ -71,7 +71,7 @@ def _ssl_mode(connection: Connection) -> str:
 
 _BACKEND = named("read_backend", "SELECT pg_backend_pid()")
 
-# reserved_connections exists from version 16 on. A limit of -1 is none, and superusers have none.
+# reserved_connections exists since version 16. A limit of -1 means no limit; limits do not apply to superusers.
 _INSPECT = named(
     "inspect_server",
     """
@@ -99,7 +99,7 @@ FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_da
 """,
 )
 
-# To attach a partition takes the owner of the table; to make one, a place in the schema.
+# Attaching a partition requires ownership of the table; creating one requires CREATE on the schema.
 _LACKING = named(
     "list_lacking_privileges",
     """

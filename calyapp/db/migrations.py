@@ -1,4 +1,4 @@
-"""Which revision the database is at, and what a migration checks first. The migrations themselves are in `alembic/`."""
+"""The revision of the database, and the checks before a migration. The migrations themselves are in `alembic/`."""
 
 import time
 from collections.abc import Callable
@@ -25,36 +25,36 @@ _ROOT = Path(__file__).parents[2]
 
 
 class MigrationError(Exception):
-    """A migration did not start, or did not finish. The message tells the person at the terminal why and what to do."""
+    """A migration did not start or failed. The message tells the operator why, and what to do."""
 
 
 @cache
 def head() -> str | None:
-    """The newest revision among the migration scripts."""
+    """Returns the newest revision of the migration scripts."""
     return ScriptDirectory.from_config(Config(_ROOT / "setup.cfg")).get_current_head()
 
 
 def is_known(revision: str) -> bool:
-    """Whether it is among the migration scripts; one of a newer release is not."""
+    """Returns whether the revision is among the migration scripts. One of a newer release is not."""
     scripts = ScriptDirectory.from_config(Config(_ROOT / "setup.cfg")).walk_revisions()
     return revision in {script.revision for script in scripts}
 
 
 def current(connection: Connection) -> str | None:
-    """The revision that the database is at. Raises `DatabaseError` when it has never been migrated."""
+    """Returns the revision of the database. Raises `DatabaseError` if it was never migrated."""
     revision: str | None = connection.scalar(_CURRENT)
     return revision
 
 
 def take_lock(connection: Connection, report: Callable[[str], None], max_wait_seconds: float) -> None:
-    """Takes the lock that keeps other migrations away until the connection closes.
+    """Takes the lock that excludes other migrations until the connection closes.
 
-    If it is taken, `report` is told once which session holds it. Raises `MigrationError` after `max_wait_seconds`.
+    If another session holds it, `report` gets a message once. Raises `MigrationError` after `max_wait_seconds`.
     """
     deadline = time.monotonic() + max_wait_seconds
     reported = False
     # A statement that waits for the lock would hold a snapshot, and CREATE INDEX CONCURRENTLY in the migration that
-    # holds the lock waits for the end of all snapshots. So it is asked for again and again, outside of a transaction.
+    # holds the lock waits for the end of all snapshots. So this polls, outside of a transaction.
     while not connection.scalar(_TRY_LOCK, {"key": ADVISORY_LOCK}):
         holder = connection.execute(_HOLDER, {"key": ADVISORY_LOCK}).mappings().first()
         connection.commit()
@@ -86,7 +86,7 @@ def check_ownership(connection: Connection) -> None:
 
 
 def explain(error: sqlalchemy.exc.DBAPIError, revision: str | None) -> str:
-    """Why a migration failed, when the database was at `revision`, without the statement and its values."""
+    """Explains why a migration failed at `revision`, without the statement and its values."""
     stays = f"The database stays at {revision or 'no revision'}."
     cause = error.orig
     if isinstance(cause, psycopg2.errors.LockNotAvailable):

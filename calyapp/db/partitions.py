@@ -1,7 +1,7 @@
-"""The months of the audit trail: one partition each, made ahead of time.
+"""The partitions of the audit log: one for each month, created ahead of time.
 
-There is no default partition: its rows would forbid the month they belong to. A month that is missing makes the
-insert fail, loudly, and readiness warns of it a month before.
+There is no default partition, because its rows would prevent their month from being attached. Without a partition the
+insert fails, and the readiness check warns a month before.
 """
 
 from collections.abc import Iterator
@@ -11,32 +11,32 @@ from itertools import pairwise
 from sqlalchemy import Connection, text
 
 MONTHS_AHEAD = 3
-_LOCK = 0x63616C79_0001  # advisory: processes that start together make the months one after the other
+_LOCK = 0x63616C79_0001  # advisory lock: processes that start together create the partitions one after the other
 
 
 def months(now: datetime, ahead: int = MONTHS_AHEAD) -> Iterator[datetime]:
-    """The first instants (UTC) of this month and of as many after it."""
+    """Yields the first instants (UTC) of this month and of the next `ahead` months."""
     for step in range(ahead + 1):
         year, month = divmod(now.astimezone(UTC).year * 12 + now.astimezone(UTC).month - 1 + step, 12)
         yield datetime(year, month + 1, 1, tzinfo=UTC)
 
 
 def name(month: datetime) -> str:
-    """The table that holds a month's entries."""
+    """Returns the name of the partition of a month."""
     return f"audit_logs_{month:%Y_%m}"
 
 
 def missing(connection: Connection, now: datetime, ahead: int = 1) -> list[str]:
-    """Which of this month and the next `ahead` have no partition yet."""
+    """Returns the partitions that are missing among this month and the next `ahead` months."""
     attached = set(connection.scalars(_ATTACHED, execution_options={"name": "list_partitions"}))
     return [name(month) for month in months(now, ahead) if name(month) not in attached]
 
 
 def ensure(connection: Connection, now: datetime) -> list[str]:
-    """Make the partitions of this month and the next three; returns the names of those made.
+    """Creates the partitions of this month and the next three. Returns those that were missing.
 
-    Runs in the caller's transaction. A month is created apart and then attached, which does not block inserts; if a
-    lock cannot be had at once it gives up (`DatabaseAway`) and the next run tries again.
+    Runs in the caller's transaction. It creates a table and then attaches it, which blocks no inserts. If a lock is
+    not available in time, it raises `DatabaseAway`, and the next run tries again.
     """
     connection.execute(text("SET LOCAL lock_timeout = '2s'"))
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -56,7 +56,7 @@ def _create(connection: Connection, month: datetime, following: datetime) -> Non
     table = name(month)
     connection.execute(text(f"CREATE TABLE IF NOT EXISTS {table} (LIKE audit_logs INCLUDING ALL)"))
     connection.execute(
-        # Row triggers come with the parent's when the table is attached; TRUNCATE is a statement's and does not.
+        # Attaching clones the parent's row triggers, but not the statement trigger on TRUNCATE.
         text(
             f"CREATE OR REPLACE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON {table} "
             "EXECUTE FUNCTION audit_logs_refuse_change()"

@@ -1,7 +1,7 @@
-"""The connection pool: how many connections, how long they live, and what can be said of them.
+"""The connection pool: limits, the lifetime of connections, and statistics.
 
-SQLAlchemy's queue pool keeps the bounds; what it lacks is enforced where a connection is handed out: one that lay idle
-too long (a firewall may have forgotten it) or was used very often (server-side memory grows with use) is replaced.
+SQLAlchemy's queue pool keeps the limits. This module adds what it lacks: at checkout it replaces a connection that was
+idle too long (a firewall may have dropped it) or was used very often (the server's memory for it grows with use).
 """
 
 import os
@@ -20,7 +20,7 @@ _engines: WeakSet[Engine] = WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one pool: its name, connections kept and at most, their age in use, and how long a caller waits for one."""
+    """The limits of a pool: its name, connections kept open and maximum, their lifetime, and the wait for one."""
 
     pool: str
     keep: int
@@ -30,7 +30,7 @@ class Limits:
     wait_ms: int
 
     def pool_arguments(self) -> dict[str, Any]:
-        """As `sqlalchemy.create_engine` takes them. Last in, first out: the rest can grow old and be replaced."""
+        """Returns arguments for `sqlalchemy.create_engine`. Last in, first out, so that unused connections grow old."""
         return {
             "poolclass": QueuePool,
             "pool_size": self.keep,
@@ -42,7 +42,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of one pool in this process, in connections."""
+    """The number of connections of a pool in this process."""
 
     most: int
     open: int
@@ -50,18 +50,18 @@ class Statistics:
 
 
 def statistics(engine: Engine, limits: Limits) -> Statistics:
-    """What the pool holds at this moment."""
+    """Returns the current state of the pool."""
     pool = cast(QueuePool, engine.pool)
     return Statistics(limits.most, pool.checkedin() + pool.checkedout(), pool.checkedout())
 
 
 def was_used(connection: Connection) -> bool:
-    """Whether somebody had this connection before whoever has it now."""
+    """Returns whether this connection was checked out before."""
     return bool(connection.info.get("uses", 0) > 1)
 
 
 def enforce(engine: Engine, limits: Limits) -> None:
-    """Replace idle and worn connections at checkout, count them, and forget them in a forked child."""
+    """Replaces idle and worn connections at checkout, counts connections, and drops them in a forked child."""
 
     @event.listens_for(engine, "checkout")
     def refuse_old(_dbapi_connection: object, record: Any, _proxy: object) -> None:
@@ -74,7 +74,7 @@ def enforce(engine: Engine, limits: Limits) -> None:
     @event.listens_for(engine, "checkin")
     def note_idle(_dbapi_connection: object, record: Any) -> None:
         if "uses" not in record.info:
-            return  # it could not be connected again, so nobody ever had it
+            return  # reconnecting failed, so it was never checked out
         record.info["idle_since"] = time.monotonic()
         metrics.DB_CONNECTIONS.labels(limits.pool, "in_use").dec()
 
@@ -90,8 +90,8 @@ def enforce(engine: Engine, limits: Limits) -> None:
 
 
 def _forget_parents_connections() -> None:
-    # The sockets belong to the parent: closing them here would end its sessions, using them would mix two
-    # conversations on one wire.
+    # The sockets belong to the parent. Closing them here would end its sessions, and using them would mix the
+    # messages of two processes on one connection.
     for engine in list(_engines):
         engine.dispose(close=False)
 

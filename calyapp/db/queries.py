@@ -1,6 +1,6 @@
-"""What the statements cost: a warning for each slow one, and a tally for whoever asks for one (a request's log line).
+"""Measures statements: logs slow ones, and counts those of a request for its log line.
 
-A statement is known by its name (`execution_options={"name": …}`); its text and parameters never leave the driver.
+Logs and metrics know a statement by its name (`execution_options={"name": …}`), never by its text and parameters.
 """
 
 import logging
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Tally:
-    """Statements run and the milliseconds they took together."""
+    """The number of statements that ran, and their total duration in milliseconds."""
 
     count: int = 0
     milliseconds: float = 0.0
@@ -32,7 +32,7 @@ _tally: ContextVar[Tally | None] = ContextVar("query_tally", default=None)
 
 @contextmanager
 def tallied() -> Iterator[Tally]:
-    """Count the statements that run inside, on this thread."""
+    """Counts the statements that run in the block, on this thread."""
     tally = Tally()
     token = _tally.set(tally)
     try:
@@ -42,12 +42,12 @@ def tallied() -> Iterator[Tally]:
 
 
 def named(name: str, sql: str) -> TextClause:
-    """A statement, and the name by which logs and metrics know it."""
+    """Returns a statement with the name that logs and metrics use."""
     return text(sql).execution_options(name=name)
 
 
 def observe(engine: Engine) -> None:
-    """Time every statement of the engine, those that fail included."""
+    """Measures every statement of the engine, including those that fail."""
 
     @event.listens_for(engine, "before_cursor_execute")
     def begin(_connection: Any, _cursor: Any, _sql: str, _parameters: Any, context: Any, _many: bool) -> None:
@@ -55,18 +55,18 @@ def observe(engine: Engine) -> None:
 
     @event.listens_for(engine, "after_cursor_execute")
     def end(_connection: Any, _cursor: Any, _sql: str, _parameters: Any, context: Any, _many: bool) -> None:
-        _note(context)
+        _measure(context)
 
     @event.listens_for(engine, "handle_error")
     def failed(failure: Any) -> None:
         if failure.execution_context is not None:
-            _note(failure.execution_context)
+            _measure(failure.execution_context)
 
 
-def _note(context: Any) -> None:
+def _measure(context: Any) -> None:
     began, context._began = context._began, None
     if began is None:
-        return  # noted when it ended; what failed is reading its rows
+        return  # already measured when it ended: reading its rows failed
     milliseconds = (time.perf_counter() - began) * 1000
     if tally := _tally.get():
         tally.count += 1

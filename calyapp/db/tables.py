@@ -1,8 +1,8 @@
-"""The tables. Migrations make them; this is what they end in, and what the statements of the stores are built from.
+"""The tables, as the migrations leave them. The stores build their statements from these definitions.
 
-There are no foreign keys to `clients` from the three large tables: every delivery would lock its client's row, and
-clients are disabled, never deleted. Their keys start with `client_id`, so that tenants cannot collide and the tables
-can be spread over machines by tenant.
+The three large tables have no foreign key to `clients`: each delivery would lock its client's row, and clients are
+disabled, never deleted. Their keys start with `client_id`, so that tenants cannot collide and the tables can be
+distributed by tenant.
 """
 
 from datetime import datetime
@@ -49,7 +49,7 @@ def _moment(name: str, *, nullable: bool = False) -> Column[datetime]:
 
 
 def _pages_by(column: str, *, where: str | None = None) -> tuple[Index, Index]:
-    """What pages of rows with one value of the column are found by: those of all clients, and those of one."""
+    """Returns the indexes for pages of rows with one value of a column: over all clients, and of one client."""
     condition = None if where is None else text(where)
     page = (column, "created_at", "id")
     return Index(None, *page, postgresql_where=condition), Index(None, "client_id", *page, postgresql_where=condition)
@@ -103,13 +103,13 @@ SOURCED: dict[str, TypeEngine[Any]] = {
     "call_seconds": Integer(),
     "recording_url": Text(),
 }
-"""What a call knows, each with the source it has it from: the two are joined as one."""
+"""The values of a call that have a source. A value and its source are joined together."""
 
 calls = Table(
     "calls",
     metadata,
-    # The one unique key: with a second one beside it (on id), two first deliveries of a call that arrive together
-    # could meet on the key that ON CONFLICT does not name, and one of them would fail.
+    # Must stay the only unique key. With a second one (on id), two concurrent first deliveries of a call could conflict
+    # on the key that ON CONFLICT does not name, and one of them would fail.
     Column("client_id", Uuid, primary_key=True),
     Column("call_sid", Text, primary_key=True),
     Column("id", Uuid, nullable=False, index=True),
@@ -135,11 +135,11 @@ calls = Table(
     Index(None, "client_id", "status", "created_at", "id"),
     Index(None, "phone_from", "created_at", "id"),
     Index(None, "phone_to", "created_at", "id"),
-    # What most calls come to is in none of these: it is found soon without, and deliveries write them anew. None for
-    # recordings: a call mostly gets its own late and by itself, and would be written into all the indexes once more.
+    # The partial indexes leave out the most frequent value: a scan finds it soon, and each delivery would update them.
+    # Recordings have no index: they mostly arrive late and alone, and would rewrite all index entries of the call.
     Index(None, "status", "created_at", "id", postgresql_where=text("status <> 'completed'")),
     *_pages_by("direction", where="direction = 'outbound'"),
-    # A call's row is rewritten by each of its deliveries: free space in the page keeps these rewrites off the indexes.
+    # Each delivery rewrites its call's row. Free space in the page allows HOT updates, which leave the indexes alone.
     postgresql_with={"fillfactor": "80"},
 )
 
@@ -184,7 +184,7 @@ audit_logs = Table(
     Index(None, "call_id"),
     Index(None, "request_id"),
     *_pages_by("event_type"),
-    # What every delivery writes is in none of these: it is found soon without.
+    # The partial indexes leave out the values that every delivery writes: a scan finds those soon.
     *_pages_by("severity", where="severity <> 'LOW'"),
     *_pages_by("status", where="status = 'failure'"),
     *_pages_by("resource", where="resource <> 'call'"),
@@ -218,12 +218,12 @@ audit_counts_daily = Table(
     Index(None, "day"),
 )
 
-# What a trigger counts as it comes, until it is folded into the days. Without a key: nobody waits for anybody.
+# The trigger's counts until they are folded into the days. Without a key, so that no insert waits for another.
 audit_counts_pending = Table("audit_counts_pending", metadata, *_counts())
 
 
 def _role_and_client() -> tuple[Column[Any] | CheckConstraint, ...]:
-    """What users and API keys may, and of whom: an admin of all clients, a client its own, an auditor all or one."""
+    """Returns the columns for the role of users and API keys, and for its scope."""
     return (
         Column("role", Text, nullable=False),
         Column("client_id", Uuid, ForeignKey("clients.id")),

@@ -1,7 +1,7 @@
-"""Row-level security: reading as `caly_reader`, who sees the rows of one tenant, or none until told which.
+"""Row-level security: reads run as the role `caly_reader`, which sees the rows of the tenant set for the transaction.
 
-So a condition that was forgotten in a statement is no breach. Whoever else is granted a table (ingest, maintenance, its
-owner) sees all of it. Knows nothing of users and what they may.
+So a forgotten condition in a statement reveals nothing. Other roles with a grant (for ingest, maintenance, the owner)
+see all rows. This module knows nothing of users and roles.
 """
 
 from collections.abc import Iterator
@@ -16,45 +16,45 @@ from calyapp.db.queries import named
 
 READER = "caly_reader"
 ALL: Literal["*"] = "*"
-"""In a tenant's place: the rows of all clients, and those that belong to none."""
+"""Instead of a tenant: the rows of all clients, and those without a client."""
 
 Tenant = UUID | Literal["*"]
 
 
 @contextmanager
 def reading(pool: Pool, tenant: Tenant) -> Iterator[Connection]:
-    """A transaction that can only read, and only what is this tenant's."""
+    """Yields a read-only transaction that sees only this tenant's rows."""
     with pool.transaction() as connection:
         connection.execute(_BEGIN, {"tenant": str(tenant)})
         yield connection
 
 
 def ensure_reader(connection: Connection) -> None:
-    """Make the role, which no backup holds, and let the current one act as it; does nothing where both are so.
+    """Creates the role `caly_reader`, which no backup contains, and makes the current role a member. Idempotent.
 
-    Raises `DatabaseError` where the current role may not; its cause names the privilege and what to run.
+    Raises `DatabaseError` if the current role lacks a privilege. Its cause names the privilege and what to run.
     """
     connection.execute(named("ensure_reader", _ENSURE_READER))
 
 
 def hiding_tables(connection: Connection) -> list[str]:
-    """The tables of which policies other than ours may hide rows from the current role."""
+    """Returns the tables whose policies, other than ours, may hide rows from the current role."""
     return list(connection.scalars(_HIDING))
 
 
 def holds_for_us(connection: Connection) -> bool:
-    """Whether policies are applied to the current role at all; to a superuser none is."""
+    """Returns whether policies apply to the current role. To a superuser they do not."""
     return bool(connection.scalar(_HOLDS))
 
 
-# One statement, so that it is one round trip. The role goes with the transaction, whatever becomes of it.
+# One statement is one round trip. The settings end with the transaction, also if it fails.
 _BEGIN = named(
     "begin_reading",
     "SELECT set_config('transaction_read_only', 'on', true), set_config('caly.tenant', :tenant, true), "
     f"set_config('role', '{READER}', true)",
 )
 
-# A superuser acts as any role. Others must be members; before version 16 CREATEROLE was enough to become one.
+# A superuser can set any role. Others must be members. Before version 16, CREATEROLE was enough to become one.
 _ENSURE_READER = f"""
 DO $$
 BEGIN
@@ -69,7 +69,7 @@ BEGIN
   END;
 EXCEPTION
   WHEN duplicate_object OR unique_violation THEN
-    NULL; -- made by somebody else at this moment
+    NULL; -- created by another session at this moment
   WHEN insufficient_privilege THEN
     RAISE insufficient_privilege USING MESSAGE = format(
       'The role %1$I lacks CREATEROLE, or ADMIN OPTION on {READER}, to set up row-level security. Let a superuser run: '
@@ -78,7 +78,7 @@ END
 $$
 """
 
-# Ours lets everybody but the reader see everything; its beginning is as the server writes it.
+# Recognises our policy, which restricts only the reader, by its beginning as the server prints it.
 _HIDING = (
     text(
         "SELECT pg_class.oid::regclass::text FROM pg_class WHERE relrowsecurity AND row_security_active(pg_class.oid) "

@@ -1,4 +1,4 @@
-"""Child processes that end when we do, and get our signals. Linux only. Knows nothing of PostgreSQL."""
+"""Runs child processes that end with this process and receive its signals. Linux only. Knows nothing of PostgreSQL."""
 
 import signal
 import subprocess
@@ -9,21 +9,21 @@ _AWAITED = _PASSED_ON | {signal.SIGINT, signal.SIGCHLD}
 
 
 def dying_with_us(last_signal: signal.Signals) -> tuple[str, ...]:
-    """What to put before a command for the kernel to send it `last_signal` when we die, of kill -9 too.
+    """Returns a command prefix that makes the kernel send `last_signal` when this process dies, even by SIGKILL.
 
-    Strictly it is the death of the starting thread that counts: start lasting commands from the main thread.
+    Strictly, it is sent when the thread that started the child ends: start long-running commands from the main thread.
     """
-    # Not prctl() in a `preexec_fn`: beside threads, Python code between fork and exec may hang, and warns.
+    # Not prctl() in a `preexec_fn`: with threads, Python code between fork and exec can deadlock.
     return ("setpriv", "--pdeathsig", last_signal.name.removeprefix("SIG"))
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], needed: subprocess.Popen[bytes] | None = None) -> int:
-    """Run `command` to its end and return its exit code, or 128 + n if signal n ended it, as a shell does.
+    """Runs a command to its end and returns its exit code, or 128 + n if signal n ended it, as a shell does.
 
-    Meanwhile SIGTERM and SIGHUP are passed on to it. SIGINT is not, as the terminal sends it to the command
-    as well. When the process `needed` ends first, the command gets SIGTERM. For a process with a single thread.
+    SIGTERM and SIGHUP are passed on to it. SIGINT is not, because the terminal sends it to the command too. If the
+    process `needed` ends first, the command gets SIGTERM. Only for a process with a single thread.
     """
-    child = subprocess.Popen([*dying_with_us(signal.SIGTERM), *command], env=environment)  # noqa: S603 — the command is our caller's, never a stranger's
+    child = subprocess.Popen([*dying_with_us(signal.SIGTERM), *command], env=environment)  # noqa: S603 — the command comes from our caller
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)  # blocked signals wait for sigwait()
     try:
         stopped = False

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own, for development and tests: lives in a folder, and as long as its starter.
+"""The embedded PostgreSQL server for development and tests: it has a folder for its data and ends with its starter.
 
     python -m calyapp.embedded.server [--join] [--database NAME] DATA COMMAND...
 
@@ -32,31 +32,31 @@ from calyapp.embedded.postgres_programs import EmbeddedUnavailable, Programs, bi
 __all__ = ["EmbeddedUnavailable", "binaries", "main", "running", "url"]
 
 _START_TIMEOUT = 60  # seconds; recovery after a crash is part of a start
-_PORT = "5432"  # only a part of the socket's name; left out, it would be whatever PGPORT says
+_PORT = "5432"  # only a part of the socket's name; fixed, because PGPORT would change it
 _NOT_DURABLE = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
 
 class AlreadyRunning(EmbeddedUnavailable):
-    """Another process runs a server in the folder."""
+    """Another process already runs a server in the folder."""
 
 
 def url(data: Path, database: str = "caly") -> str:
-    """Where the server in the folder `data` listens, whichever of this user's processes started it."""
+    """Returns the URL of the server in the folder `data`, whichever process of this user started it."""
     return f"postgresql+psycopg2://caly@/{quote(database, safe='')}?host={quote(str(_sockets(data)))}&port={_PORT}"
 
 
 def _sockets(data: Path) -> Path:
-    # In the temporary folder, because a socket's path has at most 107 bytes and `data` may be deep.
+    # In the temporary folder, because the path of a socket is limited to 107 bytes.
     digest = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"caly-{os.geteuid()}-{digest}"
 
 
 @contextmanager
 def running(data: Path, *, durable: bool = True, max_connections: int = 100) -> Iterator[str]:
-    """A server in the folder `data`, made if it is empty or absent; yields the URL of its database `caly`.
+    """Runs a server in the folder `data`, which is created if needed. Yields the URL of its database `caly`.
 
-    Beside the folder stand its log and the file that keeps a second server away. `durable=False` is for data
-    that need not survive a crash of the machine, and faster. Raises EmbeddedUnavailable.
+    Its log and its lock file are next to the folder. `durable=False` is faster, for data that need not survive a crash
+    of the machine. Raises `EmbeddedUnavailable`.
     """
     with _started(data, durable=durable, max_connections=max_connections):
         yield url(data)
@@ -91,11 +91,11 @@ def _exclusively(data: Path) -> Iterator[int]:
 
 
 def _initialise(programs: Programs, data: Path, *, durable: bool) -> None:
-    # Elsewhere first, then renamed: what was interrupted must never pass for a complete folder.
+    # Created under another name, then renamed, so that an interrupted start never leaves an incomplete folder.
     new = data.with_name(data.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
-    haste = () if durable else ("--no-sync",)
-    programs.run("initdb", "-D", new, "-U", "caly", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", *haste)
+    sync_options = () if durable else ("--no-sync",)
+    programs.run("initdb", "-D", new, "-U", "caly", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", *sync_options)
     settings = ("-c", "exit_on_error=on", *(() if durable else _NOT_DURABLE))
     programs.run("postgres", "--single", "-D", new, *settings, "postgres", statement="CREATE DATABASE caly\n")
     new.rename(data)
@@ -104,23 +104,23 @@ def _initialise(programs: Programs, data: Path, *, durable: bool) -> None:
 def _check_version(programs: Programs, data: Path) -> None:
     version_file = data / "PG_VERSION"
     if not version_file.is_file():
-        raise EmbeddedUnavailable(f"{data} is not empty, and is no data folder of PostgreSQL: name another.")
-    theirs, ours = version_file.read_text().strip(), programs.major_version()
-    if theirs != ours:
+        raise EmbeddedUnavailable(f"{data} is not empty and not a data folder of PostgreSQL. Choose another folder.")
+    data_version, our_version = version_file.read_text().strip(), programs.major_version()
+    if data_version != our_version:
         raise EmbeddedUnavailable(
-            f"{data} belongs to PostgreSQL {theirs}, and {programs.folder} is version {ours}: "
-            f"let POSTGRES_BIN name the programs of version {theirs}, or move the folder away."
+            f"{data} belongs to PostgreSQL {data_version}, and {programs.folder} is version {our_version}. "
+            f"Set POSTGRES_BIN to the programs of version {data_version}, or move the folder away."
         )
 
 
 @contextmanager
 def _socket_folder(data: Path) -> Iterator[Path]:
     folder = _sockets(data)
-    shutil.rmtree(folder, ignore_errors=True)  # left by a starter that was killed
+    shutil.rmtree(folder, ignore_errors=True)  # left if the starter was killed
     try:
-        folder.mkdir(mode=0o700)  # the only protection there is: the server trusts whoever reaches it
+        folder.mkdir(mode=0o700)  # the only protection: the server trusts every connection
     except FileExistsError:
-        raise EmbeddedUnavailable(f"{folder}, where the server would listen, is somebody else's.") from None
+        raise EmbeddedUnavailable(f"{folder}, in which the server would listen, belongs to another user.") from None
     try:
         yield folder
     finally:
@@ -133,7 +133,7 @@ def _server(
 ) -> Iterator[subprocess.Popen[bytes]]:
     log = _log(data)
     listening = ("-k", sockets, "-p", _PORT, "-c", "listen_addresses=")
-    with log.open("wb") as output:  # begun anew at each start, lest it grow for ever
+    with log.open("wb") as output:  # truncated at each start, so that it stays small
         server = programs.start("postgres", "-D", data, *listening, *settings, output=output)
     try:
         _wait_until_ready(programs, server, sockets, log)
@@ -161,7 +161,7 @@ def _log(data: Path) -> Path:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command beside a server of its own and return its exit code; with DATABASE_URL set, become it."""
+    """Runs a command beside a server and returns its exit code. With DATABASE_URL set, becomes the command."""
     options = _parser().parse_args(arguments)
     command = [options.command, *options.arguments]
     if os.environ.get("DATABASE_URL"):
@@ -227,7 +227,7 @@ def _ending(code: int) -> str:
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
-    # An exception, so that whatever has been started by then is stopped.
+    # Raises SystemExit, so that all started programs are stopped.
     sys.exit(128 + number)
 
 

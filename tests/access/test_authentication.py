@@ -54,7 +54,7 @@ class TestIdentify:
         assert tally.count == 0
 
     @pytest.mark.parametrize("kind", TokenKind)
-    def test_knows_nobody_by_a_token_that_was_not_given_out(self, services, kind):
+    def test_accepts_no_token_that_was_not_issued(self, services, kind):
         assert services.authentication.identify(tokens.mint(kind)) is None
 
     def test_knows_them_where_their_use_cannot_be_noted(self, services, ravi, sign_in, query, read_only):
@@ -66,7 +66,7 @@ class TestIdentify:
         assert None not in [services.authentication.identify(one) for one in (token, key)]
 
     @pytest.mark.parametrize("kind", TokenKind)
-    def test_asks_nobody_while_the_database_is_given_up_for_deliveries(self, services, kind):
+    def test_fails_at_once_while_the_breaker_is_open(self, services, kind):
         breaker = services.database.ingest.breaker
         while not breaker.is_open:
             breaker.failed(0)

@@ -77,7 +77,7 @@ class TestVerify:
 
         assert ended.stderr.splitlines()[-1] == "MemoryError"
 
-    def test_is_the_same_work_for_nobody(self, hasher, stored):
+    def test_does_the_same_work_for_an_unknown_user(self, hasher, stored):
         parameters = [extract_parameters(hash_) for hash_ in (passwords._UNUSABLE_HASH, stored)]
         before = verifications()
 
@@ -108,7 +108,7 @@ class TestManyAtOnce:
 
 class TestWeakness:
     @pytest.mark.parametrize("password", [GOOD, "x7" * 6 + "q", "Ж" * 12 + "щ", "पासवर्ड बहुत लंबा है", "z9!" * 42])
-    def test_is_none_of_what_is_long_and_uncommon(self, password):
+    def test_accepts_long_and_uncommon_passwords(self, password):
         assert passwords.weakness(password) is None
 
     @pytest.mark.parametrize("password", ["", "x" * 11, "short", "x" * 129, "a\u0301" * 6])

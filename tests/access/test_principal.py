@@ -19,7 +19,7 @@ class TestPrincipal:
     def test_sees_what_is_theirs(self, own, seen):
         assert {client for client in (OURS, THEIRS, None) if principal(client_id=own).sees(client)} == seen
 
-    def test_is_a_user_on_the_trail_only_if_it_is_one(self):
+    def test_has_a_user_id_for_the_audit_log_only_if_it_is_a_user(self):
         user, key = principal(), principal(kind=PrincipalKind.API_KEY)
 
         assert (user.user_id, key.user_id) == (user.id, None)

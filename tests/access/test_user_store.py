@@ -125,13 +125,13 @@ class TestSetRole:
             query("SELECT client_id::text, changes FROM audit_logs WHERE event_type = 'PERMISSION_CHANGED'")
         )
 
-    def test_is_on_the_trail_of_who_sees_all_as_a_whole(self, store, asha, tenant_id, changes):
+    def test_writes_one_complete_entry_for_readers_of_all_clients(self, store, asha, tenant_id, changes):
         store.set_role(asha.id, Role.CLIENT, tenant_id)
 
         after = shown(asha, role="client", clientId=str(tenant_id))
         assert changes() == {None: {"before": shown(asha), "after": after}, str(tenant_id): {"after": after}}
 
-    def test_is_on_the_trail_of_both_clients_without_a_word_of_the_other(self, services, store, tenant_id, changes):
+    def test_writes_an_entry_for_each_client_that_does_not_mention_the_other(self, services, store, tenant_id, changes):
         other = services.clients.add("Banyan Dental", []).id
         dev = store.add("dev@example.com", "hash", Role.CLIENT, tenant_id)
 

@@ -59,7 +59,7 @@ def test_columns_are_those_of_the_table(query):
 
 
 class TestEntry:
-    def test_minted_now_bears_the_moment_and_an_id_that_sorts_by_it(self):
+    def test_has_the_current_time_and_an_id_that_sorts_by_it(self):
         with time_machine.travel(NOW, tick=False):
             entry = Entry.now(EventType.CALL_STARTED, "Call started", resource="call")
 
@@ -71,12 +71,12 @@ class TestEntry:
     def test_has_the_severity_of_its_type(self, event):
         assert Entry.now(event, "Something").parameters()["severity"] == SEVERITY[event].value
 
-    def test_has_its_own_severity_if_it_gives_one(self):
+    def test_has_its_own_severity_if_given(self):
         entry = Entry.now(EventType.SECURITY_VIOLATION, "Something", severity=Severity.CRITICAL)
 
         assert entry.parameters()["severity"] == "CRITICAL"
 
-    def test_gives_every_column_a_parameter(self):
+    def test_has_a_parameter_for_every_column(self):
         assert list(FULL.parameters()) == list(COLUMNS)
 
 
@@ -105,7 +105,7 @@ class TestAppend:
             }
         ]
 
-    def test_leaves_empty_what_an_entry_does_not_say(self, append, stored):
+    def test_leaves_missing_values_null(self, append, stored):
         entry = Entry.now(EventType.CALL_ENDED, "Call ended")
 
         append(entry)
@@ -114,7 +114,7 @@ class TestAppend:
         said |= {"status": "success", "description": "Call ended", "metadata": {}}
         assert stored() == [dict.fromkeys(COLUMNS) | said]
 
-    def test_writes_an_entry_that_comes_twice_once(self, append, stored):
+    def test_writes_a_repeated_entry_once(self, append, stored):
         append(FULL)
         once = stored()
 
@@ -122,7 +122,7 @@ class TestAppend:
 
         assert stored() == once
 
-    def test_is_undone_with_the_callers_transaction(self, services, stored):
+    def test_is_rolled_back_with_the_callers_transaction(self, services, stored):
         with services.database.records.connection() as connection:
             transaction = connection.begin()
             audit_log.append(connection, FULL)
@@ -131,7 +131,7 @@ class TestAppend:
         assert stored() == []
 
     @pytest.mark.parametrize("change", ["UPDATE audit_logs SET status = 'success'", "DELETE FROM audit_logs"])
-    def test_is_for_good(self, append, services, stored, change):
+    def test_cannot_be_changed_or_deleted(self, append, services, stored, change):
         append(FULL)
         before = stored()
 

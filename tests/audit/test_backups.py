@@ -38,7 +38,7 @@ def figures(services):
 
 
 class TestLatest:
-    def test_knows_none_on_an_empty_trail(self, services):
+    def test_has_no_backup_in_an_empty_audit_log(self, services):
         assert backups.latest(services.event_reader) == LatestBackups()
 
     def test_is_the_newest_of_each_kind(self, services, note):
@@ -67,10 +67,10 @@ class TestInterrupted:
 
 
 class TestFigures:
-    def test_are_zero_before_the_first(self, figures):
+    def test_are_zero_before_the_first_backup(self, figures):
         assert figures() == (0, 0)
 
-    def test_tell_when_the_last_was_completed_and_whether_one_failed_since(self, figures, note):
+    def test_show_the_last_complete_backup_and_a_later_failure(self, figures, note):
         completed = note(EventType.BACKUP_COMPLETED, 2 * HOUR)
         assert figures() == (completed.timestamp(), 0)
 
@@ -80,12 +80,12 @@ class TestFigures:
         completed = note(EventType.BACKUP_COMPLETED, timedelta())
         assert figures() == (completed.timestamp(), 0)
 
-    def test_tell_of_one_that_was_killed(self, figures, note):
+    def test_show_a_killed_backup_as_failed(self, figures, note):
         note(EventType.BACKUP_STARTED, 7 * HOUR)
 
         assert figures() == (0, 1)
 
-    def test_stay_while_the_database_is_away(self, figures, note, services_without_database):
+    def test_keep_their_values_while_the_database_is_unavailable(self, figures, note, services_without_database):
         completed = note(EventType.BACKUP_COMPLETED, HOUR)
         figures()
 

@@ -94,7 +94,7 @@ def found(counts):
 class TestRead:
     @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(steps=st.lists(st.one_of(st.lists(ENTRIES, max_size=4), st.just("repeat"), st.just("fold")), max_size=12))
-    def test_is_what_the_trail_holds_whatever_came_before(self, add, counts, count, plain, steps):
+    def test_matches_the_audit_log_after_any_sequence_of_steps(self, add, counts, count, plain, steps):
         added = [entry()]
         for step in steps:
             if step == "fold":
@@ -123,7 +123,7 @@ class TestRead:
 
         assert count().types == {"CALL_ENDED": 1}
 
-    def test_is_exact_at_every_moment_while_others_add_and_fold(self, add, counts, query):
+    def test_is_exact_while_others_add_and_fold(self, add, counts, query):
         def add_many(_number):
             for _ in range(40):
                 add(entry(), entry(client_id=THEIRS))
@@ -153,7 +153,7 @@ class TestRead:
 
         assert days == {TODAY + timedelta(days=1): 1, TODAY + timedelta(days=2): 1}
 
-    def test_shows_a_tenant_nothing_of_another(self, add, counts, count):
+    def test_shows_a_tenant_no_counts_of_another(self, add, counts, count):
         add(entry(), entry(client_id=None))
         counts.fold()
         add(entry())
@@ -161,7 +161,7 @@ class TestRead:
         assert found(count(THEIRS)) == found(count(THEIRS, OURS)) == ({}, {}, {}, {})
         assert count(OURS).types == {"CALL_ENDED": 2}
 
-    def test_is_remembered_for_a_minute_for_those_who_asked_the_same(self, services, add):
+    def test_is_cached_for_a_minute_for_the_same_query(self, services, add):
         now = [0.0]
         counts = EventCounts(services.database.records, lambda: now[0])
         asked = [(OURS, None), (tenancy.ALL, None), (tenancy.ALL, OURS)]
@@ -180,7 +180,7 @@ class TestRead:
 
 
 class TestFold:
-    def test_leaves_it_to_the_process_that_is_at_it(self, add, counts, query):
+    def test_does_nothing_while_another_process_folds(self, add, counts, query):
         add(entry())
         query("SELECT pg_advisory_lock(%s)", 0x63616C79_0002)
 

@@ -50,18 +50,18 @@ class TestPage:
         ],
         ids=["none", "client", "user", "type", "severity", "two", "call", "request", "resource"],
     )
-    def test_has_what_the_filters_let_through(self, reader, filters, count):
+    def test_contains_the_entries_that_match_the_filters(self, reader, filters, count):
         assert len(reader.page(tenancy.ALL, filters, None, 10).rows) == count
 
-    def test_of_a_client_has_nothing_that_is_nobodys(self, reader):
+    def test_of_a_client_contains_no_entry_without_a_client(self, reader):
         assert types(reader.page(CLIENT, {}, None, 10)) == ["DELIVERY_RECEIVED"] * 4
 
-    def test_has_nothing_of_another_client(self, reader):
+    def test_contains_no_entry_of_another_client(self, reader):
         assert types(reader.page(uuid4(), {"client_id": CLIENT}, None, 10)) == []
 
 
 class TestFind:
-    def test_is_for_those_who_see_it(self, reader, query):
+    def test_returns_only_entries_that_the_tenant_can_see(self, reader, query):
         ((event_id,),) = query("SELECT id::text FROM audit_logs WHERE client_id IS NOT NULL LIMIT 1")
 
         found = [reader.find(tenant, UUID(event_id)) for tenant in (CLIENT, tenancy.ALL, uuid4())]

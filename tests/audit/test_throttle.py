@@ -42,7 +42,7 @@ class TestNote:
 
         assert written() == [("first", 1)]
 
-    def test_tells_of_the_first_that_waits_in_each_interval(self, throttled, clock):
+    def test_returns_true_for_the_first_entry_that_waits_in_each_interval(self, throttled, clock):
         told = [throttled.record(kind, entry("one"), later=True) for kind in (KIND, KIND, OTHER_KIND, KIND)]
         clock.seconds += throttle.INTERVAL_SECONDS
         throttled.flush()
@@ -50,12 +50,12 @@ class TestNote:
 
         assert told == [True, False, True, False, True, False]
 
-    def test_adds_the_count_to_what_the_entry_says_already(self, throttled, query):
+    def test_adds_the_count_to_the_metadata(self, throttled, query):
         throttled.record(KIND, entry("first", code="VALIDATION_ERROR"))
 
         assert query("SELECT metadata FROM audit_logs") == [({"code": "VALIDATION_ERROR", "count": 1},)]
 
-    def test_keeps_the_rest_waiting_for_the_second_to_pass(self, throttled, clock, written):
+    def test_keeps_further_entries_until_the_second_is_over(self, throttled, clock, written):
         for number in range(100):
             throttled.record(KIND, entry(f"number {number}"))
         clock.seconds += 0.99
@@ -63,7 +63,7 @@ class TestNote:
 
         assert written() == [("number 0", 1)]
 
-    def test_keeps_it_waiting_for_as_long_as_it_was_told_to(self, services, clock, written):
+    def test_keeps_further_entries_until_the_configured_interval_is_over(self, services, clock, written):
         throttled = ThrottledAuditLog(services.database.ingest, clock, interval=60)
         for seconds in (0, 30, 29, 1):
             clock.seconds += seconds
@@ -72,7 +72,7 @@ class TestNote:
 
         assert written() == [("again", 1), ("again", 2)]
 
-    def test_keeps_clients_apart_in_a_crowd_of_sources(self, throttled, query, monkeypatch):
+    def test_counts_each_client_separately_with_many_sources(self, throttled, query, monkeypatch):
         monkeypatch.setattr(throttle, "_MAX_KINDS", 0)
         for number, client_id in enumerate((UUID(int=1), UUID(int=2), UUID(int=1), None)):
             throttled.record(("rejected", str(number)), replace(entry("crowd"), client_id=client_id))
@@ -81,7 +81,7 @@ class TestNote:
         counts = "SELECT client_id::text, sum((metadata->>'count')::int)::int FROM audit_logs GROUP BY 1 ORDER BY 1"
         assert query(counts) == [(str(UUID(int=1)), 2), (str(UUID(int=2)), 1), (None, 1)]
 
-    def test_tells_kinds_apart(self, throttled, clock, written):
+    def test_counts_each_kind_separately(self, throttled, clock, written):
         for kind, description in ((KIND, "one"), (OTHER_KIND, "two"), (OTHER_KIND, "two again")):
             throttled.record(kind, entry(description))
         clock.seconds += 1
@@ -89,7 +89,7 @@ class TestNote:
 
         assert written() == [("one", 1), ("two", 1), ("two again", 1)]
 
-    def test_takes_a_crowd_of_kinds_for_one(self, throttled, clock, written, monkeypatch):
+    def test_counts_too_many_kinds_as_one(self, throttled, clock, written, monkeypatch):
         monkeypatch.setattr(throttle, "_MAX_KINDS", 3)
 
         for number in range(20):
@@ -101,7 +101,7 @@ class TestNote:
         assert at_once == [(f"number {number}", 1) for number in range(4)]
         assert written()[4:] == [("number 19", 16)]
 
-    def test_loses_none_of_what_many_threads_note(self, throttled, clock, query):
+    def test_loses_no_entry_of_many_threads(self, throttled, clock, query):
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(lambda _: throttled.record(KIND, entry("one of many")), range(200)))
         clock.seconds += 1
@@ -111,7 +111,7 @@ class TestNote:
 
 
 class TestFlush:
-    def test_writes_the_latest_of_those_that_waited_with_their_count(self, throttled, clock, written):
+    def test_writes_the_latest_waiting_entry_with_the_count(self, throttled, clock, written):
         for number in range(100):
             throttled.record(KIND, entry(f"number {number}"))
 
@@ -120,7 +120,7 @@ class TestFlush:
 
         assert written() == [("number 0", 1), ("number 99", 99)]
 
-    def test_writes_nothing_a_second_time(self, throttled, clock, written):
+    def test_writes_each_entry_once(self, throttled, clock, written):
         throttled.record(KIND, entry("first"))
         throttled.record(KIND, entry("second"))
 
@@ -130,7 +130,7 @@ class TestFlush:
 
         assert written() == [("first", 1), ("second", 1)]
 
-    def test_begins_another_second_for_a_kind_that_goes_on(self, throttled, clock, written):
+    def test_starts_another_interval_for_a_kind_that_continues(self, throttled, clock, written):
         for descriptions in (("first", "second"), ("third", "fourth")):
             for description in descriptions:
                 throttled.record(KIND, entry(description))
@@ -141,7 +141,7 @@ class TestFlush:
         assert before_the_flush == [("first", 1), ("second", 1)]
         assert written() == [("first", 1), ("second", 1), ("fourth", 2)]
 
-    def test_lets_a_kind_that_was_quiet_be_written_at_once_again(self, throttled, clock, written):
+    def test_writes_a_kind_without_recent_entries_at_once_again(self, throttled, clock, written):
         throttled.record(KIND, entry("first"))
         clock.seconds += 1
         throttled.flush()
@@ -152,7 +152,7 @@ class TestFlush:
 
 
 class TestClose:
-    def test_writes_what_waits_without_waiting_for_its_second(self, throttled, written):
+    def test_writes_waiting_entries_before_their_interval_is_over(self, throttled, written):
         for number in range(5):
             throttled.record(KIND, entry(f"number {number}"))
 
@@ -170,7 +170,7 @@ class TestDatabaseAway:
         yield database.ingest
         database.close()
 
-    def test_does_not_disturb_whoever_notes_flushes_or_closes(self, nowhere, clock, caplog):
+    def test_raises_in_no_method(self, nowhere, clock, caplog):
         throttled = ThrottledAuditLog(nowhere, clock)
         for _ in range(3):
             throttled.record(KIND, entry("kept"))
@@ -184,7 +184,7 @@ class TestDatabaseAway:
             {"event": "WEBHOOK_REJECTED", "count": 3},
         ]
 
-    def test_is_told_once_and_not_for_each_source(self, nowhere, clock, caplog):
+    def test_is_logged_once_and_not_for_each_source(self, nowhere, clock, caplog):
         throttled = ThrottledAuditLog(nowhere, clock)
         for number in range(20):
             throttled.record(("rejected", f"203.0.113.{number}"), entry("kept"), later=True)
@@ -193,7 +193,7 @@ class TestDatabaseAway:
 
         assert [record.fields for record in caplog.records] == [{"event": "WEBHOOK_REJECTED", "count": 20}]
 
-    def test_costs_no_entry_once_it_is_back(self, nowhere, services, clock, query):
+    def test_loses_no_entry(self, nowhere, services, clock, query):
         throttled = ThrottledAuditLog(nowhere, clock)
         for _ in range(3):
             throttled.record(KIND, entry("kept"))
@@ -206,7 +206,7 @@ class TestDatabaseAway:
 
         assert query("SELECT metadata->'count' FROM audit_logs") == [(3,)]
 
-    def test_is_not_asked_by_who_knows_of_it(self, services, clock, query):
+    def test_is_not_queried_with_later(self, services, clock, query):
         throttled = ThrottledAuditLog(services.database.ingest, clock)
         with queries.tallied() as tally:
             throttled.record(KIND, entry("later"), later=True)

@@ -36,7 +36,7 @@ def files(tmp_path):
 
 
 class TestSurvey:
-    def test_knows_the_tables_with_the_trail_as_one(self, contents):
+    def test_counts_the_partitions_of_the_audit_log_as_one_table(self, contents):
         assert set(contents.rows) == {
             "alembic_version",
             "api_keys",
@@ -67,7 +67,7 @@ class TestMake:
         assert files() == [made.file.name, f"{made.file.name}.sha256"]
         assert made.bytes == made.file.stat().st_size
 
-    def test_lets_nobody_else_read_them(self, make):
+    def test_makes_files_that_only_this_user_can_read(self, make):
         made = make()
 
         modes = [path.stat().st_mode & 0o777 for path in (made.file.parent, *made.file.parent.iterdir())]
@@ -134,7 +134,9 @@ class TestFailure:
 
     def test_comes_before_the_work_if_there_is_too_little_room(self, make, files):
         self.fails(
-            make, r"^There is too little room for a backup: \d+ MB are free, and 1000000000000 needed\.$", bytes=10**18
+            make,
+            r"^There is too little disk space for a backup: \d+ MB are free, 1000000000000 MB are needed\.$",
+            bytes=10**18,
         )
 
         assert files() == []
@@ -144,7 +146,7 @@ class TestFailure:
 
         with (tmp_path / "backups" / "backup.lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self.fails(make, "^Another backup into this folder is being made$")
+            self.fails(make, "^Another backup into this folder is running$")
 
         make()
 

@@ -33,7 +33,7 @@ def chosen(monkeypatch, tmp_path):
 
 
 class TestRun:
-    def test_gives_the_password_where_nobody_sees_it(self, chosen):
+    def test_passes_the_password_in_the_environment(self, chosen):
         chosen(18)
 
         said = client_programs.run(
@@ -64,7 +64,7 @@ class TestRun:
         with pytest.raises(MaintenanceError, match="sslpassword"):
             client_programs.run("pg_dump", server=18, database_url="postgresql://db/c?sslpassword=secret")
 
-    def test_tells_the_trail_less_than_the_person(self, chosen):
+    def test_gives_the_audit_log_only_the_reason(self, chosen):
         chosen(18, "echo 'pg_dump: error: no such host db' >&2; echo 'CONTEXT: +919876543210' >&2; exit 3")
 
         with pytest.raises(MaintenanceError) as raised:
@@ -104,7 +104,7 @@ class TestRun:
             client_programs.run("pg_dump", server=18, content=content())
         assert not (tmp_path / "took-it-for-the-whole").exists()
 
-    def test_lets_a_program_leave_the_rest_of_its_input(self, chosen):
+    def test_accepts_a_program_that_does_not_read_all_of_its_input(self, chosen):
         chosen(18, "echo well")
 
         assert client_programs.run("pg_dump", server=18, content=(b"x" * 1_000_000 for _ in range(9))) == "well\n"
@@ -123,13 +123,13 @@ class TestChoice:
     def test_is_the_oldest_that_knows_the_server(self, both, server, program):
         assert client_programs.run("pg_dump", server=server).split()[0] == program
 
-    def test_is_none_if_all_are_older_than_the_server(self, both):
+    def test_fails_if_all_programs_are_older_than_the_server(self, both):
         with pytest.raises(
-            MaintenanceError, match=r"^pg_dump here is version 16 and 17, and PostgreSQL here is version 18: "
+            MaintenanceError, match=r"^pg_dump here is version 16 and 17, and the server has version 18\. "
         ):
             client_programs.run("pg_dump", server=18)
 
-    def test_is_none_if_there_is_none(self, both):
+    def test_fails_if_no_program_is_installed(self, both):
         with pytest.raises(MaintenanceError, match=r"^There is no pg_nothing here"):
             client_programs.run("pg_nothing", server=18)
 

@@ -46,7 +46,7 @@ class TestFile:
         content[len(content) // 2] ^= 1
         made.write_bytes(content)
 
-        with pytest.raises(MaintenanceError, match=r"^The backup is damaged, its checksum is another: take an earlier"):
+        with pytest.raises(MaintenanceError, match=r"^The backup is damaged: its checksum differs\. Use an earlier"):
             restore.check_file(made)
 
     def test_is_refused_without_its_checksum(self, made):
@@ -64,7 +64,7 @@ class TestTarget:
         query_empty("CREATE SCHEMA other CREATE TABLE precious ()")
 
         with pytest.raises(
-            MaintenanceError, match=r"^The database is not empty \(it has other\.precious\): make a new"
+            MaintenanceError, match=r"^The database is not empty \(it has other\.precious\): create a new"
         ):
             target(restore.check_target)
 
@@ -99,7 +99,7 @@ class TestFill:
     @pytest.mark.parametrize(
         "change", ["UPDATE audit_logs SET status = 'failure'", "DELETE FROM audit_logs", "TRUNCATE audit_logs"]
     )
-    def test_leaves_the_trail_as_unchangeable_as_it_was(self, fill, query_empty, change):
+    def test_leaves_the_audit_log_append_only(self, fill, query_empty, change):
         fill()
 
         with pytest.raises(psycopg2.errors.RestrictViolation, match="append-only"):

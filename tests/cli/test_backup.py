@@ -49,7 +49,7 @@ class TestBackup:
         result = caly("backup", tmp_path / "backups")
 
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr.startswith("Error: There is no pg_dump here, and PostgreSQL here is version ")
+        assert result.stderr.startswith("Error: There is no pg_dump here, and the server has version ")
         failed = entries()[-1]
         assert failed[:3] == ("BACKUP_FAILED", "HIGH", "failure")
         assert failed[3] == {"reason": result.stderr.removeprefix("Error: ").strip()}

@@ -136,7 +136,7 @@ class TestIdentity:
 
         assert seen == [("Asha Dental",)]
 
-    def test_is_given_up_with_the_deliveries_and_says_nothing_of_its_own(self, opened):
+    def test_obeys_the_breaker_of_the_deliveries_and_does_not_report_to_it(self, opened):
         database = opened()
         breaker = database.ingest.breaker
         with suppress(DatabaseAway), database.identity.connection() as connection:
@@ -342,7 +342,7 @@ class TestBreaker:
         query("ROLLBACK")
         self.insert(slow)
 
-    def test_stays_open_where_the_check_fails(self, slow):
+    def test_stays_open_if_the_check_fails(self, slow):
         for _ in range(3):
             with pytest.raises(DatabaseAway):
                 self.insert(slow)
@@ -405,7 +405,7 @@ class TestErrors:
             "SELECT :name, :not_given",
         ],
     )
-    def test_of_ours_are_told_without_statement_and_parameters(self, opened, statement):
+    def test_of_statements_show_neither_statement_nor_parameters(self, opened, statement):
         with opened().ingest.connection() as connection, pytest.raises(DatabaseError) as raised:
             connection.execute(text(statement), {"name": "+91987654321O"})
 
@@ -414,7 +414,7 @@ class TestErrors:
         assert (str(error), error.args, error.details) == ("The database could not answer", (str(error),), None)
         assert error.__cause__ is not None
 
-    def test_of_availability_are_told_without_statement_and_parameters(self, opened):
+    def test_of_availability_show_neither_statement_nor_parameters(self, opened):
         with (
             opened(db_statement_timeout_ms=20).ingest.connection() as connection,
             pytest.raises(DatabaseAway) as raised,

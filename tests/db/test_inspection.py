@@ -31,7 +31,7 @@ def connect():
 
 
 class TestServer:
-    def test_tells_of_itself(self, connect, database_url, query):
+    def test_is_described_by_its_facts(self, connect, database_url, query):
         ((version, connections),) = query(
             "SELECT current_setting('server_version'), current_setting('max_connections')"
         )

@@ -265,7 +265,7 @@ def _refusal(url: str) -> str:
 class TestIndexesOfTheTrail:
     INDEX = "audit_logs_request_id_idx"
 
-    def test_are_made_of_whatever_an_attempt_left_that_failed(self, database_url, query, run_alembic):
+    def test_are_rebuilt_from_what_a_failed_attempt_left(self, database_url, query, run_alembic):
         months = [partitions.name(month) for month in partitions.months(clock.now(), 3)]
         run_alembic(database_url, "downgrade", "0004")
         query(f"CREATE INDEX {self.INDEX} ON ONLY audit_logs (request_id)")
@@ -405,7 +405,7 @@ class TestMigration:
             ("SELECT pg_terminate_backend(pg_backend_pid())", "The connection to the database broke"),
         ],
     )
-    def test_says_in_a_sentence_why_it_failed_and_where_the_database_stays(
+    def test_explains_why_it_failed_and_at_which_revision_the_database_stays(
         self, copied, tmp_path, query, monkeypatch, statement, explanation
     ):
         monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "100ms")
@@ -442,7 +442,7 @@ class TestMigration:
             f"0007 → {head} (head)",
             f"already at {head} (head)",
         ]
-        assert "  0007  Rows of a CDR export stand in the ledger too." in output.err
+        assert "  0007  The ledger also holds the rows of CDR exports." in output.err
         assert output.out == ""
 
     def test_gives_up_on_a_lock_that_is_never_released(self, copied, lock_holder, monkeypatch):

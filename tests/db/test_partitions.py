@@ -137,7 +137,7 @@ class TestMonth:
         with pytest.raises(psycopg2.errors.CheckViolation, match="no partition"):
             query(INSERT, NOW)
 
-    def test_is_as_unchangeable_as_the_trail(self, within, query):
+    def test_is_append_only_like_the_audit_log(self, within, query):
         within(partitions.ensure, NOW)
 
         with pytest.raises(psycopg2.errors.RestrictViolation):

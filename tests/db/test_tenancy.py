@@ -89,7 +89,7 @@ class TestReading:
         assert seen(pools.records, tenancy.ALL) == shows(OURS, THEIRS)
 
     @pytest.mark.parametrize("nobody", ["", "?", "**", str(THEIRS)[:-1], str(THEIRS) + "\n", "-" * 36])
-    def test_shows_nothing_for_what_is_no_tenant(self, pools, filled, nobody):
+    def test_shows_nothing_to_an_invalid_tenant(self, pools, filled, nobody):
         assert seen(pools.records, nobody) == shows()
 
     def test_shows_nothing_while_no_tenant_is_set(self, pools, filled):
@@ -186,7 +186,7 @@ class TestBackup:
 
 
 class TestRole:
-    def test_that_cannot_be_given_is_told_of_with_what_to_run(self, owner, query, settings):
+    def test_that_cannot_be_granted_is_reported_with_the_statements_to_run(self, owner, query, settings):
         role = make_url(owner).username
         query(f"REVOKE {tenancy.READER} FROM {role}")
         database = engine.database(replace(settings, database_url=Secret(owner)))

@@ -24,14 +24,14 @@ class TestBinaries:
     def test_refuse_a_folder_without_the_programs(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("POSTGRES_BIN", str(tmp_path))
 
-        with pytest.raises(EmbeddedUnavailable, match=f"{tmp_path} has no initdb or postgres or pg_isready"):
+        with pytest.raises(EmbeddedUnavailable, match=f"{tmp_path} has no executable initdb or postgres or pg_isready"):
             binaries()
 
     def test_say_what_to_install_when_there_is_no_wheel(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("POSTGRES_BIN", raising=False)
         monkeypatch.setattr(importlib.util, "find_spec", no_package)
 
-        with pytest.raises(EmbeddedUnavailable, match=r"install requirements-embedded\.txt.*POSTGRES_BIN"):
+        with pytest.raises(EmbeddedUnavailable, match=r"Install requirements-embedded\.txt.*POSTGRES_BIN"):
             binaries()
 
 

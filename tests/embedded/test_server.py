@@ -102,7 +102,7 @@ class TestRunning:
         with running(data, durable=durable) as database_url:
             assert ask(database_url, "SHOW fsync", "SHOW synchronous_commit") == [setting, setting]
 
-    def test_takes_as_many_connections_as_told(self, data: Path) -> None:
+    def test_accepts_the_configured_number_of_connections(self, data: Path) -> None:
         with running(data, max_connections=17) as database_url:
             assert ask(database_url, "SHOW max_connections") == ["17"]
 
@@ -122,7 +122,7 @@ class TestRunning:
     def test_refuses_a_folder_of_something_else(self, tmp_path: Path) -> None:
         (tmp_path / "letter.txt").touch()
 
-        with pytest.raises(EmbeddedUnavailable, match="no data folder of PostgreSQL"), running(tmp_path):
+        with pytest.raises(EmbeddedUnavailable, match="not a data folder of PostgreSQL"), running(tmp_path):
             pass
 
     def test_begins_again_where_making_the_folder_was_interrupted(self, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ class TestRunning:
         trap.symlink_to(tmp_path)
 
         try:
-            with pytest.raises(EmbeddedUnavailable, match="somebody else's"), running(data):
+            with pytest.raises(EmbeddedUnavailable, match="belongs to another user"), running(data):
                 pass
         finally:
             trap.unlink()

@@ -157,7 +157,7 @@ class TestTwoAtOnce:
     def test_are_refused(self, dumping, done, folder):
         dumping()
 
-        assert done("backup", folder) == (1, "", "Error: Another backup into this folder is being made\n")
+        assert done("backup", folder) == (1, "", "Error: Another backup into this folder is running\n")
 
 
 class TestPassword:
