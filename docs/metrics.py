@@ -1,4 +1,4 @@
-"""Prints docs/metrics.md: the catalogue of metrics, for whoever watches over Caly."""
+"""Prints docs/metrics.md: the catalogue of metrics, for operators."""
 
 import sys
 
@@ -7,16 +7,16 @@ from calyapp import metrics
 _HEAD = """# Metrics
 
 `GET /health/metrics?format=prometheus`, for trusted networks (`HEALTH_TRUSTED`) and admins: all workers of the host
-together. Counts go on over restarts of workers and begin anew with the service. No label holds a client, a number or
-anything else that a stranger chooses. [deploy/prometheus](../deploy/prometheus) holds alerts on them. This page is made
-by `make docs`.
+together. Counters continue when a worker restarts, and begin at 0 when the service restarts. No label contains a client, a
+number or anything else that a sender chooses. [deploy/prometheus](../deploy/prometheus) has alerts. `make docs` writes
+this page.
 
 | metric | type | labels | meaning |
 |---|---|---|---|"""
 
 
 def page() -> str:
-    """The whole of it."""
+    """Returns the page."""
     rows = (
         f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {sentence} |"
         for name, kind, labels, sentence in metrics.catalogue()
