@@ -7,9 +7,9 @@ from calyapp import metrics
 _HEAD = """# Metrics
 
 `GET /health/metrics?format=prometheus`, for trusted networks (`HEALTH_TRUSTED`) and admins: all workers of the host
-together. Counters continue when a worker restarts, and begin at 0 when the service restarts. No label contains a client, a
-number or anything else that a sender chooses. [deploy/prometheus](../deploy/prometheus) has alerts. `make docs` writes
-this page.
+together. Counters continue when a worker restarts, and begin at 0 when the service restarts. No label contains a
+client, a number or anything else that a sender chooses. [deploy/prometheus](../deploy/prometheus) has alerts.
+`make docs` writes this page.
 
 | metric | type | labels | meaning |
 |---|---|---|---|"""

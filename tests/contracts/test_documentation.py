@@ -32,6 +32,7 @@ LINKS = [
     for target in re.findall(r"\]\(([^)\s]+)\)", CODE.sub("", text))
     if "://" not in target
 ]
+PARTS = ("calyapp/", "tests/", "deploy/", "alembic/", "bench/", "docs/")
 # Variables of the environment that a program other than the service reads.
 OTHER_VARIABLES = {"BIND", "HOST", "PORT", "POSTGRES_BIN", "SSL_CERT_FILE", "NO_COLOR", "FLASK_APP", "SPOOL_DAMAGED"}
 
@@ -125,6 +126,20 @@ class TestCommands:
         named = [tuple(word for word in row.split() if re.fullmatch(r"[a-z][a-z-]+", word)) for row in rows]
 
         assert sorted(named) == sorted(commands(caly))
+
+
+def modules() -> list[tuple[str, str]]:
+    """Pages with the modules and files in their code, such as `calyapp/web/api` or `exotel/payload`, from the root."""
+    folders = [path.name for path in (ROOT / "calyapp").iterdir() if path.is_dir() and path.name != "__pycache__"]
+    pattern = rf"`((?:calyapp|tests|deploy|alembic|bench|docs|{'|'.join(folders)})/[\w./-]+)`"
+    named = [(page, name) for page, text in TEXTS.items() for name in re.findall(pattern, text)]
+    return [(page, name if name.startswith(PARTS) else f"calyapp/{name}") for page, name in dict.fromkeys(named)]
+
+
+class TestModules:
+    @pytest.mark.parametrize(("page", "name"), [one for one in modules() if one[0] != "CHANGELOG.md"])
+    def test_that_a_page_names_exist(self, page, name):
+        assert (ROOT / name).exists() or (ROOT / f"{name}.py").exists()
 
 
 class TestTargets:
