@@ -122,10 +122,15 @@ class TestCommands:
         assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options
 
     def test_are_all_on_the_page_of_commands(self, caly):
-        rows = re.findall(r"^\| `flask caly ([^`]+)`", TEXTS["docs/commands.md"], re.MULTILINE)
-        named = [tuple(word for word in row.split() if re.fullmatch(r"[a-z][a-z-]+", word)) for row in rows]
+        rows = {
+            tuple(word for word in command.split() if re.fullmatch(r"[a-z][a-z-]+", word)): command + row
+            for command, row in re.findall(r"^\| `flask caly ([^`]+)`(.*)", TEXTS["docs/commands.md"], re.MULTILINE)
+        }
 
-        assert sorted(named) == sorted(commands(caly))
+        assert sorted(rows) == sorted(commands(caly))
+        for path, command in commands(caly).items():
+            options = {option for parameter in command.params for option in parameter.opts}
+            assert set(re.findall(r"--[a-z-]+", rows[path])) <= options
 
 
 def modules() -> list[tuple[str, str]]:
