@@ -106,6 +106,9 @@ class Feed:
         self._place = _before(self._began)
         self._seen: OrderedDict[UUID, datetime] = OrderedDict()
         self._watched: OrderedDict[tuple[UUID, bytes], _Watched] = OrderedDict()
+        # What was read before the database failed is remembered as seen: the next call returns it.
+        self._unreported: list[FeedItem] = []
+        self._has_replay = False
 
     def recent(self, count: int) -> list[FeedItem]:
         """Returns the last `count` items before now, oldest first. Call it before the first `poll`."""
@@ -119,23 +122,24 @@ class Feed:
     def poll(self) -> list[FeedItem]:
         """Returns what was recorded since the last call. Reads a bounded number of rows; the next call continues."""
         now = self._now()
-        items: list[FeedItem] = []
-        is_complete, replayed = False, False
+        is_complete = False
         with tenancy.reading(self._pool, tenancy.ALL) as connection:
             for _ in range(MAX_PAGES):
                 place = {"at": self._place.created_at, "id": str(self._place.id)}
                 rows = self._rows(connection, _NEXT, limit=MAX_ROWS, **place)
                 for row in rows:
                     if row["id"] not in self._seen:
-                        items.append(self._remember(row, 0))
-                        replayed |= row["event_type"] == EventType.SPOOL_REPLAYED
+                        self._unreported.append(self._remember(row, 0))
+                        self._has_replay |= row["event_type"] == EventType.SPOOL_REPLAYED
                 if is_complete := len(rows) < MAX_ROWS:
                     break
                 self._place = Place(rows[-1]["created_at"], rows[-1]["id"])
-            items += self._repeats(connection)
+            self._unreported += self._repeats(connection)
         if is_complete:
             self._expected_since = now - OVERLAP
-            self._place = _before(self._remembered_since() if replayed else self._expected_since)
+            self._place = _before(self._remembered_since() if self._has_replay else self._expected_since)
+            self._has_replay = False
+        items, self._unreported = self._unreported, []
         return items
 
     def _rows(self, connection: Connection, statement: TextClause, **parameters: object) -> list[Row]:

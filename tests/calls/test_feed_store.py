@@ -14,6 +14,7 @@ from calyapp.calls import feed_store
 from calyapp.calls.event import Arrival
 from calyapp.calls.feed_store import OVERLAP, Feed, FeedResult
 from calyapp.db import tenancy
+from calyapp.errors import DatabaseError
 
 OURS, THEIRS = "+918047112345", "+918047112346"
 SECOND = timedelta(seconds=1)
@@ -203,6 +204,15 @@ class TestPoll:
 
         assert [len(poll) for poll in polls] == [4, 3, 0]
         assert [*polls[0], *polls[1]] == [delivery.call_sid for delivery in deliveries]
+
+    def test_returns_after_a_failure_what_was_read_before_it(self, feed, arrive, sids, monkeypatch):
+        feed.recent(10)
+        delivery = arrive()
+        with monkeypatch.context() as patched, pytest.raises(DatabaseError):
+            patched.setattr(feed_store, "_REPEATS", text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            feed.poll()
+
+        assert (sids(), sids()) == ([delivery.call_sid], [])
 
     def test_remembers_a_bounded_number_of_entries(self, services, feed, arrive, now, sids, monkeypatch):
         monkeypatch.setattr(feed_store, "MAX_REMEMBERED", 3)
