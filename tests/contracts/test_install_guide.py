@@ -1,5 +1,6 @@
 """deploy/INSTALL.md, which operators paste line by line: what it names is there, and its settings start the service."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -60,6 +61,27 @@ def test_no_command_takes_the_rest_of_its_block_for_its_input(block):
     assert block.startswith("{\n") or not any(
         re.search(r"(?:^|[|(] ?|RELEASE )caly [a-z]", line) for line in before_last
     )
+
+
+@pytest.mark.parametrize("purpose", ["RELEASE", "PREVIOUS"])
+def test_no_block_switches_to_a_release_that_is_not_installed(tmp_path, purpose):
+    # /opt/caly would lead nowhere, and the restart would end the service.
+    (block,) = [block for block in BLOCKS if f'ln -sfn "${purpose}" /opt/caly\n' in block]
+    for folder in ("root", "opt/caly-releases/0.1.0", "bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "root/caly-install.env").write_text(f"RELEASE={tmp_path}/opt/caly-releases/0.2.0\n")
+    (tmp_path / "opt/caly").symlink_to(tmp_path / "opt/caly-releases/0.1.0")
+    for program in ("systemctl", "curl"):
+        (tmp_path / "bin" / program).write_text(f"#!/bin/sh\ntouch {tmp_path}/was-called\n")
+        (tmp_path / "bin" / program).chmod(0o755)
+    here = re.sub(r"/(?=(?:root|opt|etc|usr)/)", f"{tmp_path}/", block)
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+
+    done = subprocess.run(["bash"], input=here, env={"PATH": path}, capture_output=True, text=True, check=False)
+
+    assert done.stdout.endswith("nothing was changed\n")
+    assert not (tmp_path / "was-called").exists()
+    assert (tmp_path / "opt/caly").readlink().name == "0.1.0"
 
 
 def test_placeholders_stand_in_one_place():
