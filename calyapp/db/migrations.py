@@ -58,10 +58,16 @@ def take_lock(connection: Connection, report: Callable[[str], None], max_wait_se
     while not connection.scalar(_TRY_LOCK, {"key": ADVISORY_LOCK}):
         holder = connection.execute(_HOLDER, {"key": ADVISORY_LOCK}).mappings().first()
         connection.commit()
-        if holder and time.monotonic() >= deadline:
+        if time.monotonic() >= deadline:
+            gave_up = f"Gave up after {max_wait_seconds:g} seconds; nothing was changed."
+            if holder is None:
+                raise MigrationError(
+                    "The migration lock is taken, but PostgreSQL shows no session that holds it, as with a prepared "
+                    f"transaction. {gave_up} Look into pg_locks and pg_prepared_xacts, and try again."
+                )
             raise MigrationError(
-                f"{_described(holder)} Gave up after {max_wait_seconds:g} seconds; nothing was changed. Let that "
-                f"session finish, or end it with SELECT pg_terminate_backend({holder['pid']}), and try again."
+                f"{_described(holder)} {gave_up} Let that session finish, or end it with "
+                f"SELECT pg_terminate_backend({holder['pid']}), and try again."
             )
         if holder and not reported:
             report(f"{_described(holder)} Waiting up to {max_wait_seconds:g} seconds.")

@@ -203,6 +203,12 @@ class TestTakeLock:
 
         query("DROP ROLE migrator")
 
+    def test_gives_up_on_a_holder_that_no_session_is_shown_for(self, lock_holder, services, monkeypatch):
+        monkeypatch.setattr(migrations, "_HOLDER", sqlalchemy.text("SELECT WHERE false"))
+
+        with services.database.records.connection() as connection, pytest.raises(MigrationError, match="Gave up after"):
+            migrations.take_lock(connection, pytest.fail, max_wait_seconds=0.5)
+
     def test_waits_outside_of_a_transaction(self, lock_holder, services):
         # Inside of one, it could hold the snapshot that CREATE INDEX CONCURRENTLY in the other migration waits for.
         waiting = "SELECT state FROM pg_stat_activity WHERE query = 'COMMIT' AND datname = current_database()"
