@@ -208,9 +208,10 @@ class TestPoll:
     def test_returns_after_a_failure_what_was_read_before_it(self, feed, arrive, sids, monkeypatch):
         feed.recent(10)
         delivery = arrive()
-        with monkeypatch.context() as patched, pytest.raises(DatabaseError):
-            patched.setattr(feed_store, "_REPEATS", text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        monkeypatch.setattr(feed_store, "_REPEATS", text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        with pytest.raises(DatabaseError):
             feed.poll()
+        monkeypatch.undo()
 
         assert (sids(), sids()) == ([delivery.call_sid], [])
 
