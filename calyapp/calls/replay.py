@@ -179,13 +179,18 @@ class Replay:
         counts and removes the note in one transaction.
         """
         self._reported_at = time.monotonic()
-        counts = {name: count for name, count in self._journal.notes.counts().items() if count}
-        if counts or self._journal.notes.get(_REPORT):
+        notes = self._journal.notes
+        counts = {name: count for name, count in notes.counts().items() if count}
+        if (note := notes.get(_REPORT)) and _read_report(note) is None:
+            notes.remove(
+                _REPORT
+            )  # it would stop every report; its counts are not settled yet, so the next report has them
+        if counts or notes.get(_REPORT):
             now = clock.now()
-            self._journal.notes.add(_REPORT, json.dumps([str(clock.uuid7(now)), now.isoformat(), counts]))
-            identity, moment, reported = json.loads(self._journal.notes.get(_REPORT) or "null")
-            audit_log.write(self._pool, _replayed(UUID(identity), datetime.fromisoformat(moment), reported))
-            self._journal.notes.settle(reported, note=_REPORT)
+            notes.add(_REPORT, json.dumps([str(clock.uuid7(now)), now.isoformat(), counts]))
+            if report := _read_report(notes.get(_REPORT) or ""):
+                audit_log.write(self._pool, _replayed(*report))
+                notes.settle(report[2], note=_REPORT)
 
     @contextmanager
     def _elected(self) -> Iterator[None]:
@@ -195,6 +200,16 @@ class Replay:
                 yield
         except LockHeldError:
             raise AlreadyReplayingError from None
+
+
+def _read_report(note: str) -> tuple[UUID, datetime, dict[str, int]] | None:
+    """Returns None if the note is damaged, or if its moment is implausible and may have no partition."""
+    try:
+        identity, moment, counts = json.loads(note)
+        report = UUID(identity), datetime.fromisoformat(moment), {str(name): int(counts[name]) for name in counts}
+        return report if arrival_time.is_plausible(report[1], clock.now()) else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _replayed(identity: UUID, moment: datetime, counts: dict[str, int]) -> Entry:

@@ -233,6 +233,20 @@ class TestRun:
 
 
 class TestReport:
+    @pytest.mark.parametrize(
+        "note",
+        ["{", "[]", '["x", "2026-11-28T09:00:00+00:00", {}]', f'["{uuid4()}", "1970-01-01T00:00:00+00:00", {{}}]'],
+        ids=["cut", "empty", "no id", "from a wrong clock"],
+    )
+    def test_is_written_in_spite_of_an_unusable_note(self, services, owner, put, query, note):
+        services.journal.notes.add("replayed", note)
+        put(event(client_id=owner.id))
+
+        drain(services)
+
+        assert query("SELECT metadata FROM audit_logs WHERE event_type = 'SPOOL_REPLAYED'") == [({"replayed": 1},)]
+        assert services.journal.notes.get("replayed") is None
+
     def test_counts_the_replayed_and_quarantined_deliveries_once(self, services, owner, put, query):
         put(event(client_id=owner.id))
         put(event(client_id=owner.id), Lane.DEFERRED)
