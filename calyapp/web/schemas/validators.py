@@ -138,10 +138,20 @@ def date(earliest: dt.date = dt.date.min, latest: dt.date = dt.date.max, **optio
     return fields.Date(validate=within, **_with(options, message, require(_has_form(_DATE), message)))
 
 
+class _UtcDateTime(fields.AwareDateTime):
+    """PostgreSQL refuses offsets of 16 hours and more, which ISO 8601 allows."""
+
+    def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> dt.datetime:
+        try:
+            return super()._deserialize(value, *arguments, **options).astimezone(dt.UTC)
+        except OverflowError as error:  # before the year 1 or after 9999 in UTC
+            raise self.make_error("invalid", input=value, obj_type="datetime") from error
+
+
 def moment(**options: Any) -> fields.AwareDateTime:
-    """Returns a field for a time in ISO 8601 with an offset from UTC, loaded as an aware `datetime`."""
+    """Returns a field for a time in ISO 8601 with an offset from UTC, loaded as a `datetime` in UTC."""
     message = "must be a time such as 2026-11-22T09:30:00Z or 2026-11-22T15:00:00%2B05:30."
-    return fields.AwareDateTime(format="iso", **_with(options, message, require(_has_form(_MOMENT), message)))
+    return _UtcDateTime(format="iso", **_with(options, message, require(_has_form(_MOMENT), message)))
 
 
 def yes_or_no(**options: Any) -> fields.Boolean:

@@ -14,6 +14,14 @@ class TestList:
             (call,) = client.get("/api/calls", headers=reader, query_string={"from": written}).get_json()["items"]
             assert (call["from"], call["to"], call["callSid"]) == ("+919876543210", "+918047112345", "sid-1")
 
+    @pytest.mark.parametrize("offset", ["+16:00", "-23:59", "+23:59"])
+    def test_accepts_offsets_that_postgresql_refuses(self, client, deliver, start, reader, offset):
+        deliver("call-start", **start)
+
+        answer = client.get("/api/calls", headers=reader, query_string={"since": f"2026-01-01T00:00:00{offset}"})
+
+        assert (answer.status_code, len(answer.get_json()["items"])) == (200, 1)
+
     @pytest.mark.parametrize("wrong", [{"status": "lost"}, {"direction": "up"}, {"hasRecording": "yes"}, {"from": "x"}])
     def test_refuses_unknown_words(self, client, reader, wrong):
         answer = client.get("/api/calls", headers=reader, query_string=wrong)
