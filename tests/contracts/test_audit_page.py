@@ -4,15 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+from pages import pages
 
 ROOT = Path(__file__).parents[2]
 COUNT = "sum(coalesce((metadata->>'count')::int, 1))"
 
 
 def pages_with_sql_on_the_trail():
-    files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
-    names = sorted(str(file.relative_to(ROOT)) for file in files)
-    return [name for name in names if re.search(r"(FROM|from) audit_logs", (ROOT / name).read_text())]
+    return [name for name in pages() if re.search(r"(FROM|from) audit_logs", (ROOT / name).read_text())]
 
 
 def statements(page):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from pages import pages
 
 from calyapp import errors, metrics
 from calyapp.app import create_app
@@ -16,13 +17,7 @@ from calyapp.config import Settings
 from calyapp.web.refusals import REFUSALS
 
 ROOT = Path(__file__).parents[2]
-PAGES = subprocess.run(
-    ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    check=True,
-).stdout.split()
+PAGES = pages()
 TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"^ *```\w*\n.*?^ *```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
