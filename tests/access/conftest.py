@@ -1,4 +1,4 @@
-"""Users and what the trail holds of them, straight from the stores."""
+"""Users and their audit entries, straight from the stores."""
 
 import pytest
 
@@ -15,13 +15,13 @@ def tenant_id(services):
 
 @pytest.fixture
 def asha(services):
-    """An admin with a hash that is nobody's password."""
+    """An admin whose stored hash matches no password."""
     return services.users.add(EMAIL, "hash", Role.ADMIN)
 
 
 @pytest.fixture
 def audited(query):
-    """`audited(user)`: the trail of a user: (type, description, changes, metadata) of each entry in order."""
+    """`audited(user)`: the audit entries of a user: (type, description, changes, metadata) of each, in order."""
     return lambda user: query(
         "SELECT event_type, description, changes, metadata FROM audit_logs WHERE user_id = %s ORDER BY created_at, id",
         str(user.id),
@@ -40,6 +40,6 @@ def signed_in(services):
 
 @pytest.fixture
 def stored(query):
-    """All that the tables hold of users, sessions and keys."""
+    """All rows about users, sessions and API keys."""
     tables = ("users", "sessions", "api_keys", "audit_logs")
     return lambda: [query(f"SELECT {table}::text FROM {table} ORDER BY 1") for table in tables]

@@ -23,12 +23,12 @@ def ravi(services):
 
 @pytest.fixture
 def read_only(services, query):
-    """`read_only()`: from now on the database takes no writes from the application."""
+    """`read_only()`: makes the database read-only for the application."""
 
     def make() -> None:
         ((name,),) = query("SELECT current_database()")
         query(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-        services.database.close()  # connections of before do not hear of it
+        services.database.close()  # the setting applies only to new connections
 
     return make
 
@@ -39,7 +39,7 @@ def sign_in(services):
 
 
 class TestIdentify:
-    def test_knows_sessions_and_api_keys(self, services, ravi, sign_in):
+    def test_identifies_sessions_and_api_keys(self, services, ravi, sign_in):
         key, token = services.api_keys.create("Report", Role.ADMIN)
 
         known = [services.authentication.identify(one).id for one in (sign_in().session.token, token)]
@@ -47,17 +47,17 @@ class TestIdentify:
         assert known == [ravi.id, key.id]
 
     @pytest.mark.parametrize("token", ["", "x", "cas_" + "A" * 48, "cwk_" + "A" * 56])
-    def test_asks_no_database_for_what_was_never_minted(self, services, token):
+    def test_does_not_query_the_database_for_a_malformed_token(self, services, token):
         with queries.tallied() as tally:
             assert services.authentication.identify(token) is None
 
         assert tally.count == 0
 
     @pytest.mark.parametrize("kind", TokenKind)
-    def test_accepts_no_token_that_was_not_issued(self, services, kind):
+    def test_refuses_a_token_that_was_never_issued(self, services, kind):
         assert services.authentication.identify(tokens.mint(kind)) is None
 
-    def test_knows_them_where_their_use_cannot_be_noted(self, services, ravi, sign_in, query, read_only):
+    def test_identifies_them_if_their_use_cannot_be_recorded(self, services, ravi, sign_in, query, read_only):
         token, (_, key) = sign_in().session.token, services.api_keys.create("Report", Role.ADMIN)
         query("UPDATE sessions SET last_used_at = last_used_at - interval '5 minutes'")
 
@@ -66,7 +66,7 @@ class TestIdentify:
         assert None not in [services.authentication.identify(one) for one in (token, key)]
 
     @pytest.mark.parametrize("kind", TokenKind)
-    def test_fails_at_once_while_the_breaker_is_open(self, services, kind):
+    def test_fails_immediately_while_the_breaker_is_open(self, services, kind):
         breaker = services.database.ingest.breaker
         while not breaker.is_open:
             breaker.failed(0)
@@ -82,10 +82,10 @@ class TestSignIn:
         assert sign_in().user == ravi
         assert sign_in().session is not None
 
-    def test_opens_none_for_another_password_or_user(self, ravi, sign_in):
+    def test_opens_no_session_for_a_wrong_password_or_an_unknown_user(self, ravi, sign_in):
         assert (sign_in(password=NEW).session, sign_in("nobody@example.com").session) == (None, None)
 
-    def test_opens_none_for_a_suspended_user(self, services, ravi, sign_in):
+    def test_opens_no_session_for_a_suspended_user(self, services, ravi, sign_in):
         services.users.suspend(ravi.id)
 
         assert sign_in().session is None
@@ -98,7 +98,7 @@ class TestSignIn:
 
         assert metrics.PASSWORD_VERIFICATIONS._value.get() - before == 1
 
-    def test_stores_the_password_under_todays_parameters(self, services, sign_in):
+    def test_rehashes_the_password_with_the_current_parameters(self, services, sign_in):
         outdated = PasswordHasher(memory_cost=1024, time_cost=2).hash(PASSWORD)
         services.users.add(EMAIL, outdated, Role.ADMIN)
 
@@ -109,10 +109,10 @@ class TestSignIn:
         assert not services.passwords.is_outdated(services.users.credentials(EMAIL).password_hash)
         assert sign_in().session is not None
 
-    def test_leaves_an_outdated_hash_for_the_next_time_when_too_many_are_at_it(self, services, sign_in, monkeypatch):
+    def test_keeps_an_outdated_hash_if_too_many_verifications_are_running(self, services, sign_in, monkeypatch):
         outdated = PasswordHasher(memory_cost=1024, time_cost=2).hash(PASSWORD)
         services.users.add(EMAIL, outdated, Role.ADMIN)
-        # Others take the last places as soon as this one has verified.
+        # Other verifications take the remaining places as soon as this one is done.
         is_outdated = services.passwords.is_outdated
         with ExitStack() as others:
 
@@ -133,7 +133,7 @@ class TestChangePassword:
         principal = services.authentication.identify(token)
         return services.authentication.change_password(principal, current, new, ORIGIN)
 
-    def test_sets_the_new_one_and_ends_the_other_sessions(self, services, ravi, sign_in):
+    def test_sets_the_new_password_and_ends_the_other_sessions(self, services, ravi, sign_in):
         token, other = sign_in().session.token, sign_in().session.token
 
         assert self.change(services, token)
@@ -150,11 +150,11 @@ class TestChangePassword:
 
         assert stored() == before
 
-    def test_does_not_undo_a_change_that_comes_while_it_verifies(self, services, ravi, sign_in):
+    def test_does_not_undo_a_change_that_is_made_while_it_verifies(self, services, ravi, sign_in):
         token = sign_in().session.token
         with services.passwords._turn(), services.passwords._turn(), ThreadPoolExecutor() as threads:
             change = threads.submit(self.change, services, token)
-            while services.passwords._admitted._value > 1:  # it has read the hash, and waits for its turn
+            while services.passwords._admitted._value > 1:  # until it has read the hash and waits for its turn
                 threading.Event().wait(0.01)
             services.users.set_password(ravi.id, PasswordHasher(memory_cost=1024, time_cost=2).hash("of an operator"))
             services.passwords._running.release()

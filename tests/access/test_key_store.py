@@ -16,12 +16,12 @@ def store(services):
 
 
 class TestCreate:
-    def test_gives_a_key_that_stands_nowhere(self, store, stored):
+    def test_returns_a_key_that_is_not_stored(self, store, stored):
         _, token = store.create("Report", Role.ADMIN)
 
         assert token not in str(stored())
 
-    def test_is_known_afterwards_by_its_beginning(self, store):
+    def test_stores_the_first_characters_of_the_key(self, store):
         key, token = store.create("Report", Role.ADMIN)
 
         assert store.all() == [key]
@@ -48,7 +48,7 @@ class TestCreate:
 
 
 class TestFind:
-    def test_knows_whose_it_is(self, store, tenant_id):
+    def test_returns_the_principal_of_the_key(self, store, tenant_id):
         key, token = store.create("Report", Role.AUDITOR, tenant_id)
 
         principal = store.find(token)
@@ -57,17 +57,17 @@ class TestFind:
         assert (principal.role, principal.client_id, principal.session_id) == (Role.AUDITOR, tenant_id, None)
 
     @pytest.mark.parametrize(("days", "is_known"), [(1, True), (0, False), (-1, False)])
-    def test_knows_a_key_until_it_expires(self, store, days, is_known):
+    def test_returns_a_key_until_it_expires(self, store, days, is_known):
         _, token = store.create("Report", Role.ADMIN, expires_at=clock.now() + timedelta(days=days))
 
         assert (store.find(token) is not None) == is_known
 
-    def test_does_not_know_what_was_never_made(self, store):
+    def test_does_not_return_a_key_that_was_never_created(self, store):
         store.create("Report", Role.ADMIN)
 
         assert store.find(tokens.mint(tokens.TokenKind.API_KEY)) is None
 
-    def test_notes_its_use_once_a_minute_at_most(self, store, query):
+    def test_records_the_use_at_most_once_a_minute(self, store, query):
         _, token = store.create("Report", Role.ADMIN)
         uses = []
         for wait in (USE_RECORDED_EVERY, USE_RECORDED_EVERY * 0, USE_RECORDED_EVERY):
@@ -80,7 +80,7 @@ class TestFind:
 
 
 class TestRevoke:
-    def test_is_effective_at_once_and_audited(self, store, query):
+    def test_takes_effect_immediately_and_is_audited(self, store, query):
         key, token = store.create("Report", Role.ADMIN)
 
         revoked = store.revoke(key.id)
@@ -90,7 +90,7 @@ class TestRevoke:
         ((changes,),) = query("SELECT changes FROM audit_logs WHERE event_type = 'API_KEY_REVOKED'")
         assert [changes[when]["revokedAt"] is None for when in ("before", "after")] == [True, False]
 
-    def test_refuses_to_do_it_twice(self, store, stored):
+    def test_refuses_a_key_that_is_already_revoked(self, store, stored):
         key, _ = store.create("Report", Role.ADMIN)
         store.revoke(key.id)
         before = stored()
@@ -100,6 +100,6 @@ class TestRevoke:
 
         assert stored() == before
 
-    def test_does_not_find_a_key_that_is_not_there(self, store):
+    def test_refuses_an_unknown_key(self, store):
         with pytest.raises(NotFoundError, match="No API key has this id"):
             store.revoke(uuid4())

@@ -31,41 +31,41 @@ def verifications() -> float:
 
 
 class TestHash:
-    def test_is_argon2id_with_the_parameters_of_owasp(self, stored):
+    def test_uses_argon2id_with_the_parameters_of_owasp(self, stored):
         parameters = extract_parameters(stored)
 
         assert stored.startswith("$argon2id$")
         assert (parameters.memory_cost, parameters.time_cost, parameters.parallelism) == (47_104, 1, 1)
 
-    def test_is_another_one_each_time(self, hasher, stored):
+    def test_differs_each_time(self, hasher, stored):
         assert hasher.hash(GOOD) != stored
 
-    def test_is_outdated_once_the_parameters_are_others(self, hasher, stored):
+    def test_is_outdated_if_the_parameters_differ(self, hasher, stored):
         assert not hasher.is_outdated(stored)
         assert hasher.is_outdated(PasswordHasher(memory_cost=1024, time_cost=2).hash(GOOD))
 
 
 class TestVerify:
-    def test_knows_the_password_and_no_other(self, hasher, stored):
+    def test_accepts_only_the_password(self, hasher, stored):
         assert hasher.verify(GOOD, stored)
         assert not hasher.verify(GOOD + " ", stored)
 
-    def test_takes_what_another_keyboard_writes_for_the_same_text(self, hasher):
+    def test_accepts_other_encodings_of_the_same_text(self, hasher):
         composed = unicodedata.normalize("NFC", "café à la carte, क़लम")
         decomposed = unicodedata.normalize("NFD", composed)
 
         assert composed != decomposed
         assert hasher.verify(decomposed, hasher.hash(composed))
 
-    def test_still_knows_a_hash_with_other_parameters(self, hasher):
+    def test_accepts_a_hash_with_other_parameters(self, hasher):
         assert hasher.verify(GOOD, PasswordHasher(memory_cost=1024, time_cost=2).hash(GOOD))
 
     @pytest.mark.parametrize("broken", ["", "plain text", "$argon2id$v=19$m=47104,t=1,p=1$x"])
-    def test_knows_no_password_of_a_broken_hash(self, hasher, broken):
+    def test_accepts_no_password_for_an_invalid_hash(self, hasher, broken):
         assert not hasher.verify(GOOD, broken)
 
-    def test_is_no_wrong_password_where_there_is_no_memory_for_it(self, stored):
-        # In a process of its own, which is given less than a hash takes.
+    def test_raises_if_there_is_too_little_memory(self, stored):
+        # In a separate process, whose memory is limited to less than a hash needs.
         tried = (
             "import resource; from calyapp.access.passwords import Passwords\n"
             "hasher, used = Passwords(), int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
@@ -87,8 +87,8 @@ class TestVerify:
         assert parameters[0] == parameters[1]
 
 
-class TestManyAtOnce:
-    def test_are_refused_beyond_those_who_run_and_wait(self):
+class TestConcurrentVerifications:
+    def test_are_refused_if_too_many_run_and_wait(self):
         hasher = Passwords()
         with hasher._turn(), hasher._turn():
             waiting = [threading.Thread(target=hasher.verify, args=(GOOD, None)) for _ in range(2)]
@@ -112,19 +112,19 @@ class TestWeakness:
         assert passwords.weakness(password) is None
 
     @pytest.mark.parametrize("password", ["", "x" * 11, "short", "x" * 129, "a\u0301" * 6])
-    def test_is_a_length_outside_its_bounds(self, password):
+    def test_includes_a_length_outside_the_bounds(self, password):
         assert passwords.weakness(password) == "must be a text of 12 to 128 characters."
 
     @pytest.mark.parametrize(
         "password", ["1q2w3e4r5t6y", "123456789012", "password1234", "PASSWORD1234", "QwertyQwerty", "1QAZ2WSX3EDC4RFV"]
     )
-    def test_is_to_be_common_in_any_case(self, password):
+    def test_includes_common_passwords_in_any_case(self, password):
         assert passwords.weakness(password) == "must not be one of the passwords that attackers try first."
 
-    def test_is_to_be_common_in_full_width_letters(self):
+    def test_includes_common_passwords_in_full_width_letters(self):
         assert passwords.weakness("ｐａｓｓｗｏｒｄ１２３４") == passwords.weakness("password1234")
 
-    def test_is_refused_without_repeating_it(self):
+    def test_is_refused_without_repeating_the_password(self):
         with pytest.raises(ValidationError) as refused:
             passwords.check("password1234")
 

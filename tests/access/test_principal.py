@@ -16,7 +16,7 @@ class TestPrincipal:
     @pytest.mark.parametrize(
         ("own", "seen"), [(None, {OURS, THEIRS, None}), (OURS, {OURS})], ids=["of all clients", "of one"]
     )
-    def test_sees_what_is_theirs(self, own, seen):
+    def test_sees_only_its_own_clients(self, own, seen):
         assert {client for client in (OURS, THEIRS, None) if principal(client_id=own).sees(client)} == seen
 
     def test_has_a_user_id_for_the_audit_log_only_if_it_is_a_user(self):
@@ -35,10 +35,10 @@ class TestScope:
         ("role", "client_id"),
         [(Role.ADMIN, None), (Role.AUDITOR, None), (Role.AUDITOR, OURS), (Role.CLIENT, OURS)],
     )
-    def test_is_a_role_with_the_clients_that_it_can_have(self, role, client_id):
+    def test_accepts_a_role_with_an_allowed_scope(self, role, client_id):
         check_scope(role, client_id)
 
     @pytest.mark.parametrize(("role", "client_id"), [(Role.ADMIN, OURS), (Role.CLIENT, None)])
-    def test_is_no_other(self, role, client_id):
+    def test_refuses_a_role_with_another_scope(self, role, client_id):
         with pytest.raises(ValidationError, match=f"The role {role}"):
             check_scope(role, client_id)

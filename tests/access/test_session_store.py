@@ -22,12 +22,12 @@ def credentials(services, asha):
 
 @pytest.fixture
 def age(query):
-    """`age(column, by)`: make a session's moment so much earlier."""
+    """`age(column, by)`: makes a session's timestamp earlier by this interval."""
     return lambda column, by: query(f"UPDATE sessions SET {column} = {column} - %s", by)
 
 
 class TestOpen:
-    def test_gives_a_token_that_stands_nowhere(self, store, credentials, stored):
+    def test_returns_a_token_that_is_not_stored(self, store, credentials, stored):
         token = store.open(credentials, ORIGIN).token
 
         assert token not in str(stored())
@@ -38,7 +38,7 @@ class TestOpen:
         ((created_at, stored_expiry),) = query("SELECT created_at, expires_at FROM sessions")
         assert expires_at == stored_expiry == created_at + MAX_LIFETIME
 
-    def test_is_audited_with_where_it_was_done(self, store, credentials, asha, query):
+    def test_is_audited_with_its_origin(self, store, credentials, asha, query):
         store.open(credentials, ORIGIN)
 
         assert query(
@@ -46,14 +46,16 @@ class TestOpen:
             "WHERE event_type = 'LOGIN_SUCCESS'"
         ) == [(str(asha.id), ORIGIN.ip_address, ORIGIN.user_agent, ORIGIN.request_id, "success")]
 
-    def test_is_refused_if_the_password_was_changed_meanwhile(self, services, store, credentials, asha, stored):
+    def test_is_refused_if_the_password_has_changed_since_verification(
+        self, services, store, credentials, asha, stored
+    ):
         services.users.set_password(asha.id, "new hash")
         before = stored()
 
         assert store.open(credentials, ORIGIN) is None
         assert stored() == before
 
-    def test_waits_for_a_change_of_password_that_is_on_its_way(self, store, credentials, query):
+    def test_waits_for_a_concurrent_change_of_the_password(self, store, credentials, query):
         query("BEGIN")
         query("UPDATE users SET password_hash = 'new hash'")
         with ThreadPoolExecutor() as threads:
@@ -64,39 +66,39 @@ class TestOpen:
 
             assert opening.result() is None
 
-    def test_is_refused_to_who_is_suspended(self, services, store, credentials, asha):
+    def test_is_refused_for_a_suspended_user(self, services, store, credentials, asha):
         services.users.suspend(asha.id)
 
         assert store.open(credentials, ORIGIN) is None
 
 
 class TestFind:
-    def test_knows_whose_it_is(self, store, credentials, asha):
+    def test_returns_the_principal_of_the_session(self, store, credentials, asha):
         principal = store.find(store.open(credentials, ORIGIN).token)
 
         assert (principal.kind, principal.id, principal.name) == (PrincipalKind.USER, asha.id, asha.email)
         assert (principal.role, principal.client_id) == (Role.ADMIN, None)
 
-    def test_knows_no_session_after_its_longest_time(self, store, credentials, age):
+    def test_does_not_return_a_session_after_its_maximum_lifetime(self, store, credentials, age):
         token = store.open(credentials, ORIGIN).token
         age("expires_at", MAX_LIFETIME)
 
         assert store.find(token) is None
 
-    def test_knows_no_session_that_was_idle_too_long(self, store, credentials, age):
+    def test_does_not_return_a_session_that_was_idle_too_long(self, store, credentials, age):
         token = store.open(credentials, ORIGIN).token
         age("last_used_at", MAX_IDLE)
 
         assert store.find(token) is None
 
-    def test_keeps_a_session_that_is_used(self, store, credentials, age):
+    def test_returns_a_session_that_is_used_regularly(self, store, credentials, age):
         token = store.open(credentials, ORIGIN).token
 
         for _ in range(3):
             age("last_used_at", MAX_IDLE * 0.9)
             assert store.find(token) is not None
 
-    def test_notes_its_use_once_a_minute_at_most(self, store, credentials, age, query):
+    def test_records_the_use_at_most_once_a_minute(self, store, credentials, age, query):
         token = store.open(credentials, ORIGIN).token
         versions = [query("SELECT xmin FROM sessions")]
         for wait in (USE_RECORDED_EVERY * 0, USE_RECORDED_EVERY):
@@ -118,7 +120,7 @@ class TestClose:
         assert store.find(other) is not None
         assert audited(asha)[-1] == ("LOGOUT", "Signed out", None, {"via": "api"})
 
-    def test_is_done_once(self, store, credentials, query):
+    def test_changes_nothing_if_repeated(self, store, credentials, query):
         principal = store.find(store.open(credentials, ORIGIN).token)
         store.close(principal, ORIGIN)
         ended = query("SELECT revoked_at FROM sessions")
@@ -130,7 +132,7 @@ class TestClose:
 
 
 class TestForgetExpired:
-    def test_leaves_those_that_are_still_good(self, store, credentials, age, query):
+    def test_keeps_valid_sessions(self, store, credentials, age, query):
         store.open(credentials, ORIGIN)
         age("expires_at", MAX_LIFETIME)
         token = store.open(credentials, ORIGIN).token

@@ -13,7 +13,7 @@ ALPHABET = string.ascii_letters + string.digits + "-_"
 
 class TestMint:
     @given(KINDS)
-    def test_makes_what_is_known_by_its_kind(self, kind):
+    def test_returns_a_token_of_the_kind(self, kind):
         token = tokens.mint(kind)
 
         assert tokens.kind_of(token) is kind
@@ -21,37 +21,37 @@ class TestMint:
         assert len(token) == 52
 
     @pytest.mark.parametrize("kind", TokenKind)
-    def test_never_makes_the_same_twice(self, kind):
+    def test_never_returns_the_same_token_twice(self, kind):
         assert len({tokens.mint(kind) for _ in range(1_000)}) == 1_000
 
 
 class TestKindOf:
     @given(KINDS, st.integers(4, 51), st.sampled_from(ALPHABET))
-    def test_refuses_a_token_with_one_other_character(self, kind, place, character):
+    def test_refuses_a_token_with_a_changed_character(self, kind, place, character):
         token = tokens.mint(kind)
         spoilt = token[:place] + character + token[place + 1 :]
 
         assert tokens.kind_of(spoilt) is (kind if spoilt == token else None)
 
     @given(KINDS, st.integers(0, 51))
-    def test_refuses_a_token_that_lost_a_character(self, kind, place):
+    def test_refuses_a_token_without_one_of_its_characters(self, kind, place):
         token = tokens.mint(kind)
 
         assert tokens.kind_of(token[:place] + token[place + 1 :]) is None
 
     @given(KINDS)
-    def test_does_not_let_one_kind_pass_for_the_other(self, kind):
+    def test_does_not_confuse_the_kinds(self, kind):
         (other,) = set(TokenKind) - {kind}
 
         assert tokens.kind_of(other + tokens.mint(kind).removeprefix(kind)) is None
 
     @given(st.text() | st.from_regex(r"ca[sk]_[A-Za-z0-9_-]{48}\n?", fullmatch=True))
-    def test_refuses_what_was_not_minted_as_one(self, text):
+    def test_refuses_other_texts(self, text):
         assert tokens.kind_of(text) is None
 
 
 class TestDigest:
-    def test_is_32_bytes_that_hold_nothing_of_the_token(self):
+    def test_has_32_bytes_and_depends_only_on_the_token(self):
         token = tokens.mint(TokenKind.SESSION)
 
         assert len(tokens.digest(token)) == 32

@@ -15,7 +15,7 @@ def store(services):
 
 
 def shown(user, **differences):
-    """What the trail keeps of a user."""
+    """What the audit log contains about a user."""
     known = {"email": user.email, "role": user.role.value, "clientId": None, "suspendedAt": None}
     return known | differences
 
@@ -26,7 +26,7 @@ class TestReading:
 
         assert store.all() == [first, second]
 
-    def test_finds_what_a_password_is_compared_with(self, store, asha):
+    def test_returns_the_credentials_of_a_user(self, store, asha):
         credentials = store.credentials(EMAIL)
 
         assert (credentials.user, credentials.password_hash) == (asha, "hash")
@@ -41,7 +41,7 @@ class TestAdd:
         after = shown(added, clientId=str(tenant_id))
         assert audited(added) == [("USER_CREATED", "User added", {"after": after}, {"via": "command line"})]
 
-    def test_gives_an_address_to_one_of_eight_who_ask_at_once(self, store):
+    def test_accepts_an_address_once_if_eight_threads_add_it(self, store):
         def add(_):
             try:
                 return store.add(EMAIL, "hash", Role.ADMIN)
@@ -54,7 +54,7 @@ class TestAdd:
         assert sum(isinstance(one, ConflictError) for one in outcomes) == 7
         assert len(store.all()) == 1
 
-    def test_refuses_a_role_without_its_client_and_leaves_nothing(self, store, stored):
+    def test_refuses_a_role_without_its_client_and_stores_nothing(self, store, stored):
         before = stored()
 
         with pytest.raises(ValidationError):
@@ -75,7 +75,7 @@ class TestSuspend:
         assert changes["after"]["suspendedAt"] is not None
         assert suspended.suspended_at is not None
 
-    def test_refuses_to_do_it_twice(self, store, asha, stored):
+    def test_refuses_a_user_who_is_already_suspended(self, store, asha, stored):
         store.suspend(asha.id)
         before = stored()
 
@@ -101,16 +101,16 @@ class TestUnsuspend:
 
 
 class TestFind:
-    def test_knows_a_user_by_the_address(self, store, asha):
+    def test_returns_a_user_by_address(self, store, asha):
         assert store.find(f" {EMAIL.upper()} ") == asha
 
-    def test_says_where_the_users_are_listed(self, store):
+    def test_names_the_command_that_lists_the_users(self, store):
         with pytest.raises(NotFoundError, match="See `flask caly users list`"):
             store.find("nobody@caly.example")
 
 
 class TestSetRole:
-    def test_is_effective_in_open_sessions(self, services, store, asha, signed_in, tenant_id):
+    def test_takes_effect_in_open_sessions(self, services, store, asha, signed_in, tenant_id):
         token = signed_in(asha)
 
         store.set_role(asha.id, Role.CLIENT, tenant_id)
@@ -120,7 +120,7 @@ class TestSetRole:
 
     @pytest.fixture
     def changes(self, query):
-        """`changes()`: what is on the trail of each client, by its id, about changes of role."""
+        """`changes()`: the audited changes of roles, by client id."""
         return lambda: dict(
             query("SELECT client_id::text, changes FROM audit_logs WHERE event_type = 'PERMISSION_CHANGED'")
         )
@@ -143,7 +143,7 @@ class TestSetRole:
             after: {"after": shown(dev, role="auditor", clientId=after)},
         }
 
-    def test_refuses_what_is_no_change(self, store, asha, stored):
+    def test_refuses_a_role_that_the_user_already_has(self, store, asha, stored):
         before = stored()
 
         with pytest.raises(ConflictError, match="already has this role"):
@@ -153,7 +153,7 @@ class TestSetRole:
 
 
 class TestDelete:
-    def test_forgets_the_user_and_the_sessions_but_not_who_it_was(self, services, store, asha, signed_in, audited):
+    def test_deletes_user_and_sessions_and_keeps_the_audit_entries(self, services, store, asha, signed_in, audited):
         token = signed_in(asha)
 
         store.delete(asha.id)
@@ -162,7 +162,7 @@ class TestDelete:
         assert services.sessions.find(token) is None
         assert audited(asha)[-1][::2] == ("USER_DELETED", {"before": shown(asha)})
 
-    def test_sets_the_address_free(self, store, asha):
+    def test_releases_the_address(self, store, asha):
         store.delete(asha.id)
 
         assert store.add(EMAIL, "hash", Role.ADMIN).id != asha.id
@@ -183,14 +183,14 @@ class TestSetPassword:
             {"via": "command line", "sessionsRevoked": 2},
         )
 
-    def test_ends_all_sessions_where_none_is_kept(self, services, store, asha, signed_in):
+    def test_ends_all_sessions_if_none_is_excepted(self, services, store, asha, signed_in):
         token = signed_in(asha)
 
         store.set_password(asha.id, "new hash")
 
         assert services.sessions.find(token) is None
 
-    def test_does_nothing_where_another_change_came_first(self, store, asha, stored):
+    def test_does_nothing_if_the_password_has_changed_since_verification(self, store, asha, stored):
         assert store.set_password(asha.id, "first", verified="hash")
         before = stored()
 
@@ -201,14 +201,14 @@ class TestSetPassword:
 
 class TestRenewHash:
     @pytest.mark.parametrize(("outdated", "kept"), [("hash", "renewed"), ("another", "hash")])
-    def test_replaces_only_what_was_verified(self, store, asha, outdated, kept):
+    def test_replaces_only_the_verified_hash(self, store, asha, outdated, kept):
         store.renew_hash(asha.id, outdated, "renewed")
 
         assert store.credentials(EMAIL).password_hash == kept
 
 
 class TestRevokeSessions:
-    def test_ends_those_of_this_user_and_says_how_many(self, services, store, asha, signed_in, audited):
+    def test_ends_the_sessions_of_this_user_and_returns_their_number(self, services, store, asha, signed_in, audited):
         other = store.add("b@example.com", "hash", Role.ADMIN)
         ended, open_ = [signed_in(asha) for _ in range(2)], signed_in(other)
 
@@ -231,7 +231,7 @@ class TestRevokeSessions:
     ],
     ids=["suspend", "set_role", "delete", "set_password", "revoke_sessions"],
 )
-def test_no_change_finds_a_user_that_is_not_there(store, asha, stored, change):
+def test_every_change_refuses_an_unknown_user(store, asha, stored, change):
     before = stored()
 
     with pytest.raises(NotFoundError, match="No user has this id"):

@@ -32,7 +32,7 @@ FULL = Entry(
 
 @pytest.fixture
 def append(services):
-    """Append entries, each in a transaction of its own."""
+    """Appends entries, each in its own transaction."""
 
     def append_each(*entries):
         for entry in entries:
@@ -44,7 +44,7 @@ def append(services):
 
 @pytest.fixture
 def stored(query):
-    """The trail's rows, each as a dict of its columns."""
+    """The rows of the audit log, each as a dict of its columns."""
     columns = ", ".join(f"{name}::text" if type_ in ("uuid", "inet") else name for name, type_ in COLUMNS.items())
     return lambda: [dict(zip(COLUMNS, row, strict=True)) for row in query(f"SELECT {columns} FROM audit_logs")]
 

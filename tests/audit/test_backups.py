@@ -15,7 +15,7 @@ NOW = clock.now()
 
 @pytest.fixture
 def note(services):
-    """`note(event, ago)`: an entry of that age on the trail; its moment, as the trail keeps it."""
+    """`note(event, ago)`: writes an audit entry of that age. Returns its timestamp."""
 
     def write(event: EventType, ago: timedelta, **metadata: str):
         with time_machine.travel(NOW - ago, tick=False):
@@ -28,7 +28,7 @@ def note(services):
 
 @pytest.fixture
 def figures(services):
-    """The two gauges, once they were measured."""
+    """Updates the two gauges and returns their values."""
 
     def measured() -> tuple[float, float]:
         backups.measure(services.event_reader)
@@ -62,7 +62,7 @@ class TestInterrupted:
             (LatestBackups(started_at=NOW - 7 * HOUR, failed_at=NOW - 6 * HOUR), False),
         ],
     )
-    def test_is_what_began_long_ago_and_never_ended(self, latest, expected):
+    def test_is_true_if_a_backup_began_long_ago_and_never_ended(self, latest, expected):
         assert latest.was_interrupted(NOW) is expected
 
 

@@ -1,4 +1,4 @@
-"""Counts of the trail against the trail itself, whatever happens to both meanwhile."""
+"""Compares the counts with the audit log after concurrent and repeated changes of both."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -48,7 +48,7 @@ def entry(
 
 @pytest.fixture
 def add(services):
-    """`add(*entries)`: in one transaction, a statement each."""
+    """`add(*entries)`: adds audit entries in one transaction, with one statement each."""
     return lambda *entries: audit_log.write(services.database.records, *entries)
 
 
@@ -59,7 +59,7 @@ def counts(services):
 
 @pytest.fixture
 def count(services):
-    """`count(tenant, client_id, since, until)`: what is read now, whatever was read before."""
+    """`count(tenant, client_id, since, until)`: reads the counts, without the cache."""
 
     def read(tenant=tenancy.ALL, client_id=None, since=SINCE, until=UNTIL):
         return EventCounts(services.database.records).read(tenant, client_id, since, until)
@@ -69,7 +69,7 @@ def count(services):
 
 @pytest.fixture
 def plain(query):
-    """`plain(condition)`: the same, counted from the trail as the documentation says."""
+    """`plain(condition)`: the same counts, computed from the audit log as the documentation says."""
 
     def read(condition="true"):
         rows = query(
@@ -118,12 +118,12 @@ class TestRead:
         assert found(count()) == ({"LOGIN_FAILURE": 31}, {"MEDIUM": 31}, {"failure": 31}, {TODAY: 31})
 
     @pytest.mark.parametrize("odd", ["many", "", -4, 0, 1.5, None, [], 10**12])
-    def test_counts_an_entry_with_an_odd_count_once(self, add, count, odd):
+    def test_counts_an_entry_with_an_invalid_count_once(self, add, count, odd):
         add(entry(metadata={"count": odd}))
 
         assert count().types == {"CALL_ENDED": 1}
 
-    def test_is_exact_while_others_add_and_fold(self, add, counts, query):
+    def test_is_exact_while_other_threads_add_and_fold(self, add, counts, query):
         def add_many(_number):
             for _ in range(40):
                 add(entry(), entry(client_id=THEIRS))
@@ -188,7 +188,7 @@ class TestFold:
 
         assert query("SELECT count(*) FROM audit_counts_pending") == [(1,)]
 
-    def test_adds_to_what_was_folded_before(self, add, counts, query):
+    def test_adds_to_the_counts_folded_before(self, add, counts, query):
         for _ in range(2):
             add(entry(), entry(), entry(client_id=None), entry(client_id=None))
             counts.fold()

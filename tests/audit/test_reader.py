@@ -18,12 +18,12 @@ from calyapp.db.keyset import Place
 from calyapp.db.tables import audit_logs
 
 CLIENT = sample_records.CLIENT_ID
-USER = UUID(int=3)  # the same in every process: it names tests
+USER = UUID(int=3)  # the same in every process, because it is part of test ids
 
 
 @pytest.fixture
 def reader(services, query):
-    """Four entries of a client, and one that is nobody's."""
+    """Four entries of a client, and one without a client."""
     sample_records.fill(query, calls=1)
     failure = Entry.now(EventType.LOGIN_FAILURE, "Login", status="failure", user_id=USER)
     audit_log.write(services.database.records, failure)
@@ -69,7 +69,7 @@ class TestFind:
         assert [row and row["event_type"] for row in found] == ["DELIVERY_RECEIVED", "DELIVERY_RECEIVED", None]
 
 
-# Over three months, of forty clients: each hundredth entry of a client is none of a call, and tells of a failure.
+# Entries of forty clients over three months. Every hundredth entry of a client has no call, and reports a failure.
 ENTRIES = """
 INSERT INTO audit_logs (id, created_at, event_type, severity, status, client_id, call_id, user_id, description,
                         resource, request_id)
@@ -88,7 +88,7 @@ TWO_MONTHS = {"since": BEGAN, "until": BEGAN + timedelta(days=60)}
 
 @pytest.fixture(scope="module")
 def pool(module_database_url, module_query):
-    """Of a database with the entries of three months."""
+    """The pool of a database with the entries of three months."""
     parts = wiring.build(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": module_database_url}))
     with parts.database.records.transaction() as connection:
         partitions.ensure(connection, BEGAN)
@@ -98,7 +98,7 @@ def pool(module_database_url, module_query):
     parts.close()
 
 
-class TestWay:
+class TestQueryPlan:
     LIMIT = 100
 
     @pytest.mark.parametrize("depth", ["first", "deep"])
@@ -130,14 +130,14 @@ class TestWay:
         ],
         ids=str,
     )
-    def test_to_a_page_passes_few_rows(self, pool, tenant, filters, depth):
+    def test_of_a_page_reads_few_rows(self, pool, tenant, filters, depth):
         after = Place(BEGAN + timedelta(days=45), UUID(int=0)) if depth == "deep" else None
 
         plan = plans.of_page(pool, audit_logs, tenant, filters, after, self.LIMIT)
 
         assert plans.rows_passed(plan) <= 3 * self.LIMIT
 
-    def test_leaves_out_the_months_after_the_place(self, pool):
+    def test_skips_the_months_after_the_place(self, pool):
         place = Place(BEGAN + timedelta(days=25), UUID(int=0))
 
         plan = plans.of_page(pool, audit_logs, tenancy.ALL, {"since": BEGAN}, place, self.LIMIT)

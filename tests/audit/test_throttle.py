@@ -28,7 +28,7 @@ def throttled(services, clock):
 
 @pytest.fixture
 def written(query):
-    """What the trail holds: (description, count) of each entry in order."""
+    """What the audit log contains: (description, count) of each entry in order."""
     return lambda: query("SELECT description, (metadata->>'count')::int FROM audit_logs ORDER BY created_at, id")
 
 
@@ -37,7 +37,7 @@ def entry(description, **metadata):
 
 
 class TestNote:
-    def test_writes_the_first_of_a_kind_at_once(self, throttled, written):
+    def test_writes_the_first_entry_of_a_kind_immediately(self, throttled, written):
         throttled.record(KIND, entry("first"))
 
         assert written() == [("first", 1)]
@@ -141,7 +141,7 @@ class TestFlush:
         assert before_the_flush == [("first", 1), ("second", 1)]
         assert written() == [("first", 1), ("second", 1), ("fourth", 2)]
 
-    def test_writes_a_kind_without_recent_entries_at_once_again(self, throttled, clock, written):
+    def test_writes_a_kind_without_recent_entries_immediately_again(self, throttled, clock, written):
         throttled.record(KIND, entry("first"))
         clock.seconds += 1
         throttled.flush()
@@ -164,7 +164,7 @@ class TestClose:
 class TestDatabaseAway:
     @pytest.fixture
     def nowhere(self):
-        """A pool whose database nobody listens for."""
+        """A pool whose database address has no listener."""
         settings = Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly"})
         database = engine.database(settings)
         yield database.ingest
@@ -206,7 +206,7 @@ class TestDatabaseAway:
 
         assert query("SELECT metadata->'count' FROM audit_logs") == [(3,)]
 
-    def test_is_not_queried_with_later(self, services, clock, query):
+    def test_is_not_queried_for_a_deferred_entry(self, services, clock, query):
         throttled = ThrottledAuditLog(services.database.ingest, clock)
         with queries.tallied() as tally:
             throttled.record(KIND, entry("later"), later=True)

@@ -21,7 +21,7 @@ def contents(services):
 
 @pytest.fixture
 def make(database_url, tmp_path, contents):
-    """`make(keep=…, url=…, **contents)`: one more backup in the folder `backups`."""
+    """`make(keep=…, url=…, **contents)`: makes a backup in the folder `backups`."""
 
     def run(keep: int = 14, url: str = database_url, **known: int) -> backup.Backup:
         return backup.make(url, tmp_path / "backups", replace(contents, **known), keep=keep)
@@ -31,7 +31,7 @@ def make(database_url, tmp_path, contents):
 
 @pytest.fixture
 def files(tmp_path):
-    """`files()`: the names in the folder, in order, but for the lock."""
+    """`files()`: the sorted names in the folder, without the lock."""
     return lambda: sorted(path.name for path in (tmp_path / "backups").iterdir() if path.name != "backup.lock")
 
 
@@ -61,43 +61,43 @@ class TestSurvey:
 
 
 class TestMake:
-    def test_leaves_a_file_and_its_checksum(self, make, files):
+    def test_writes_a_file_and_its_checksum(self, make, files):
         made = make()
 
         assert files() == [made.file.name, f"{made.file.name}.sha256"]
         assert made.bytes == made.file.stat().st_size
 
-    def test_makes_files_that_only_this_user_can_read(self, make):
+    def test_creates_files_that_only_this_user_can_read(self, make):
         made = make()
 
         modes = [path.stat().st_mode & 0o777 for path in (made.file.parent, *made.file.parent.iterdir())]
         assert modes == [0o700, 0o600, 0o600, 0o600]
 
-    def test_writes_the_checksum_as_sha256sum_reads_it(self, make):
+    def test_writes_the_checksum_in_the_format_of_sha256sum(self, make):
         file = make().file
 
         done = subprocess.run(["sha256sum", "--check", f"{file.name}.sha256"], cwd=file.parent, check=False)
 
         assert done.returncode == 0
 
-    def test_compresses(self, make, query):
+    def test_compresses_the_content(self, make, query):
         empty = make()
 
         query("CREATE TABLE padding AS SELECT repeat('a', 1000000) AS a")
 
         assert make().bytes < empty.bytes + 100_000
 
-    def test_keeps_the_newest(self, make, files):
+    def test_keeps_the_newest_backups(self, make, files):
         made = [make(keep=2).file.name for _ in range(3)]
 
         assert files() == [name for kept in made[1:] for name in (kept, f"{kept}.sha256")]
 
-    def test_tells_which_it_removed(self, make):
+    def test_returns_the_removed_backups(self, make):
         first = make()
 
         assert make(keep=1).removed == [first.file.name]
 
-    def test_removes_what_one_that_was_killed_has_left(self, make, files, tmp_path):
+    def test_removes_the_files_of_a_killed_backup(self, make, files, tmp_path):
         (tmp_path / "backups").mkdir()
         for name in ("caly-20200101T000000.000000Z.dump.partial", "caly-20200102T000000.000000Z.dump.sha256"):
             (tmp_path / "backups" / name).touch()
@@ -112,7 +112,7 @@ class TestFailure:
         with pytest.raises(MaintenanceError, match=match):
             make(keep=1, **given)
 
-    def test_leaves_the_backups_that_there_are(self, make, files, monkeypatch):
+    def test_keeps_the_existing_backups(self, make, files, monkeypatch):
         make()
         before = files()
 
@@ -120,10 +120,10 @@ class TestFailure:
 
         assert files() == before
 
-    def test_comes_if_the_file_has_no_end(self, make, files, monkeypatch, tmp_path):
+    def test_is_reported_if_the_file_is_truncated(self, make, files, monkeypatch, tmp_path):
         real, fake = binaries(), tmp_path / "bin"
         fake.mkdir()
-        # What a disk would do that swallows the end, and says nothing.
+        # Simulates a disk that loses the end of the file without an error.
         write(fake / "pg_dump", f'{real}/pg_dump "$@"; test "$1" = --version || truncate -s -100 "${{5#--file=}}"')
         write(fake / "pg_restore", f'exec {real}/pg_restore "$@"')
         monkeypatch.setenv("POSTGRES_BIN", str(fake))
@@ -132,7 +132,7 @@ class TestFailure:
 
         assert files() == []
 
-    def test_comes_before_the_work_if_there_is_too_little_room(self, make, files):
+    def test_is_reported_at_the_start_if_there_is_too_little_disk_space(self, make, files):
         self.fails(
             make,
             r"^There is too little disk space for a backup: \d+ MB are free, 1000000000000 MB are needed\.$",
@@ -141,7 +141,7 @@ class TestFailure:
 
         assert files() == []
 
-    def test_comes_if_another_is_being_made(self, make, tmp_path):
+    def test_is_reported_if_another_backup_is_running(self, make, tmp_path):
         make()
 
         with (tmp_path / "backups" / "backup.lock").open() as lock:
@@ -150,12 +150,12 @@ class TestFailure:
 
         make()
 
-    def test_comes_if_the_folder_cannot_be(self, make, tmp_path):
+    def test_is_reported_if_the_folder_cannot_be_created(self, make, tmp_path):
         (tmp_path / "backups").touch()
 
         self.fails(make, r"^The backup could not be written \(File exists\): ")
 
-    def test_comes_rather_than_a_part_where_rows_are_hidden(self, make, files, query, database_url):
+    def test_is_reported_if_rows_are_hidden(self, make, files, query, database_url):
         role = f"reader_{uuid4().hex}"
         sample_records.fill(query, calls=1)
         query(f"CREATE ROLE {role} LOGIN")

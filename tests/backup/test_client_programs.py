@@ -1,4 +1,4 @@
-"""Which programs are chosen, and what they are told: by scripts in their place that say so."""
+"""Which programs are chosen, and their arguments. Scripts that print both replace the programs."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def install(folder: Path, version: int, does: str = SAYS_ALL) -> Path:
 
 @pytest.fixture
 def chosen(monkeypatch, tmp_path):
-    """`chosen(version, does)`: the program of this version is the one that POSTGRES_BIN names."""
+    """`chosen(version, does)`: sets POSTGRES_BIN to a folder with a program of this version."""
 
     def choose(version: int, does: str = SAYS_ALL) -> None:
         monkeypatch.setenv("POSTGRES_BIN", str(install(tmp_path / "bin", version, does)))
@@ -52,19 +52,19 @@ class TestRun:
 
         assert "--no-password" in client_programs.run("pg_dump", server=18, database_url="postgresql://db/c").split()
 
-    def test_leaves_a_password_of_the_environment_alone(self, chosen, monkeypatch):
+    def test_keeps_a_password_of_the_environment(self, chosen, monkeypatch):
         chosen(18)
         monkeypatch.setenv("PGPASSWORD", "inherited")
 
         assert client_programs.run("pg_dump", server=18, database_url="postgresql://db/c").endswith("=inherited\n")
 
-    def test_refuses_a_secret_that_it_could_not_hide(self, chosen):
+    def test_refuses_a_secret_that_it_cannot_hide(self, chosen):
         chosen(18)
 
         with pytest.raises(MaintenanceError, match="sslpassword"):
             client_programs.run("pg_dump", server=18, database_url="postgresql://db/c?sslpassword=secret")
 
-    def test_gives_the_audit_log_only_the_reason(self, chosen):
+    def test_gives_the_audit_log_only_program_and_exit_code(self, chosen):
         chosen(18, "echo 'pg_dump: error: no such host db' >&2; echo 'CONTEXT: +919876543210' >&2; exit 3")
 
         with pytest.raises(MaintenanceError) as raised:
@@ -73,7 +73,7 @@ class TestRun:
         assert raised.value.reason == "pg_dump failed with exit code 3"
         assert str(raised.value) == "pg_dump failed with exit code 3: no such host db"
 
-    def test_tells_why_it_could_not_even_run(self, chosen):
+    def test_reports_why_the_program_could_not_start(self, chosen):
         chosen(18, "echo 'setpriv: setting capabilities failed' >&2; exit 127")
 
         with pytest.raises(MaintenanceError, match="exit code 127: setpriv: setting capabilities failed"):
@@ -85,7 +85,7 @@ class TestRun:
         with pytest.raises(MaintenanceError, match=r"^pg_dump was ended by signal 9$"):
             client_programs.run("pg_dump", server=18)
 
-    def test_hands_over_content_while_the_program_talks(self, chosen):
+    def test_writes_content_while_the_program_prints(self, chosen):
         chosen(18, "exec tee /dev/stderr")
         chunk = b"x" * 999_999 + b"\n"
 
@@ -93,7 +93,7 @@ class TestRun:
 
         assert len(said) == 20_000_000
 
-    def test_ends_a_program_whose_input_breaks_off(self, chosen, tmp_path):
+    def test_kills_a_program_if_its_input_fails(self, chosen, tmp_path):
         chosen(18, f"cat; touch {tmp_path}/took-it-for-the-whole")
 
         def content():
@@ -113,14 +113,14 @@ class TestRun:
 class TestChoice:
     @pytest.fixture
     def both(self, monkeypatch, tmp_path):
-        """Version 17 in the wheel's place, 16 in PATH."""
+        """Version 17 in the wheel, version 16 in PATH."""
         wheel = install(tmp_path / "wheel", 17)
         monkeypatch.delenv("POSTGRES_BIN", raising=False)
         monkeypatch.setattr(client_programs, "wheel", lambda: wheel)
         monkeypatch.setenv("PATH", f"{install(tmp_path / 'path', 16)}:/usr/bin:/bin")
 
     @pytest.mark.parametrize(("server", "program"), [(15, "16"), (16, "16"), (17, "17")])
-    def test_is_the_oldest_that_knows_the_server(self, both, server, program):
+    def test_is_the_oldest_program_that_supports_the_server(self, both, server, program):
         assert client_programs.run("pg_dump", server=server).split()[0] == program
 
     def test_fails_if_all_programs_are_older_than_the_server(self, both):
@@ -133,13 +133,13 @@ class TestChoice:
         with pytest.raises(MaintenanceError, match=r"^There is no pg_nothing here"):
             client_programs.run("pg_nothing", server=18)
 
-    def test_is_the_one_that_the_environment_names(self, both, chosen):
+    def test_is_the_program_that_the_environment_names(self, both, chosen):
         chosen(18)
 
         assert client_programs.run("pg_dump", server=15).split()[0] == "18"
 
 
 class TestServerVersion:
-    def test_is_the_major_one(self, services):
+    def test_is_the_major_version(self, services):
         with services.database.records.connection() as connection:
             assert 15 <= client_programs.server_version(connection) < 30

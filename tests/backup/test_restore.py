@@ -21,7 +21,7 @@ def made(services, database_url, tmp_path, query):
 
 @pytest.fixture
 def target(settings, empty_database_url):
-    """`target(function, *arguments)`: what it returns, given a connection to an empty database, in a transaction."""
+    """`target(function, *arguments)`: calls the function with a connection to an empty database, in a transaction."""
     database = engine.database(replace(settings, database_url=Secret(empty_database_url)))
 
     def run(function, *arguments):
@@ -38,10 +38,10 @@ def fill(target, empty_database_url, made):
 
 
 class TestFile:
-    def test_is_good_if_its_checksum_is(self, made):
+    def test_is_accepted_if_its_checksum_matches(self, made):
         assert restore.check_file(made) == backup.checksum(made)
 
-    def test_is_refused_if_a_bit_is_another(self, made):
+    def test_is_refused_if_a_bit_differs(self, made):
         content = bytearray(made.read_bytes())
         content[len(content) // 2] ^= 1
         made.write_bytes(content)
@@ -57,10 +57,10 @@ class TestFile:
 
 
 class TestTarget:
-    def test_is_good_if_it_is_empty(self, target):
+    def test_is_accepted_if_it_is_empty(self, target):
         assert target(restore.check_target) >= 15
 
-    def test_is_refused_for_a_single_table(self, target, query_empty):
+    def test_is_refused_if_it_has_a_table(self, target, query_empty):
         query_empty("CREATE SCHEMA other CREATE TABLE precious ()")
 
         with pytest.raises(
@@ -70,7 +70,7 @@ class TestTarget:
 
 
 class TestFill:
-    def test_brings_back_every_row(self, fill, query, query_empty):
+    def test_restores_every_row(self, fill, query, query_empty):
         fill()
 
         restored = sample_records.fingerprints(query_empty)
@@ -88,10 +88,10 @@ class TestFill:
         ],
         ids=["constraints", "triggers", "indexes", "partitions"],
     )
-    def test_brings_back_what_guards_the_rows(self, fill, query, query_empty, kept):
+    def test_restores_constraints_triggers_indexes_and_partitions(self, fill, query, query_empty, kept):
         fill()
 
-        # Names of some constraints' triggers carry a number of the database.
+        # The names of some constraints' triggers contain an object id of the database.
         assert [row for row in query_empty(kept) if "RI_" not in str(row)] == [
             row for row in query(kept) if "RI_" not in str(row)
         ]
@@ -99,13 +99,13 @@ class TestFill:
     @pytest.mark.parametrize(
         "change", ["UPDATE audit_logs SET status = 'failure'", "DELETE FROM audit_logs", "TRUNCATE audit_logs"]
     )
-    def test_leaves_the_audit_log_append_only(self, fill, query_empty, change):
+    def test_keeps_the_audit_log_append_only(self, fill, query_empty, change):
         fill()
 
         with pytest.raises(psycopg2.errors.RestrictViolation, match="append-only"):
             query_empty(change)
 
-    def test_counts_the_entries_as_they_were_and_goes_on_counting(self, fill, query_empty):
+    def test_restores_the_counts_and_continues_to_count(self, fill, query_empty):
         fill()
         query_empty(
             "INSERT INTO audit_logs (id, created_at, event_type, severity, status, description) "
@@ -115,7 +115,7 @@ class TestFill:
         counted = query_empty("SELECT sum(entries) FROM audit_counts_pending")
         assert counted == query_empty("SELECT count(*) FROM audit_logs") == [(13,)]
 
-    def test_leaves_nothing_if_the_file_ends_early(self, fill, made, query_empty):
+    def test_restores_nothing_from_a_truncated_file(self, fill, made, query_empty):
         content = made.read_bytes()
         made.write_bytes(content[: len(content) - 200])
 
@@ -126,7 +126,7 @@ class TestFill:
 
 
 class TestSettle:
-    def test_counts(self, fill, target):
+    def test_counts_the_rows(self, fill, target):
         fill()
 
         restored = target(restore.settle)
@@ -134,13 +134,13 @@ class TestSettle:
         assert restored.rows == {"clients": 1, "calls": 3, "deliveries": 12, "audit_logs": 12}
         assert not restored.needs_migration
 
-    def test_sees_tables_of_another_revision(self, fill, target, query_empty):
+    def test_reports_tables_of_another_revision(self, fill, target, query_empty):
         fill()
         query_empty("UPDATE alembic_version SET version_num = '0000'")
 
         assert target(restore.settle).needs_migration
 
-    def test_makes_months_that_have_come_since(self, query, fill, target, query_empty):
+    def test_creates_the_partitions_of_newer_months(self, query, fill, target, query_empty):
         fill()
         months = "SELECT relid::text FROM pg_partition_tree('audit_logs') WHERE isleaf ORDER BY 1"
         newest = query(months)[-1][0]
@@ -150,7 +150,7 @@ class TestSettle:
 
         assert query_empty(months) == query(months)
 
-    def test_tells_the_planner_what_there_is(self, fill, target, query_empty):
+    def test_updates_the_statistics_of_the_planner(self, fill, target, query_empty):
         fill()
 
         target(restore.settle)

@@ -11,14 +11,14 @@ from calyapp.errors import DatabaseError
 
 
 @given(st.integers(1, 64), st.integers(2, 100))
-def test_as_many_as_the_server_has_are_enough_and_one_less_is_not(workers, pool_max):
+def test_exactly_the_required_number_of_connections_is_enough(workers, pool_max):
     enough = workers * pool_max + connection_budget.SPARE
 
     assert connection_budget.shortage(enough, workers, pool_max) is None
     assert connection_budget.shortage(enough - 1, workers, pool_max) is not None
 
 
-def test_says_what_to_set():
+def test_a_shortage_names_the_setting_to_change():
     shortage = connection_budget.shortage(97, workers=4, pool_max=60)
 
     assert "240 connections" in shortage.found
@@ -26,13 +26,13 @@ def test_says_what_to_set():
 
 
 class TestAtStart:
-    def test_asks_the_server(self, settings, query):
+    def test_reads_the_limit_of_the_server(self, settings, query):
         ((most,),) = query("SELECT current_setting('max_connections')::int")
 
         assert connection_budget.shortage_at_start(replace(settings, db_pool_max=20), workers=1) is None
         assert connection_budget.shortage_at_start(replace(settings, db_pool_max=most), workers=1) is not None
 
-    def test_raises_if_the_server_cannot_be_asked(self, settings):
+    def test_raises_if_the_server_is_unavailable(self, settings):
         nowhere = replace(settings, database_url=Secret("postgresql+psycopg2://caly@127.0.0.1:1/caly"))
 
         with pytest.raises(DatabaseError):

@@ -13,7 +13,7 @@ SECRET = "canary"
 
 
 def explained(url: str, statement: str = "SELECT 1", **environment: str) -> str:
-    """What a person reads when this statement fails in the database at `url`."""
+    """Returns the explanation of this statement's failure in the database at `url`."""
     settings = Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": url, **environment})
     parts = wiring.build(settings)
     try:
@@ -38,7 +38,7 @@ RULES = (
 
 @pytest.fixture(scope="module")
 def server(module_postgres):
-    """Its pg_hba.conf says who gets in, and how."""
+    """A server with entries in pg_hba.conf for each kind of refused login."""
     for role in ("with_password", "with_account", "rejected", "full"):
         module_postgres.query(f'CREATE ROLE "{role}" LOGIN')
     module_postgres.query("ALTER ROLE with_password PASSWORD 'right'")
@@ -47,7 +47,7 @@ def server(module_postgres):
     ((hba_file,),) = module_postgres.query("SHOW hba_file")
     lines = " UNION ALL ".join(f"SELECT '{rule}'" for rule in RULES)
     module_postgres.query(f"COPY ({lines}) TO '{hba_file}'")
-    module_postgres.set("log_connections", "on")  # reloads the files, and waits for it
+    module_postgres.set("log_connections", "on")  # reloads the files, and waits until it is done
     return module_postgres
 
 
@@ -66,7 +66,7 @@ class TestExplanation:
             ("localhost:99999/caly", "The database URL is malformed"),
         ],
     )
-    def test_of_an_address_that_leads_nowhere(self, address, found):
+    def test_of_an_unreachable_address(self, address, found):
         assert explained(f"postgresql://caly:{SECRET}@{address}") == found
 
     def test_of_a_database_that_does_not_exist(self, database_url):
@@ -84,13 +84,13 @@ class TestExplanation:
 
         assert found == "A statement timed out"
 
-    def test_of_a_statement_that_we_timed_out(self, database_url):
-        # A server that is frozen cancels nothing.
+    def test_of_a_statement_that_the_application_timed_out(self, database_url):
+        # A frozen server does not cancel its statements.
         statement = "SET statement_timeout = 0; SELECT pg_sleep(60)"
 
         assert explained(database_url, statement, DB_STATEMENT_TIMEOUT="50") == "A statement timed out"
 
-    def test_of_a_statement_that_was_prepared_on_another_connection(self, database_url):
+    def test_of_a_statement_prepared_on_another_connection(self, database_url):
         assert explained(database_url, "EXECUTE record_delivery") == (
             "A pooler in front of PostgreSQL changes connections between statements"
         )
@@ -129,7 +129,7 @@ class TestLogin:
 
 
 class TestTls:
-    """With what a server says before and during the handshake."""
+    """With different answers of the server before and during the handshake."""
 
     @pytest.mark.parametrize(
         ("answer", "mode", "found"),
@@ -150,7 +150,7 @@ class TestTls:
         with listening(answer, tls=answer == b"S") as port:
             assert explained(f"postgresql://caly:{SECRET}@localhost:{port}/caly?sslmode={mode}") == found
 
-    def test_of_a_server_that_says_nothing_is_explained(self):
+    def test_to_a_server_that_does_not_answer_is_explained(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             url = f"postgresql://caly:{SECRET}@localhost:{silent.getsockname()[1]}/caly"
 

@@ -1,4 +1,4 @@
-"""Waiting for a peer that takes connections and says nothing."""
+"""Waiting for a peer that accepts connections and never answers."""
 
 import socket
 import threading
@@ -24,12 +24,12 @@ def address(database_url):
     return make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def test_to_open_a_connection_ends_at_its_deadline(silent):
+def test_opening_a_connection_ends_at_its_deadline(silent):
     with pytest.raises(DeadlinePassed):
         psycopg2.connect(f"host=127.0.0.1 port={silent}", connection_factory=connection_class(50, 60_000))
 
 
-def test_to_wait_for_an_answer_ends_at_its_deadline_and_closes_the_connection(address):
+def test_waiting_for_an_answer_ends_at_its_deadline_and_closes_the_connection(address):
     connection = psycopg2.connect(address, connection_factory=connection_class(60_000, 50))
 
     with pytest.raises(DeadlinePassed):
@@ -49,7 +49,7 @@ def test_each_answer_has_the_whole_time(address):
     connection.close()
 
 
-def test_a_connection_of_others_waits_as_long_as_it_takes(address):
+def test_a_connection_of_another_class_waits_without_a_deadline(address):
     connection = psycopg2.connect(address)
     cursor = connection.cursor()
     waiting = threading.Thread(target=lambda: cursor.execute("SELECT pg_sleep(0.5), 7"))

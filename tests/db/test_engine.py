@@ -1,4 +1,4 @@
-"""The two pools against a real server, and what the driver's errors turn into."""
+"""The pools against a real server, and the translation of the driver's errors."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ NOWHERE = Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": "postgresql+p
 
 @pytest.fixture
 def opened(settings) -> Iterator:
-    """`opened(db_pool_max=2, …)`: the pools that the settings ask for, except these."""
+    """`opened(db_pool_max=2, …)`: the pools of the settings, with these changes."""
     with ExitStack() as closing:
 
         def make(**changes: object) -> Database:
@@ -39,16 +39,16 @@ def opened(settings) -> Iterator:
 
 
 class TestUrl:
-    def test_is_the_one_that_the_settings_give(self):
+    def test_is_the_url_of_the_settings(self):
         assert engine.url(NOWHERE) == "postgresql+psycopg2://caly@nowhere.invalid/caly"
 
-    def test_is_the_embedded_servers_where_they_give_none(self):
+    def test_is_the_url_of_the_embedded_server_by_default(self):
         assert engine.url(replace(NOWHERE, database_url=None)) == server.url(Path("var/postgres"))
 
 
 class TestDatabase:
     @given(st.integers(2, 1000), st.integers(1, 1000))
-    def test_shares_out_exactly_the_connections_it_is_allowed(self, most, keep):
+    def test_distributes_exactly_the_allowed_connections(self, most, keep):
         database = engine.database(replace(NOWHERE, db_pool_max=most, db_pool_min=keep))
 
         limits = [database.ingest.limits, database.records.limits]
@@ -56,7 +56,7 @@ class TestDatabase:
         assert all(1 <= pool.keep <= pool.most for pool in limits)
 
     @given(st.integers(1, 86_400_000))
-    def test_never_lets_a_delivery_wait_longer_than_its_caller_does(self, wait_ms):
+    def test_limits_the_wait_of_a_delivery_for_a_connection(self, wait_ms):
         database = engine.database(replace(NOWHERE, db_connection_timeout_ms=wait_ms))
 
         assert database.ingest.limits.wait_ms == min(500, wait_ms)
@@ -76,7 +76,7 @@ class TestDatabase:
             "application_name": "caly",
         }
 
-    def test_tells_what_a_pool_holds(self, opened):
+    def test_reports_the_connections_of_a_pool(self, opened):
         pool = opened(db_pool_max=8).ingest
 
         with pool.connection():
@@ -86,7 +86,7 @@ class TestDatabase:
 
 
 class TestIngest:
-    def test_commits_each_statement_at_once(self, opened, query):
+    def test_commits_each_statement_immediately(self, opened, query):
         with opened().ingest.connection() as connection:
             connection.execute(INSERT, {"name": "Asha Dental"})
             seen = query("SELECT name FROM clients")
@@ -124,8 +124,8 @@ class TestIdentity:
 
         assert query("SELECT name FROM clients") == []
 
-    def test_gives_back_a_connection_that_commits_each_statement_at_once(self, opened, query):
-        database = opened(db_pool_max=2)  # one for each pool
+    def test_returns_a_connection_that_commits_each_statement_immediately(self, opened, query):
+        database = opened(db_pool_max=2)  # one connection for each pool
         with database.identity.transaction() as connection:
             used = connection.scalar(text("SELECT pg_backend_pid()"))
 
@@ -136,7 +136,7 @@ class TestIdentity:
 
         assert seen == [("Asha Dental",)]
 
-    def test_obeys_the_breaker_of_the_deliveries_and_does_not_report_to_it(self, opened):
+    def test_follows_the_breaker_of_the_deliveries_and_does_not_affect_it(self, opened):
         database = opened()
         breaker = database.ingest.breaker
         with suppress(DatabaseAway), database.identity.connection() as connection:
@@ -150,11 +150,11 @@ class TestIdentity:
         assert counted == 0
 
 
-class TestAway:
-    """What may succeed later."""
+class TestDatabaseAway:
+    """Failures of statements that may succeed later."""
 
-    def test_is_a_server_that_refuses_the_connection(self, opened):
-        with socket.socket() as bound:  # without listening, so that nobody else can
+    def test_is_raised_if_the_server_refuses_the_connection(self, opened):
+        with socket.socket() as bound:  # bound without listening, so that no other process can listen there
             bound.bind(("127.0.0.1", 0))
             address = f"postgresql+psycopg2://caly@127.0.0.1:{bound.getsockname()[1]}/caly"
             pool = opened(database_url=Secret(address)).ingest
@@ -164,7 +164,7 @@ class TestAway:
 
         assert not raised.value.connection_lost
 
-    def test_is_a_proxy_that_closes_the_connection_for_want_of_a_server(self, opened):
+    def test_is_raised_if_a_proxy_without_a_server_closes_the_connection(self, opened):
         with socket.create_server(("127.0.0.1", 0)) as proxy:
             address = f"postgresql+psycopg2://caly@127.0.0.1:{proxy.getsockname()[1]}/caly"
             pool = opened(database_url=Secret(address)).ingest
@@ -177,7 +177,7 @@ class TestAway:
 
         assert not raised.value.connection_lost
 
-    def test_is_a_statement_that_takes_too_long(self, opened):
+    def test_is_raised_if_a_statement_takes_too_long(self, opened):
         pool = opened(db_statement_timeout_ms=20).ingest
 
         with pool.connection() as connection:
@@ -187,7 +187,7 @@ class TestAway:
             assert not raised.value.connection_lost
             assert connection.scalar(text("SELECT 1")) == 1
 
-    def test_is_a_lock_that_is_held_too_long(self, opened, query):
+    def test_is_raised_if_a_lock_is_held_too_long(self, opened, query):
         query("BEGIN")
         query("LOCK TABLE clients")
 
@@ -196,7 +196,7 @@ class TestAway:
 
         query("ROLLBACK")
 
-    def test_is_a_pool_whose_connections_are_all_in_use(self, opened):
+    def test_is_raised_if_all_connections_of_the_pool_are_in_use(self, opened):
         pool = opened(db_pool_max=2, db_connection_timeout_ms=1).ingest
 
         with pool.connection(), pytest.raises(DatabaseAway, match="busy") as raised, pool.connection():
@@ -204,13 +204,13 @@ class TestAway:
 
         assert not raised.value.connection_lost
 
-    def test_is_not_the_other_pool_running_dry(self, opened):
+    def test_is_not_raised_if_another_pool_is_exhausted(self, opened):
         database = opened(db_pool_max=2, db_connection_timeout_ms=1)
 
         with database.records.connection(), database.ingest.connection() as connection:
             assert connection.scalar(text("SELECT 1")) == 1
 
-    def test_is_a_server_that_only_reads(self, opened, query):
+    def test_is_raised_if_the_server_is_read_only(self, opened, query):
         ((database,),) = query("SELECT current_database()")
         query(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
 
@@ -219,7 +219,7 @@ class TestAway:
 
         assert not raised.value.connection_lost
 
-    def test_is_a_server_that_is_frozen(self, opened, query):
+    def test_is_raised_if_the_server_is_frozen(self, opened, query):
         database = opened()
         with database.ingest.connection() as connection:
             backend = connection.scalar(text("SELECT pg_backend_pid()"))
@@ -230,10 +230,10 @@ class TestAway:
             finally:
                 os.kill(backend, signal.SIGCONT)
 
-        # To ask again at once would take as long again.
+        # An immediate second attempt would take as long.
         assert not raised.value.connection_lost
 
-    def test_is_a_connection_that_breaks_when_it_is_fresh(self, opened, query):
+    def test_is_raised_if_a_new_connection_breaks(self, opened, query):
         pool = opened().ingest
 
         with pool.connection() as connection:
@@ -243,10 +243,10 @@ class TestAway:
 
         assert not raised.value.connection_lost
 
-    def test_is_a_connection_that_broke_and_the_next_one_works(self, opened, query):
+    def test_is_raised_once_for_a_connection_that_broke(self, opened, query):
         pool = opened().ingest
         with pool.connection():
-            pass  # broken when it is fresh, it says something else
+            pass  # used once, because a new connection that breaks gives another error
         with pool.connection() as connection:
             query("SELECT pg_terminate_backend(%s)", connection.scalar(text("SELECT pg_backend_pid()")))
             with pytest.raises(DatabaseAway) as raised:
@@ -260,7 +260,7 @@ class TestAway:
 
     @pytest.mark.parametrize("kind", ["connection", "transaction"])
     @pytest.mark.parametrize("name", ["ingest", "identity", "records"])
-    def test_is_a_connection_that_broke_meanwhile_and_holds_no_place_in_its_pool(self, opened, query, name, kind):
+    def test_is_raised_for_a_connection_that_broke_while_idle_and_releases_its_place(self, opened, query, name, kind):
         pool = getattr(opened(), name)
         with pool.connection() as connection:
             backend = connection.scalar(text("SELECT pg_backend_pid()"))
@@ -275,7 +275,7 @@ class TestAway:
 
 
 class _Interrupts:
-    """A parameter during whose adaptation somebody presses Ctrl-C."""
+    """A parameter whose adaptation is interrupted, as by Ctrl-C."""
 
     def __conform__(self, _protocol: object) -> None:
         raise KeyboardInterrupt
@@ -288,7 +288,7 @@ class TestBreaker:
 
     @pytest.fixture
     def slow(self, settings, changes, query):
-        """The pool for deliveries, and a table that nobody can write."""
+        """The pool for deliveries, with the table `clients` locked."""
         database = engine.database(replace(settings, db_statement_timeout_ms=20), changes.append)
         query("BEGIN")
         query("LOCK TABLE clients")
@@ -300,7 +300,7 @@ class TestBreaker:
         with pool.connection() as connection:
             connection.execute(INSERT, {"name": "Asha Dental"})
 
-    def test_keeps_everybody_from_a_database_that_is_too_slow(self, slow, changes):
+    def test_opens_if_the_database_is_too_slow(self, slow, changes):
         for _ in range(3):
             with pytest.raises(DatabaseAway):
                 self.insert(slow)
@@ -309,7 +309,7 @@ class TestBreaker:
             pytest.fail("a connection was handed out")
         assert changes == [True]
 
-    def test_keeps_reports_from_it_too_for_they_would_hold_the_threads_that_calls_need(self, opened, query):
+    def test_applies_to_reports_because_they_would_occupy_the_threads_of_calls(self, opened, query):
         database = opened(db_statement_timeout_ms=20)
         query("BEGIN")
         query("LOCK TABLE clients")
@@ -321,7 +321,7 @@ class TestBreaker:
         with pytest.raises(DatabaseAway), database.records.connection():
             pytest.fail("a connection was handed out")
 
-    def test_is_not_opened_by_reports_that_are_slow(self, opened):
+    def test_is_not_opened_by_slow_reports(self, opened):
         database = opened(db_statement_timeout_ms=20)
         for _ in range(4):
             with database.records.connection() as connection, pytest.raises(DatabaseAway):
@@ -329,7 +329,7 @@ class TestBreaker:
 
         assert not database.ingest.is_away
 
-    def test_is_closed_by_a_check_and_not_by_a_delivery(self, slow, changes, query):
+    def test_is_closed_by_a_successful_check(self, slow, changes, query):
         for _ in range(3):
             with pytest.raises(DatabaseAway):
                 self.insert(slow)
@@ -374,7 +374,7 @@ class TestRejected:
         "statement",
         ["SELECT CAST(:name AS integer)", "INSERT INTO clients (name) VALUES (:name)", "SELECT repeat(:name, 1 << 30)"],
     )
-    def test_is_what_can_never_be_stored(self, opened, statement):
+    def test_is_raised_for_values_that_can_never_be_stored(self, opened, statement):
         with opened().ingest.connection() as connection, pytest.raises(DatabaseRejected) as raised:
             connection.execute(text(statement), {"name": "+919876543210"})
 
@@ -388,7 +388,7 @@ class TestRejected:
             "VALUES (gen_random_uuid(), '2000-01-01', 'X', 'LOW', 'success', '')",
         ],
     )
-    def test_is_not_what_the_database_lacks(self, opened, statement):
+    def test_is_not_raised_for_a_missing_table_or_partition(self, opened, statement):
         with opened().ingest.connection() as connection, pytest.raises(DatabaseError) as raised:
             connection.execute(text(statement))
 
@@ -424,6 +424,6 @@ class TestErrors:
         assert str(raised.value) == "The database could not be reached"
         assert isinstance(raised.value.__cause__, psycopg2.Error)
 
-    def test_leave_an_interruption_what_it_is(self, opened):
+    def test_do_not_replace_an_interruption(self, opened):
         with opened().ingest.connection() as connection, pytest.raises(KeyboardInterrupt):
             connection.execute(text("SELECT :value"), {"value": _Interrupts()})

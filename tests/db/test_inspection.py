@@ -8,7 +8,7 @@ from calyapp.db import inspection
 
 @pytest.fixture
 def lowly_url(database_url, query) -> str:
-    """The database, for a role without rights."""
+    """The database's URL for a role without privileges."""
     query("DROP ROLE IF EXISTS lowly")
     query("CREATE ROLE lowly LOGIN CONNECTION LIMIT 7")
     yield make_url(database_url).set(username="lowly").render_as_string(hide_password=False)
@@ -31,7 +31,7 @@ def connect():
 
 
 class TestServer:
-    def test_is_described_by_its_facts(self, connect, database_url, query):
+    def test_is_described_by_version_and_limits(self, connect, database_url, query):
         ((version, connections),) = query(
             "SELECT current_setting('server_version'), current_setting('max_connections')"
         )
@@ -52,7 +52,7 @@ class TestServer:
 
         assert (server.connections, server.is_superuser) == (7, False)
 
-    def test_that_takes_only_reads_says_so(self, connect, database_url, query):
+    def test_is_reported_as_read_only(self, connect, database_url, query):
         name = make_url(database_url).database
         query(f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
 
@@ -61,11 +61,11 @@ class TestServer:
 
 
 class TestPrivileges:
-    def test_of_the_owner_suffice(self, connect, database_url):
+    def test_of_the_owner_are_sufficient(self, connect, database_url):
         with connect(database_url) as connection:
             assert inspection.lacking_privileges(connection) == []
 
-    def test_that_lack_are_named(self, connect, lowly_url, query):
+    def test_that_are_missing_are_named(self, connect, lowly_url, query):
         query("GRANT SELECT, INSERT ON calls, deliveries, audit_logs TO lowly")
         query("GRANT SELECT ON clients TO lowly")
         query("REVOKE CREATE ON SCHEMA public FROM PUBLIC")

@@ -1,4 +1,4 @@
-"""Pages of calls, with what the server says of the way it takes to them."""
+"""Pages of calls, and the plans by which the server reads them."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -14,7 +14,7 @@ from calyapp.db.tables import calls
 
 BEGAN = datetime(2026, 11, 1, tzinfo=UTC)
 CLIENT = UUID("5a0c9f1e-8f43-4c5d-9d6f-0d1f3e1c2b4a")
-# Of 40 clients in turn, a second apart; one call in 400 failed and is outbound. Numbers recur after a thousand calls.
+# Calls of 40 clients in turn, a second apart. One call in 400 failed and is outbound. Numbers repeat after 1000 calls.
 CALLS = """
 INSERT INTO calls (client_id, call_sid, id, phase, evidence, status, phone_from, phone_from_source, phone_to,
                    phone_to_source, direction, direction_source, created_at, updated_at)
@@ -35,7 +35,7 @@ def many(query):
 
 @pytest.fixture
 def page(services):
-    """`page(tenant, filters, after, limit)`: as the records API reads it."""
+    """`page(tenant, filters, after, limit)`: the page as the records API reads it."""
 
     def read(tenant=tenancy.ALL, filters=(), after=None, limit=100):
         with tenancy.reading(services.database.records, tenant) as connection:
@@ -45,7 +45,7 @@ def page(services):
 
 
 class TestRead:
-    def test_gives_the_newest_first_and_each_once(self, page, query):
+    def test_returns_each_call_once_and_the_newest_first(self, page, query):
         query(CALLS, 10)
         numbers, after = [], None
 
@@ -62,7 +62,7 @@ class TestRead:
 
         assert page(limit=3).next is None
 
-    def test_tells_calls_of_one_moment_apart(self, page, query):
+    def test_distinguishes_calls_with_the_same_timestamp(self, page, query):
         query(CALLS, 5)
         query("UPDATE calls SET created_at = '2026-11-01Z'")
 
@@ -80,7 +80,7 @@ class TestRead:
 
     @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(limit=st.integers(1, 7), arrivals=st.lists(st.integers(0, 6), max_size=12))
-    def test_repeats_and_loses_nothing_while_calls_come(self, page, query, limit, arrivals):
+    def test_repeats_and_omits_nothing_while_calls_are_added(self, page, query, limit, arrivals):
         query("DELETE FROM calls")
         query(CALLS, 12)
         seen, after, number = [], None, 12
@@ -104,7 +104,7 @@ class TestRead:
         assert len(seen) == len(set(seen))
 
 
-class TestWay:
+class TestQueryPlan:
     LIMIT = 100
 
     @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ class TestWay:
         ids=str,
     )
     @pytest.mark.parametrize("depth", ["first", "deep"])
-    def test_to_a_page_passes_few_rows(self, services, many, tenant, filters, depth):
+    def test_of_a_page_reads_few_rows(self, services, many, tenant, filters, depth):
         after = Place(BEGAN + timedelta(hours=2), UUID(int=0)) if depth == "deep" else None
 
         plan = plans.of_page(services.database.records, calls, tenant, filters, after, self.LIMIT)

@@ -1,4 +1,4 @@
-"""The migrations as operators run them: in processes of their own, on databases of their own."""
+"""The migrations as operators run them: each in a separate process, on a separate database."""
 
 import logging
 import os
@@ -31,14 +31,14 @@ POLICY = re.compile("^CREATE POLICY .*?;$", re.MULTILINE | re.DOTALL)
 
 
 def schema(url: str, *tables: str) -> list[str]:
-    """The lines of SQL that make the database's objects, or those of these tables without policies, from pg_dump."""
+    """The lines of pg_dump that create all objects, or only the objects of these tables without policies."""
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     chosen = ["--no-acl", *(f"--table={table}" for table in tables)] if tables else []
     pg_dump = [server.binaries() / "pg_dump", "--schema-only", "--no-owner", *chosen, f"--dbname={plain}"]
     dump = subprocess.run(pg_dump, capture_output=True, text=True, check=True).stdout
     if tables:
-        dump = POLICY.sub("", dump)  # by hand, for pg_dump 15 knows no --no-policies
-    # Comments name the version; commands of psql, which start with a backslash, hold a random word.
+        dump = POLICY.sub("", dump)  # removed here, because pg_dump 15 has no --no-policies
+    # Comments name the version. Commands of psql start with a backslash and contain a random word.
     return [line for line in dump.splitlines() if line and not line.startswith(("--", "\\"))]
 
 
@@ -53,7 +53,7 @@ def scripts() -> ScriptDirectory:
 
 
 class TestRevisions:
-    def test_are_one_line_numbered_without_gaps(self, scripts):
+    def test_form_one_sequence_without_gaps(self, scripts):
         newest_first = list(scripts.walk_revisions())
 
         assert len(scripts.get_heads()) == 1
@@ -74,7 +74,7 @@ class TestRevisions:
 
         assert [name for name, source in sources.items() if re.search(r"^\s*(from|import) calyapp", source, re.M)] == []
 
-    def test_lie_in_no_package_that_would_hide_the_library(self):
+    def test_are_in_no_package_that_would_hide_the_library(self):
         assert list((ROOT / "alembic").rglob("__init__.py")) == []
 
 
@@ -98,13 +98,13 @@ class TestCurrent:
 
 
 class TestModels:
-    def test_are_what_the_migrations_end_in(self, database_url, run_alembic):
+    def test_match_the_result_of_the_migrations(self, database_url, run_alembic):
         output = run_alembic(database_url, "check")
 
         assert "No new upgrade operations detected" in output
 
-    def test_agree_with_the_migrations_where_alembic_does_not_look(self, database_url, empty_database_url):
-        # Checks, storage parameters and the partition key, besides all the rest.
+    def test_match_the_migrations_in_what_alembic_does_not_compare(self, database_url, empty_database_url):
+        # Includes checks, storage parameters and the partition key.
         models = sqlalchemy.create_engine(empty_database_url, poolclass=sqlalchemy.NullPool)
         metadata.create_all(models)
 
@@ -113,26 +113,24 @@ class TestModels:
         assert _unordered(migrated) == _unordered(schema(empty_database_url, *metadata.tables))
 
 
-# SQLAlchemy knows neither triggers nor row-level security.
+# SQLAlchemy supports neither triggers nor row-level security.
 BESIDE_MODELS = re.compile("^CREATE TRIGGER|ROW LEVEL SECURITY;$")
 
 
 def _unordered(lines: list[str]) -> list[str]:
-    """The order of a table's columns means nothing."""
+    """Sorts the lines, because the order of a table's columns is irrelevant."""
     return sorted(line.rstrip(",") for line in lines)
 
 
 class TestUpgrade:
-    def test_makes_the_partitions_of_this_month_and_three_more(self, query):
+    def test_creates_the_partitions_of_this_month_and_three_more(self, query):
         expected = [partitions.name(month) for month in partitions.months(clock.now(), 3)]
 
         attached = query("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass")
 
         assert sorted(name for (name,) in attached) == expected
 
-    def test_makes_the_partitions_that_are_missing_when_there_is_nothing_to_migrate(
-        self, database_url, query, run_alembic
-    ):
+    def test_creates_missing_partitions_if_there_is_nothing_to_migrate(self, database_url, query, run_alembic):
         month = partitions.name(clock.now())
         query(f"DROP TABLE {month}")
 
@@ -140,7 +138,7 @@ class TestUpgrade:
 
         assert query("SELECT to_regclass(%s)::text", month) == [(month,)]
 
-    def test_after_a_downgrade_makes_the_same_again(self, database_url, run_alembic):
+    def test_after_a_downgrade_creates_the_same_schema(self, database_url, run_alembic):
         before = schema(database_url)
 
         run_alembic(database_url, "downgrade", "base")
@@ -150,7 +148,7 @@ class TestUpgrade:
         assert created(at_base) == ["CREATE TABLE public.alembic_version ("]
         assert schema(database_url) == before
 
-    def test_waits_for_the_one_that_is_running(self, empty_database_url, run_alembic):
+    def test_waits_for_a_running_migration(self, empty_database_url, run_alembic):
         ours = sqlalchemy.create_engine(empty_database_url, isolation_level="AUTOCOMMIT")
         with ours.connect() as connection, ThreadPoolExecutor(2) as pool:
             connection.exec_driver_sql(f"SELECT pg_advisory_lock({migrations.ADVISORY_LOCK})")
@@ -203,14 +201,14 @@ class TestTakeLock:
 
         query("DROP ROLE migrator")
 
-    def test_gives_up_on_a_holder_that_no_session_is_shown_for(self, lock_holder, services, monkeypatch):
+    def test_gives_up_if_the_session_of_the_holder_is_not_shown(self, lock_holder, services, monkeypatch):
         monkeypatch.setattr(migrations, "_HOLDER", sqlalchemy.text("SELECT WHERE false"))
 
         with services.database.records.connection() as connection, pytest.raises(MigrationError, match="Gave up after"):
             migrations.take_lock(connection, pytest.fail, max_wait_seconds=0.5)
 
-    def test_waits_outside_of_a_transaction(self, lock_holder, services):
-        # Inside of one, it could hold the snapshot that CREATE INDEX CONCURRENTLY in the other migration waits for.
+    def test_waits_outside_a_transaction(self, lock_holder, services):
+        # In a transaction, it could hold the snapshot that CREATE INDEX CONCURRENTLY in the other migration waits for.
         waiting = "SELECT state FROM pg_stat_activity WHERE query = 'COMMIT' AND datname = current_database()"
         states = []
 
@@ -222,14 +220,14 @@ class TestTakeLock:
 
         assert states == ["idle"]
 
-    def test_takes_it_when_it_is_released(self, lock_holder, services):
+    def test_takes_the_lock_when_it_is_released(self, lock_holder, services):
         with services.database.records.connection() as connection:
             migrations.take_lock(connection, lambda _: lock_holder.invalidate(), 60)
 
             ((held,),) = connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
         assert held == 1
 
-    def test_knows_the_lock_of_this_database_from_that_of_another(self, lock_holder, empty_database_url):
+    def test_ignores_the_lock_of_another_database(self, lock_holder, empty_database_url):
         other = sqlalchemy.create_engine(empty_database_url)
 
         with other.connect() as connection:
@@ -251,7 +249,7 @@ class TestCheckOwnership:
         assert _refusal(empty_database_url).startswith("The database holds tables of another application (invoices)")
         assert query_empty("SELECT to_regclass('alembic_version')") == [(None,)]
 
-    def test_accepts_tables_of_ours_that_no_revision_is_known_of(self, empty_database_url):
+    def test_accepts_tables_of_caly_without_a_revision(self, empty_database_url):
         models = sqlalchemy.create_engine(empty_database_url, poolclass=sqlalchemy.NullPool)
         metadata.create_all(models)
 
@@ -268,10 +266,10 @@ def _refusal(url: str) -> str:
     return done.stderr
 
 
-class TestIndexesOfTheTrail:
+class TestAuditLogIndexes:
     INDEX = "audit_logs_request_id_idx"
 
-    def test_are_rebuilt_from_what_a_failed_attempt_left(self, database_url, query, run_alembic):
+    def test_are_rebuilt_after_a_failed_attempt(self, database_url, query, run_alembic):
         months = [partitions.name(month) for month in partitions.months(clock.now(), 3)]
         run_alembic(database_url, "downgrade", "0004")
         query(f"CREATE INDEX {self.INDEX} ON ONLY audit_logs (request_id)")
@@ -295,12 +293,10 @@ class TestIndexesOfTheTrail:
         assert query("SELECT indexname FROM pg_indexes WHERE indexname LIKE '%%user_id_created_at%%'") == []
 
 
-class TestCountsOfTheTrail:
+class TestAuditCounts:
     COUNTED = "SELECT event_type, sum(entries)::int FROM audit_counts_pending GROUP BY 1 ORDER BY 1"
 
-    def test_begin_with_what_was_there_before_however_often_the_migration_is_tried(
-        self, database_url, query, run_alembic
-    ):
+    def test_include_earlier_entries_once_if_the_migration_is_repeated(self, database_url, query, run_alembic):
         run_alembic(database_url, "downgrade", "0005")
         query(ENTRY, "EARLIER")
         query(ENTRY, "EARLIER")
@@ -312,7 +308,7 @@ class TestCountsOfTheTrail:
 
         assert query(self.COUNTED) == [("EARLIER", 2), ("LATER", 1)]
 
-    def test_become_those_of_occurrences_however_often_the_migration_is_tried(self, database_url, query, run_alembic):
+    def test_count_occurrences_once_if_the_migration_is_repeated(self, database_url, query, run_alembic):
         run_alembic(database_url, "downgrade", "0008")
         query(ENTRY, "PLAIN")
         query(THROTTLED, "THROTTLED", 4)
@@ -334,10 +330,10 @@ class TestCountsOfTheTrail:
         ]
 
 
-class TestRowsOfCdrExports:
+class TestCdrExportRows:
     TAKEN = "SELECT convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE conname ~ '^deliveries_route'"
 
-    def test_keep_the_migration_from_being_taken_back_and_imports_go_on(self, copied, query):
+    def test_prevent_a_downgrade_and_do_not_stop_imports(self, copied, query):
         command.downgrade(copied, "0007")
         query(CLIENT)
         query(IMPORTED, b"1" * 32)
@@ -386,7 +382,7 @@ def upgrade():
 
 @pytest.fixture
 def copied(tmp_path, database_url, monkeypatch) -> Config:
-    """A copy of the migrations, to add to, for a database that is at their head."""
+    """A copy of the migrations that tests may extend, for a database at their head."""
     monkeypatch.setenv("APP_ENV", "testing")
     monkeypatch.setenv("DATABASE_URL", database_url)
     shutil.copytree(ROOT / "alembic", tmp_path / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
@@ -394,7 +390,7 @@ def copied(tmp_path, database_url, monkeypatch) -> Config:
 
 
 class TestMigration:
-    def test_gives_up_on_a_lock_long_before_it_gives_up_on_its_work(self, copied, tmp_path, query):
+    def test_has_a_shorter_timeout_for_locks_than_for_statements(self, copied, tmp_path, query):
         (tmp_path / "alembic" / "versions" / f"{NEXT}_looks_around.py").write_text(LOOKS_AROUND)
 
         command.upgrade(copied, "head")
@@ -429,8 +425,8 @@ class TestMigration:
         assert "hidden" not in str(failure.value)
         assert query("SELECT version_num FROM alembic_version") == [(migrations.head(),)]
 
-    def test_says_which_revisions_ran_and_where_the_database_is(self, copied, capsys, caplog):
-        caplog.set_level(logging.WARNING, "alembic")  # an application that another test made may write its log here
+    def test_reports_the_revisions_that_ran_and_the_current_one(self, copied, capsys, caplog):
+        caplog.set_level(logging.WARNING, "alembic")  # an application of another test may write its log here
 
         command.downgrade(copied, "0006")
         command.upgrade(copied, "0007")

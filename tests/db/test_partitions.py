@@ -1,4 +1,4 @@
-"""Months on paper, and as partitions of the audit trail in PostgreSQL."""
+"""The computed months, and their partitions of the audit log in PostgreSQL."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ from calyapp.db import partitions
 from calyapp.errors import DatabaseAway
 
 IST = timezone(timedelta(hours=5, minutes=30))
-# Far from the months that the migrations made, and the year ends in between.
+# Far from the months that the migrations created, and across the end of a year.
 NOW = datetime(2031, 11, 15, tzinfo=UTC)
 NAMES = ["audit_logs_2031_11", "audit_logs_2031_12", "audit_logs_2032_01", "audit_logs_2032_02"]
 INSERT = (
@@ -27,7 +27,7 @@ INSERT = (
 
 @pytest.fixture
 def within(services):
-    """`within(function, *arguments)`: what the function returns, given a connection in a transaction."""
+    """`within(function, *arguments)`: calls the function with a connection in a transaction."""
 
     def run(function: Callable[..., list[str]], *arguments: object) -> list[str]:
         with services.database.records.transaction() as connection:
@@ -46,7 +46,7 @@ class TestMonths:
             (datetime(2028, 2, 29, tzinfo=UTC), datetime(2028, 2, 1, tzinfo=UTC)),
         ],
     )
-    def test_begin_with_the_one_that_holds_the_moment_in_utc(self, now, first):
+    def test_begin_with_the_month_of_the_moment_in_utc(self, now, first):
         assert next(partitions.months(now)) == first
 
     @given(
@@ -63,18 +63,18 @@ class TestMonths:
 
 
 class TestEnsure:
-    def test_makes_this_month_and_three_more_over_the_end_of_the_year(self, within, query):
+    def test_creates_this_month_and_three_more_across_the_end_of_the_year(self, within, query):
         made = within(partitions.ensure, NOW)
 
         assert made == NAMES
         assert query("SELECT to_regclass(name)::text FROM unnest(%s) AS name", NAMES) == [(name,) for name in NAMES]
 
-    def test_makes_nothing_the_second_time(self, within):
+    def test_creates_nothing_the_second_time(self, within):
         within(partitions.ensure, NOW)
 
         assert within(partitions.ensure, NOW) == []
 
-    def test_makes_only_what_is_missing(self, within, query):
+    def test_creates_only_missing_months(self, within, query):
         within(partitions.ensure, NOW)
         query("DROP TABLE audit_logs_2031_12")
 
@@ -82,7 +82,7 @@ class TestEnsure:
 
         assert made == ["audit_logs_2031_12", "audit_logs_2032_03"]
 
-    def test_makes_each_month_once_when_asked_by_several_at_once(self, within):
+    def test_creates_each_month_once_if_called_concurrently(self, within):
         together = Barrier(4)
 
         def ensure(connection: Connection) -> list[str]:
@@ -94,7 +94,7 @@ class TestEnsure:
 
         assert sorted(made) == [[], [], [], NAMES]
 
-    def test_makes_no_index_besides_the_parents(self, within, query):
+    def test_creates_no_index_that_the_parent_does_not_have(self, within, query):
         within(partitions.ensure, NOW)
 
         indexes = "SELECT count(*) FROM pg_index WHERE indrelid = %s::regclass"
@@ -109,8 +109,8 @@ class TestEnsure:
 
         assert query("SELECT count(*) FROM audit_logs") == [(1,)]
 
-    def test_gives_up_and_leaves_nothing_when_a_lock_is_held(self, within, query):
-        # As VACUUM holds it: the month can be created then, but not attached.
+    def test_gives_up_and_creates_nothing_if_a_lock_is_held(self, within, query):
+        # VACUUM holds such a lock: the month can be created, but not attached.
         query("BEGIN")
         query("LOCK TABLE audit_logs IN SHARE UPDATE EXCLUSIVE MODE")
 
@@ -123,7 +123,7 @@ class TestEnsure:
 
 
 class TestMonth:
-    def test_holds_the_entries_from_its_first_moment_to_its_last(self, within, query):
+    def test_contains_the_entries_from_its_first_moment_to_its_last(self, within, query):
         within(partitions.ensure, NOW)
         new_year = datetime(2032, 1, 1, tzinfo=UTC)
 
@@ -145,15 +145,15 @@ class TestMonth:
 
 
 class TestMissing:
-    def test_are_this_month_and_the_next_where_nothing_was_made(self, within):
+    def test_are_this_month_and_the_next_if_none_exists(self, within):
         assert within(partitions.missing, NOW) == NAMES[:2]
 
-    def test_are_none_once_they_are_made(self, within):
+    def test_are_none_after_they_are_created(self, within):
         within(partitions.ensure, NOW)
 
         assert within(partitions.missing, NOW, 3) == []
 
-    def test_includes_a_month_that_was_made_but_is_not_attached(self, within, query):
+    def test_include_a_month_that_is_not_attached(self, within, query):
         within(partitions.ensure, NOW)
         query(f"ALTER TABLE audit_logs DETACH PARTITION {NAMES[1]}")
 

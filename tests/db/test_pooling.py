@@ -1,4 +1,4 @@
-"""The bounds of a pool, kept against a real server; only the clock is turned."""
+"""The limits of a pool, tested with a real server. Only the clock is simulated."""
 
 import json
 import os
@@ -24,7 +24,7 @@ LIMITS = Limits(pool="records", keep=1, most=2, idle_timeout_ms=30_000, max_uses
 
 @pytest.fixture
 def pool(database_url) -> Iterator:
-    """`pool(keep=2, …)`: an engine with LIMITS except these."""
+    """`pool(keep=2, …)`: an engine with LIMITS and these changes."""
     with ExitStack() as closing:
 
         def make(**changes: int) -> Engine:
@@ -38,7 +38,7 @@ def pool(database_url) -> Iterator:
 
 
 def backend(engine: Engine) -> int:
-    """The server process behind the connection that the pool hands out next."""
+    """Returns the id of the server process of the pool's next connection."""
     with engine.connect() as connection:
         return connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
 
@@ -50,7 +50,7 @@ def gauges() -> dict[str, int]:
 
 
 def lock_out(server_url: str, database: str | None) -> None:
-    """Let nobody connect to the database from now on, as if the server were away."""
+    """Refuses all further connections to the database, as if the server were away."""
     server = sqlalchemy.create_engine(server_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.exec_driver_sql(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
@@ -58,7 +58,7 @@ def lock_out(server_url: str, database: str | None) -> None:
 
 @pytest.fixture
 def later(monkeypatch):
-    """`later(seconds)`: from now on it is so much later."""
+    """`later(seconds)`: advances the clock by this much."""
     real = time.monotonic
 
     def turn(seconds: float) -> None:
@@ -74,14 +74,14 @@ class TestLimits:
         with engine.connect(), engine.connect(), pytest.raises(sqlalchemy.exc.TimeoutError):
             engine.connect()
 
-    def test_keep_the_connection_that_was_used_last_at_hand(self, pool):
+    def test_keep_the_connection_that_was_used_last(self, pool):
         engine = pool(keep=2)
         with engine.connect() as last, engine.connect():
             expected = last.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
 
         assert backend(engine) == expected
 
-    def test_replace_a_connection_that_lay_idle_too_long(self, pool, later):
+    def test_replace_a_connection_that_was_idle_too_long(self, pool, later):
         engine = pool(idle_timeout_ms=30_000)
         before = backend(engine)
 
@@ -89,7 +89,7 @@ class TestLimits:
 
         assert backend(engine) != before
 
-    def test_leave_a_connection_that_was_used_in_time(self, pool, later):
+    def test_keep_a_connection_that_was_used_in_time(self, pool, later):
         engine = pool(idle_timeout_ms=30_000)
         before = backend(engine)
 
@@ -99,7 +99,7 @@ class TestLimits:
 
         assert (meanwhile, backend(engine)) == (before, before)
 
-    def test_replace_a_connection_that_is_worn(self, pool):
+    def test_replace_a_connection_after_its_maximum_number_of_uses(self, pool):
         engine = pool(max_uses=3)
 
         first, *others = [backend(engine) for _ in range(6)]
@@ -110,7 +110,7 @@ class TestLimits:
 
 
 class TestStatistics:
-    def test_tell_what_is_open_and_in_use(self, pool):
+    def test_count_the_connections_open_and_in_use(self, pool):
         limits = replace(LIMITS, keep=2, most=3)
         engine = pool(keep=2, most=3)
         at_first = pooling.statistics(engine, limits)
@@ -127,7 +127,7 @@ class TestStatistics:
 
 
 class TestGauges:
-    def test_follow_the_connections_and_return(self, pool):
+    def test_follow_the_connections(self, pool):
         before = gauges()
         engine = pool()
 
@@ -151,7 +151,7 @@ class TestGauges:
 
         assert in_use == {"open": before["open"] + 1, "inUse": before["inUse"] + 1}
 
-    def test_return_when_connections_break_in_use(self, pool):
+    def test_do_not_count_connections_that_broke_in_use(self, pool):
         before = gauges()
 
         with pool().connect() as connection:
@@ -195,7 +195,7 @@ print(json.dumps({"before": before, "after": backend()}))
 
 
 class TestFork:
-    def test_gives_the_child_a_connection_of_its_own_and_leaves_the_parents_alone(self, database_url):
+    def test_gives_the_child_its_own_connection_and_keeps_the_parents(self, database_url):
         environment = {**os.environ, "APP_ENV": "testing", "DATABASE_URL": database_url}
         command = [sys.executable, "-W", "error", "-c", FORKS]
 

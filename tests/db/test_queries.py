@@ -1,4 +1,4 @@
-"""Counting and timing of statements that really run."""
+"""Counting and timing of statements against a real server."""
 
 import logging
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def warnings(caplog) -> list[logging.LogRecord]:
 
 
 class TestTally:
-    def test_counts_the_statements_inside_and_their_time(self, connection):
+    def test_counts_the_statements_of_its_block_and_their_time(self, connection):
         connection.execute(text("SELECT 1"))
 
         with queries.tallied() as tally:
@@ -50,13 +50,13 @@ class TestTally:
 
         assert tally.count == 1
 
-    def test_counts_a_statement_once_whose_rows_cannot_be_read(self, connection):
+    def test_counts_a_statement_once_if_its_rows_cannot_be_read(self, connection):
         with queries.tallied() as tally, pytest.raises(DatabaseError):
             connection.execute(text("SELECT timestamp '10000-01-01'")).all()
 
         assert tally.count == 1
 
-    def test_does_not_count_a_connection_that_cannot_be_had(self, settings, tmp_path):
+    def test_does_not_count_a_connection_that_fails(self, settings, tmp_path):
         nobody = Secret(f"postgresql+psycopg2://caly@/caly?host={tmp_path}")
         database = engine.database(replace(settings, database_url=nobody))
 
@@ -65,7 +65,7 @@ class TestTally:
 
         assert tally == Tally()
 
-    def test_knows_its_own_thread_only(self, pool):
+    def test_counts_only_statements_of_its_own_thread(self, pool):
         together = Barrier(3)
 
         def count(statements: int) -> int:
@@ -110,7 +110,7 @@ class TestSlowStatement:
         assert not _leaks(warning)
         database.close()
 
-    def test_is_not_what_is_fast(self, connection, caplog):
+    def test_does_not_include_a_fast_statement(self, connection, caplog):
         connection.execute(text("SELECT 1"))
 
         assert warnings(caplog) == []

@@ -1,4 +1,4 @@
-"""The tables as they are in PostgreSQL: names, words, and what they refuse."""
+"""The tables in PostgreSQL: names, enumerated values, and refused rows."""
 
 import re
 from collections.abc import Callable
@@ -38,14 +38,14 @@ VALUES = {"direction": "inbound", "start_ts": MOMENT, "end_ts": MOMENT, "talk_se
 
 
 def refusal(query: Query, sql: str, *values: object) -> str | None:
-    """The check that does not let the statement through."""
+    """Returns the name of the check that refuses the statement."""
     with pytest.raises(psycopg2.errors.CheckViolation) as raised:
         query(sql, *values)
     return raised.value.diag.constraint_name
 
 
 def insert_call(**columns: object) -> tuple[object, ...]:
-    """The statement and its values for a call with these columns besides the needed ones."""
+    """Returns the statement and its values for a call with the required columns and these."""
     names, places = "".join(f", {name}" for name in columns), ", %s" * len(columns)
     return (
         f"INSERT INTO calls (client_id, call_sid, id, phase, evidence, status, created_at, updated_at{names}) VALUES "
@@ -80,7 +80,7 @@ class TestNames:
         assert [name for _, _, name, _ in constraints] == expected
         assert {kind for _, kind, _, _ in constraints} == {"p", "u", "f"}
 
-    def test_of_checks_are_between_table_and_check(self, query):
+    def test_of_checks_begin_with_the_table_and_end_with_check(self, query):
         checks = query(
             "SELECT conrelid::regclass::text, conname::text FROM pg_constraint "
             "WHERE contype = 'c' AND conrelid::regclass::text = ANY (%s)",
@@ -103,7 +103,7 @@ class TestNames:
 
 
 class TestWords:
-    def test_that_a_column_takes_are_those_of_the_code(self, query):
+    def test_of_each_column_equal_those_of_the_code(self, query):
         definitions = {
             (table, column): query(
                 "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass AND conname = %s",
@@ -118,12 +118,12 @@ class TestWords:
 
 
 class TestColumns:
-    def test_with_a_source_are_those_of_a_view(self):
+    def test_with_a_source_equal_those_of_a_view(self):
         assert tuple(tables.SOURCED) == state.SOURCED
 
 
 class TestCalls:
-    def test_take_a_value_with_its_source(self, query):
+    def test_accept_a_value_with_its_source(self, query):
         known = {name: VALUES.get(name, "x") for name in state.SOURCED}
 
         query(*insert_call(**known, **{f"{name}_source": "api" for name in known}))
@@ -142,7 +142,7 @@ class TestCalls:
 
 
 class TestDeliveries:
-    def test_take_a_digest_of_sha256(self, query):
+    def test_accept_a_digest_of_sha256(self, query):
         query(*insert_delivery(bytes(32)))
 
         assert query("SELECT octet_length(digest), repeats FROM deliveries") == [(32, 0)]
@@ -153,7 +153,7 @@ class TestDeliveries:
 
 
 class TestClients:
-    def test_refuse_to_end_a_key_version_before_it_began(self, query):
+    def test_refuse_an_oldest_key_version_above_the_current_one(self, query):
         sql = (
             "INSERT INTO clients (id, name, key_version, oldest_key_version, created_at, updated_at) "
             "VALUES (gen_random_uuid(), 'Asha Dental', 1, 2, now(), now())"

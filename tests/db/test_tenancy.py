@@ -1,4 +1,4 @@
-"""What PostgreSQL shows to whom, for both kinds of login role: a superuser, and an owner who is none."""
+"""Which rows PostgreSQL shows to each tenant, for both kinds of login role: a superuser and an ordinary owner."""
 
 from dataclasses import replace
 from uuid import UUID, uuid4
@@ -29,7 +29,7 @@ THEIRS = UUID("7b1d0a2f-9e54-4d6e-8e70-1e2f4f2d3c5b")
 
 @pytest.fixture
 def owner(query, empty_database_url, query_empty):
-    """A login role that may do nothing special, and owns the empty database; `caly_reader` was given to it."""
+    """The empty database's URL for its owner: a role without special attributes, and a member of `caly_reader`."""
     role = f"owner_{uuid4().hex}"
     query(f"CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEROLE")
     query(f"GRANT {tenancy.READER} TO {role}")
@@ -71,13 +71,13 @@ def filled(place):
 
 
 def seen(pool, tenant) -> dict[str, set]:
-    """The clients whose rows each table shows."""
+    """Returns the clients whose rows each table shows."""
     with tenancy.reading(pool, tenant) as connection:
         return {table: set(connection.scalars(text(f"SELECT client_id FROM {table}"))) for table in TABLES}
 
 
 def shows(*clients: UUID) -> dict[str, set]:
-    """The rows of just these in each table."""
+    """Returns what `seen` returns if each table shows the rows of only these clients."""
     return {table: set(clients) for table in TABLES}
 
 
@@ -85,7 +85,7 @@ class TestReading:
     def test_shows_the_rows_of_one_tenant(self, pools, filled):
         assert seen(pools.records, THEIRS) == shows(THEIRS)
 
-    def test_shows_those_of_all(self, pools, filled):
+    def test_shows_the_rows_of_all_tenants(self, pools, filled):
         assert seen(pools.records, tenancy.ALL) == shows(OURS, THEIRS)
 
     @pytest.mark.parametrize("nobody", ["", "?", "**", str(THEIRS)[:-1], str(THEIRS) + "\n", "-" * 36])
@@ -114,13 +114,13 @@ class TestReading:
             connection.execute(text(statement))
 
     @pytest.mark.parametrize("table", ["users", "sessions", "api_keys", "clients", partitions.name(clock.now())])
-    def test_is_refused_whatever_else_there_is(self, pools, filled, table):
+    def test_is_refused_for_all_other_tables(self, pools, filled, table):
         with pytest.raises(DatabaseError) as raised, tenancy.reading(pools.records, tenancy.ALL) as connection:
             connection.execute(text(f"SELECT * FROM {table}"))
 
         assert isinstance(raised.value.__cause__, psycopg2.errors.InsufficientPrivilege)
 
-    def test_is_refused_a_month_that_was_made_later(self, pools, place):
+    def test_is_refused_for_a_month_that_was_created_later(self, pools, place):
         with pools.records.transaction() as connection:
             connection.execute(text(f"DROP TABLE {partitions.name(clock.now())}"))
             (made,) = partitions.ensure(connection, clock.now())
@@ -128,8 +128,8 @@ class TestReading:
         assert place[1](f"SELECT has_table_privilege('{tenancy.READER}', '{made}', 'SELECT')") == [(False,)]
 
 
-class TestEverybodyElse:
-    def test_sees_and_changes_what_they_did(self, pools, filled):
+class TestUnrestrictedAccess:
+    def test_reads_and_changes_the_rows_of_all_tenants(self, pools, filled):
         with pools.records.transaction() as connection:
             counts = [connection.scalar(text(f"SELECT count(*) FROM {table}")) for table in TABLES]
             changed = connection.execute(text("UPDATE calls SET updated_at = now()")).rowcount
@@ -137,7 +137,7 @@ class TestEverybodyElse:
 
         assert (counts, changed) == ([6, 24, 24, 2, 4], 6)
 
-    def test_records_deliveries_and_folds_them_again(self, pools, place, settings):
+    def test_records_deliveries_and_rebuilds_calls(self, pools, place, settings):
         parts = wiring.build(replace(settings, database_url=Secret(place[0])))
         client = parts.clients.add("Asha Clinics", ["+918047112345"])
         pairs = [("CallSid", "sid-1"), ("From", "09876543210"), ("To", "08047112345")]
@@ -155,7 +155,7 @@ class TestEverybodyElse:
 
 
 class TestBackup:
-    def test_is_complete_and_comes_back(self, pools, place, filled, tmp_path, server_url):
+    def test_is_complete_and_can_be_restored(self, pools, place, filled, tmp_path, server_url):
         url, query = place
         with pools.records.connection() as connection:
             contents = backups.survey(connection)
@@ -173,7 +173,7 @@ class TestBackup:
         assert sample_records.fingerprints(query) == before
         assert seen(pools.records, THEIRS) == shows(THEIRS)
 
-    def test_is_refused_where_another_policy_may_hide_rows(self, owner, settings, run_alembic, query_empty):
+    def test_is_refused_if_another_policy_may_hide_rows(self, owner, settings, run_alembic, query_empty):
         run_alembic(owner, "upgrade", "head")
         database = engine.database(replace(settings, database_url=Secret(owner)))
         query_empty("CREATE POLICY more ON deliveries AS RESTRICTIVE USING (repeats = 0)")

@@ -1,4 +1,4 @@
-"""Each test has a process of its own for a parent, because signals and deaths are the subject."""
+"""Each test runs the parent as a separate process, because it sends signals and kills it."""
 
 import signal
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 PARENT = "import os, sys; from calyapp.embedded.child_process import run; sys.exit(run(sys.argv[1:], os.environ))"
 
-# Says that it is ready, then waits for a signal, prints its number and ends with it.
+# Prints that it is ready, waits for a signal, prints its number and exits with it.
 LISTENER = """
 import signal, sys
 signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -55,7 +55,7 @@ class TestRun:
 
             assert parent.wait() == number
 
-    def test_stops_the_command_when_what_it_needs_ends(self) -> None:
+    def test_stops_the_command_when_a_process_that_it_needs_ends(self) -> None:
         needing = "import subprocess as s, sys, os; from calyapp.embedded.child_process import run; " + (
             "sys.exit(run(sys.argv[1:], os.environ, needed=s.Popen(['sleep', '0.1'])))"
         )
@@ -76,6 +76,6 @@ class TestRun:
         with parent_of_listener() as parent:
             parent.kill()
 
-            output, _ = parent.communicate()  # to the end, which comes when the command has ended
+            output, _ = parent.communicate()  # returns when the command has ended
 
         assert output == f"{signal.SIGTERM:d}\n"

@@ -15,7 +15,7 @@ def programs(tmp_path: Path) -> Iterator[Programs]:
 
 
 class TestBinaries:
-    def test_are_where_the_environment_says(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_are_in_the_folder_that_the_environment_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
         here = binaries()
         monkeypatch.setenv("POSTGRES_BIN", f"{here}/../{here.name}")
 
@@ -27,7 +27,7 @@ class TestBinaries:
         with pytest.raises(EmbeddedUnavailable, match=f"{tmp_path} has no executable initdb or postgres or pg_isready"):
             binaries()
 
-    def test_say_what_to_install_when_there_is_no_wheel(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_report_what_to_install_if_the_wheel_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("POSTGRES_BIN", raising=False)
         monkeypatch.setattr(importlib.util, "find_spec", no_package)
 
@@ -40,9 +40,9 @@ def no_package(_name: str) -> ModuleSpec | None:
 
 
 class TestPrograms:
-    def test_tell_their_major_version(self, programs: Programs) -> None:
+    def test_report_their_major_version(self, programs: Programs) -> None:
         assert programs.major_version() in {"15", "16", "17", "18"}
 
-    def test_complain_in_their_own_words(self, programs: Programs) -> None:
+    def test_report_their_errors_unchanged(self, programs: Programs) -> None:
         with pytest.raises(EmbeddedUnavailable, match=r"initdb failed: .*unrecognized option '--nonsense'"):
             programs.run("initdb", "--nonsense")

@@ -1,4 +1,4 @@
-"""Real servers in temporary folders; whether they died is asked of the kernel."""
+"""Real servers in temporary folders. The kernel reports whether they ended."""
 
 import fcntl
 import os
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder to copy, which is faster than making one."""
+    """A data folder to copy, which is faster than creating one."""
     folder = tmp_path_factory.mktemp("pristine") / "data"
     with running(folder, durable=False):
         return folder
@@ -34,7 +34,7 @@ def data(pristine: Path, tmp_path: Path) -> Path:
 
 
 def ask(database_url: str, *statements: str) -> list[object]:
-    """The first value that each of the statements returns."""
+    """Returns the first value of each statement's result."""
     with create_engine(database_url, poolclass=NullPool).begin() as connection:
         return [connection.execute(text(statement)).scalar() for statement in statements]
 
@@ -49,12 +49,12 @@ def socket_folder(data: Path) -> Path:
 
 
 def open_server(data: Path) -> int:
-    """A descriptor of the running server's process, which stays valid, and tells, when it dies."""
+    """Returns a descriptor of the running server's process. It stays valid and reports the end of the process."""
     return os.pidfd_open(int((data / "postmaster.pid").read_text().splitlines()[0]))
 
 
 def dies(process: int) -> bool:
-    """Wait for the process behind the descriptor to end."""
+    """Waits until the process of the descriptor ends."""
     deaths, _, _ = select.select([process], [], [], 30)
     os.close(process)
     return bool(deaths)
@@ -62,13 +62,13 @@ def dies(process: int) -> bool:
 
 class TestRunning:
     @pytest.mark.parametrize("depth", ["with a space", "d" * 200 + "/" + "e" * 200])
-    def test_makes_a_database_in_any_folder(self, tmp_path: Path, depth: str) -> None:
+    def test_creates_a_database_in_any_folder(self, tmp_path: Path, depth: str) -> None:
         with running(tmp_path / depth / "data", durable=False) as database_url:
             answer = ask(database_url, "SELECT current_database()", "SELECT current_user", "SHOW server_encoding")
 
         assert answer == ["caly", "caly", "UTF8"]
 
-    def test_works_below_a_private_folder_and_leaves_it_private(self, pristine: Path, tmp_path: Path) -> None:
+    def test_works_in_a_private_folder_and_keeps_it_private(self, pristine: Path, tmp_path: Path) -> None:
         private = tmp_path / "private"
         private.mkdir(mode=0o700)
         data = shutil.copytree(pristine, private / "data")
@@ -119,13 +119,13 @@ class TestRunning:
         with pytest.raises(EmbeddedUnavailable, match="belongs to PostgreSQL 9"), running(tmp_path):
             pass
 
-    def test_refuses_a_folder_of_something_else(self, tmp_path: Path) -> None:
+    def test_refuses_a_folder_with_other_files(self, tmp_path: Path) -> None:
         (tmp_path / "letter.txt").touch()
 
         with pytest.raises(EmbeddedUnavailable, match="not a data folder of PostgreSQL"), running(tmp_path):
             pass
 
-    def test_begins_again_where_making_the_folder_was_interrupted(self, tmp_path: Path) -> None:
+    def test_starts_again_if_the_creation_of_the_folder_was_interrupted(self, tmp_path: Path) -> None:
         interrupted = tmp_path / "data.new"
         interrupted.mkdir()
         (interrupted / "PG_VERSION").touch()
@@ -144,7 +144,7 @@ class TestRunning:
 
         assert not socket_folder(data).exists()
 
-    def test_does_not_listen_where_somebody_else_put_something(self, data: Path, tmp_path: Path) -> None:
+    def test_refuses_a_socket_folder_that_is_a_symlink(self, data: Path, tmp_path: Path) -> None:
         trap = socket_folder(data)
         trap.symlink_to(tmp_path)
 
@@ -168,14 +168,14 @@ def start_module(data: Path, *command: str, **environment: str) -> subprocess.Po
 
 
 def run_module(data: Path, *command: str, **environment: str) -> tuple[int, str, str]:
-    """Exit code, output and errors."""
+    """Runs the module. Returns exit code, output and errors."""
     with start_module(data, *command, **environment) as process:
         output, errors = process.communicate()
     return process.returncode, output, errors
 
 
 def start_module_and_wait(data: Path) -> subprocess.Popen[str]:
-    """The module with a command that goes on until it is stopped."""
+    """Starts the module with a command that runs until it is stopped."""
     process = start_module(data, "sh", "-c", "echo ready; exec sleep 100")
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -183,12 +183,12 @@ def start_module_and_wait(data: Path) -> subprocess.Popen[str]:
 
 
 class TestMain:
-    def test_tells_the_command_where_the_server_is_and_returns_its_exit_code(self, data: Path) -> None:
+    def test_passes_the_url_to_the_command_and_returns_its_exit_code(self, data: Path) -> None:
         result = run_module(data, "sh", "-c", 'echo "$DATABASE_URL"; exit 7')
 
         assert result == (7, f"{url(data)}\n", "")
 
-    def test_starts_no_server_when_there_is_one_already(self, tmp_path: Path) -> None:
+    def test_starts_no_server_if_database_url_is_set(self, tmp_path: Path) -> None:
         result = run_module(tmp_path / "data", "sh", "-c", 'echo "$DATABASE_URL"; exit 7', DATABASE_URL="there")
 
         assert result == (7, "there\n", "")
@@ -204,25 +204,25 @@ class TestMain:
         assert dies(server)
         assert not socket_folder(data).exists()
 
-    def test_takes_command_and_server_along_when_killed(self, data: Path) -> None:
+    def test_ends_command_and_server_when_killed(self, data: Path) -> None:
         with start_module_and_wait(data) as process:
             server = open_server(data)
 
             process.kill()
 
-            process.communicate()  # which returns when the command has ended as well
+            process.communicate()  # returns when the command has ended too
         assert dies(server)
-        with running(data) as database_url:  # and nothing that is left stands in the way of the next
+        with running(data) as database_url:  # remaining files do not prevent the next start
             assert ask(database_url, "SELECT 1") == [1]
 
-    def test_says_in_a_sentence_why_there_is_no_server(self, tmp_path: Path) -> None:
+    def test_reports_in_one_sentence_why_it_starts_no_server(self, tmp_path: Path) -> None:
         code, _, errors = run_module(tmp_path / "data", "true", POSTGRES_BIN=str(tmp_path))
 
         assert code == 1
         assert errors.startswith(f"{tmp_path} has no initdb")
         assert errors.count("\n") == 1
 
-    def test_says_so_and_stops_the_command_when_the_server_dies(self, data: Path) -> None:
+    def test_reports_the_end_of_the_server_and_stops_the_command(self, data: Path) -> None:
         with start_module_and_wait(data) as process:
             os.kill(int((data / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
 
@@ -247,7 +247,7 @@ class TestMain:
             assert result == (7, f"{database_url}\n", "")
             assert ask(database_url, "SELECT 1") == [1]
 
-    def test_joins_a_server_that_is_only_starting(self, tmp_path: Path) -> None:
+    def test_joins_a_server_that_is_starting(self, tmp_path: Path) -> None:
         lock = tmp_path / "data.lock"
         with lock.open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
@@ -257,7 +257,7 @@ class TestMain:
 
         assert (process.returncode, output, errors) == (0, "ran\n", "")
 
-    def test_starts_a_server_when_there_is_none_to_join(self, data: Path) -> None:
+    def test_starts_a_server_if_none_is_running(self, data: Path) -> None:
         result = run_module(Path("--join"), str(data), "sh", "-c", 'echo "$DATABASE_URL"; exit 7')
 
         assert result == (7, f"{url(data)}\n", "")

@@ -66,7 +66,7 @@ class TestReady:
         assert (answer.status_code, answer.json["checks"]["spool"]) == (200, {"status": "degraded"})
 
     @pytest.mark.parametrize("ahead", ["0 months", "1 month"])
-    def test_warns_of_a_month_without_partitions(self, client, query, ahead):
+    def test_warns_of_a_missing_partition(self, client, query, ahead):
         ((partition,),) = query("SELECT to_char(now() + %s::interval, '\"audit_logs_\"YYYY_MM')", ahead)
         query(f"DROP TABLE {partition}")
 
@@ -76,7 +76,7 @@ class TestReady:
 
 
 class TestLongWait:
-    def test_degrades_readiness_although_the_database_is_there(self, app, client):
+    def test_degrades_readiness_although_the_database_is_available(self, app, client):
         arrived_at = clock.now() - timedelta(seconds=70)
         app.extensions["caly"].journal.append(b"{}", client_id=None, lane=Lane.AWAY, arrived_at=arrived_at)
 
@@ -113,7 +113,7 @@ class TestDetailed:
         assert answer["version"]
         assert answer["uptimeSeconds"] >= 0
 
-    def test_is_not_degraded_by_optional_tasks_that_were_never_done(self, client):
+    def test_is_not_degraded_by_optional_tasks_that_never_ran(self, client):
         answer = client.get("/health/detailed").json
 
         assert answer["status"] == "healthy"

@@ -1,7 +1,7 @@
 from calyapp.db.tables import audit_logs, calls
 from calyapp.web.schemas.record_responses import CallSchema, CallWithTimelineSchema, EventSchema
 
-# What a call's status, outcome and duration are made of.
+# The columns from which a call's status, outcome and duration are derived.
 KEPT_BACK = {"phase", "evidence", "talk_seconds", "call_seconds"}
 
 
