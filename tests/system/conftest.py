@@ -1,4 +1,4 @@
-"""Servers that run for one test or one module, as operators run them."""
+"""Fixtures that start servers for one test or one module, as operators start them."""
 
 import os
 import subprocess
@@ -17,23 +17,23 @@ from running_server import ROOT, Server
 
 @pytest.fixture
 def serve(database_url, tmp_path, front) -> Iterator:
-    """`serve(*gunicorn_options, **environment)`: a server that listens; stopped and cleaned up after the test.
+    """`serve(*gunicorn_options, **environment)` starts a server. It is stopped and cleaned up after the test.
 
-    `inside` is what its command and those of `Server.command` begin with.
+    `inside` is prepended to its command and to those of `Server.command`.
     """
     yield from _serving(database_url, tmp_path, front)
 
 
 @pytest.fixture(scope="module")
 def module_serve(module_database_url, front) -> Iterator:
-    """As `serve`, for all tests of a module together."""
+    """Like `serve`, but the server is shared by all tests of a module."""
     with TemporaryDirectory(prefix="caly-") as folder:
         yield from _serving(module_database_url, Path(folder), front)
 
 
 @pytest.fixture
 def nginx() -> Iterator[Nginx]:
-    """Listens, with nobody behind it."""
+    """A running nginx without a server behind it."""
     with _nginx() as nginx:
         yield nginx
 
@@ -84,7 +84,7 @@ def _stop(server: Server) -> None:
 
 @pytest.fixture(scope="session")
 def tenant():
-    """`tenant(server)`: a client added from the command line, with its number and webhook key."""
+    """`tenant(server)` adds a client from the command line and returns it, with its number and webhook key."""
 
     def add(server: Server, number: str = "+918047112345") -> dict:
         return server.cli("clients", "add", "--name", f"Tenant {number}", "--number", number)

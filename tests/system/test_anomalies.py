@@ -1,4 +1,4 @@
-"""Attacks on a running server: answered as ever, and told of in log, metrics and trail."""
+"""Tests that attacks on a running server get the usual answer, and are reported in log, metrics and audit log."""
 
 from urllib.parse import urlencode
 
@@ -15,7 +15,7 @@ VIOLATIONS = "SELECT metadata->>'pattern', sum((metadata->>'count')::int) FROM a
 )
 
 
-def test_attacks_are_answered_and_told_of_while_notes_are_not(serve, tenant, query):
+def test_attacks_are_answered_and_reported_and_harmless_notes_are_not_reported(serve, tenant, query):
     server = serve("--workers", "2")
     asha = tenant(server)
     deliver = [{"CallSid": f"s{n}", "CustomField": note} for n, note in enumerate([*ATTACKS.values(), *NOTES] * 5)]

@@ -1,4 +1,4 @@
-"""What an auditor is answered who types the queries that circulate, after a day with an attack in it."""
+"""Tests the results of common audit queries after a day that includes an attack."""
 
 import json
 import time
@@ -26,28 +26,28 @@ def clients(server, tenant):
 
 @pytest.fixture(scope="module")
 def day(server, clients, module_query):
-    """What happens; returns once the throttled entries are written."""
+    """Produces the events of the day. Returns the query function after the throttled entries are written."""
     ours, theirs = clients
     email, address = "asha@example.com", ["--email", "asha@example.com"]
     stdin = PASSWORD + "\n"
     server.cli("users", "add", *address, "--role", "client", "--client", ours["id"], "--password-stdin", stdin=stdin)
-    for password in (PASSWORD, *["wrong"] * 44):  # 30 wrong ones close the account, and 40 in all the address
+    for password in (PASSWORD, *["wrong"] * 44):  # 30 failures block the account, and 40 attempts the address
         login(server, email, password)
     for client in clients:
         number = OURS if client is ours else THEIRS
         server.ask("POST", webhook(client, "call-start"), {"CallSid": "s1", "From": "09876543210", "To": number})
-    for client in (ours, theirs, ours, theirs, ours):  # from one address, in turn: missing From and To
+    for client in (ours, theirs, ours, theirs, ours):  # alternately, from one address: From and To are missing
         server.ask("POST", webhook(client, "call-start"), {"CallSid": "s2"})
     server.ask("GET", f"/api/nothing?q={INJECTION}")
     server.cli("clients", "rotate-key", ours["id"])
     server.cli("clients", "rotate-key", ours["id"], "--retire")
-    for _ in range(100):  # until the workers know it
+    for _ in range(100):  # until all workers know that the key is retired
         if server.ask("POST", webhook(ours, "call-end"), {"CallSid": "s1"})[0] == 401:
             break
         time.sleep(0.1)
     for _ in range(4):
         assert server.ask("POST", webhook(ours, "call-end"), {"CallSid": "s1"})[0] == 401
-    server.stop()  # writes what waits
+    server.stop()  # writes the throttled entries
     return module_query
 
 
@@ -59,7 +59,7 @@ def login(server, email, password):
     connection.close()
 
 
-def test_the_logins_are_all_attempts_and_how_they_ended(day):
+def test_login_entries_cover_all_attempts_with_their_outcome(day):
     rows = day(
         f"SELECT event_type, status, description, {COUNT} FROM audit_logs "
         "WHERE event_type LIKE 'LOGIN_%' GROUP BY 1, 2, 3"
@@ -76,18 +76,18 @@ def test_the_logins_are_all_attempts_and_how_they_ended(day):
     assert len(rows) == 4
 
 
-def test_what_is_critical_is_the_attack(day):
+def test_only_the_attack_is_critical(day):
     rows = day("SELECT event_type, metadata->>'pattern' FROM audit_logs WHERE severity = 'CRITICAL'")
 
     assert rows == [("SECURITY_VIOLATION", "sql_injection")]
 
 
-def test_what_concerns_a_client_is_under_its_id_and_nothing_of_another(day, clients):
+def test_a_clients_id_selects_its_own_entries_only(day, clients):
     statement = f"SELECT event_type, {COUNT} FROM audit_logs WHERE client_id = %s GROUP BY 1"
     ours, theirs = (dict(day(statement, client["id"])) for client in clients)
 
     assert ours.pop("WEBHOOK_REJECTED") == 3 + 5
-    ours.pop("CALL_ENDED", None)  # taken while a worker did not know yet that the key was retired
+    ours.pop("CALL_ENDED", None)  # accepted by a worker that did not know yet that the key was retired
     assert ours == {
         "DATA_CREATED": 1,
         "WEBHOOK_KEY_ROTATED": 2,
@@ -100,7 +100,7 @@ def test_what_concerns_a_client_is_under_its_id_and_nothing_of_another(day, clie
     assert theirs == {"DATA_CREATED": 1, "CALL_STARTED": 1, "WEBHOOK_REJECTED": 2}
 
 
-def test_the_statistics_say_the_same(day):
+def test_the_statistics_agree_with_the_entries(day):
     counted = "(SELECT * FROM audit_counts_daily UNION ALL SELECT * FROM audit_counts_pending) AS counts"
 
     assert dict(day(f"SELECT event_type, sum(entries)::int FROM {counted} GROUP BY 1")) == dict(

@@ -1,4 +1,4 @@
-"""The commands as a timer runs them: what comes back is what was there, and what goes wrong leaves no half of it."""
+"""Tests `backup` and `restore` as a timer runs them: a restore is complete, and a failure leaves no partial backup."""
 
 import os
 import signal
@@ -12,13 +12,13 @@ from child_processes import children, command_lines, is_alive
 from running_server import ROOT, eventually
 from small_disk import small_disk
 
-SINCE = "event_type IN ('BACKUP_COMPLETED', 'DATABASE_RESTORED')"  # what the backup cannot know of
+SINCE = "event_type IN ('BACKUP_COMPLETED', 'DATABASE_RESTORED')"  # not in the dump: written later
 ENDS = "SELECT status, metadata->>'reason' FROM audit_logs WHERE event_type IN ('BACKUP_COMPLETED', 'BACKUP_FAILED')"
 
 
 @pytest.fixture
 def caly(database_url, tmp_path):
-    """`caly(*arguments, before=(…), url=…)`: the command, started in a process of its own."""
+    """`caly(*arguments, before=(…), url=…)` starts the command in its own process."""
 
     def start(*arguments: object, before: tuple = (), url: str = database_url) -> subprocess.Popen:
         environment = {
@@ -38,7 +38,7 @@ def caly(database_url, tmp_path):
 
 @pytest.fixture
 def done(caly):
-    """`done(…)`: exit code and output of the command, at its end."""
+    """`done(…)` runs the command to its end. Returns exit code, output and errors."""
 
     def run(*arguments: object, **options: object) -> tuple[int, str, str]:
         process = caly(*arguments, **options)
@@ -55,7 +55,10 @@ def folder(tmp_path) -> Path:
 
 @pytest.fixture
 def dumping(caly, folder, query):
-    """`dumping(**options)`: a backup whose pg_dump runs and waits; both process ids. It goes on after the test."""
+    """`dumping(**options)` starts a backup whose pg_dump waits for a lock until the test ends.
+
+    Returns the process of the command and the process id of pg_dump.
+    """
     query("BEGIN")
     query("LOCK TABLE calls IN ACCESS EXCLUSIVE MODE")
     started = []
@@ -86,7 +89,7 @@ def dumps(folder: Path) -> list[Path]:
 
 
 class TestRestoration:
-    def test_brings_back_what_was_there_row_by_row(self, done, folder, query, postgres_to_fill):
+    def test_restores_every_row(self, done, folder, query, postgres_to_fill):
         sample_records.fill(query, calls=500)
         before = sample_records.fingerprints(query, ignoring=SINCE)
 
@@ -104,7 +107,7 @@ class TestRestoration:
 
     @pytest.fixture
     def postgres_to_fill(self, postgres):
-        """A server of its own, empty, that has never heard of our roles."""
+        """An empty server without the roles of Caly."""
         postgres.query("DROP SCHEMA public CASCADE")
         postgres.query("DROP ROLE caly_reader")
         postgres.query("CREATE SCHEMA public")
@@ -112,7 +115,7 @@ class TestRestoration:
 
 
 class TestInterruption:
-    def test_leaves_no_half_file(self, dumping, folder, query):
+    def test_leaves_no_partial_file(self, dumping, folder, query):
         process, pg_dump = dumping()
 
         os.kill(pg_dump, signal.SIGKILL)
@@ -124,7 +127,7 @@ class TestInterruption:
         assert query(ENDS) == [("failure", "pg_dump was ended by signal 9")]
 
     @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 1), (signal.SIGHUP, 1), (signal.SIGINT, 130)])
-    def test_by_a_signal_that_asks_for_it_is_on_the_trail(self, dumping, folder, query, sent, code):
+    def test_by_a_termination_signal_is_in_the_audit_log(self, dumping, folder, query, sent, code):
         process, pg_dump = dumping()
 
         process.send_signal(sent)
@@ -135,7 +138,7 @@ class TestInterruption:
         assert dumps(folder) == []
         assert query(ENDS) == [("failure", f"The backup was stopped ({sent.name})")]
 
-    def test_of_the_command_ends_pg_dump_too(self, dumping, folder, query):
+    def test_of_the_command_ends_pg_dump(self, dumping, folder, query):
         process, pg_dump = dumping()
 
         process.kill()
@@ -144,7 +147,7 @@ class TestInterruption:
         eventually(lambda: not is_alive(pg_dump))
         assert [path.suffix for path in dumps(folder)] == [".partial"]
 
-    def test_is_no_matter_for_the_next_one(self, dumping, done, folder, query):
+    def test_does_not_affect_the_next_backup(self, dumping, done, folder, query):
         dumping()[0].kill()
         query("COMMIT")
 
@@ -153,15 +156,15 @@ class TestInterruption:
         assert sorted(path.suffix for path in dumps(folder)) == [".dump", ".sha256"]
 
 
-class TestTwoAtOnce:
-    def test_are_refused(self, dumping, done, folder):
+class TestConcurrentBackup:
+    def test_is_refused(self, dumping, done, folder):
         dumping()
 
         assert done("backup", folder) == (1, "", "Error: Another backup into this folder is running\n")
 
 
 class TestPassword:
-    def test_is_in_no_list_of_processes(self, dumping, database_url):
+    def test_is_not_visible_in_the_process_list(self, dumping, database_url):
         dumping(url=database_url.replace("caly@", "caly:open-sesame@"))
 
         listed = "\n".join(command_lines())
@@ -171,8 +174,8 @@ class TestPassword:
 
 
 class TestFullDisk:
-    def test_leaves_no_half_file_and_the_backups_that_there_are(self, done, folder, query):
-        # The backup before was small, so nobody could foresee how much more this one holds.
+    def test_leaves_no_partial_file_and_keeps_existing_backups(self, done, folder, query):
+        # The previous backup was small, so the command cannot predict the size of this one.
         query(
             "CREATE TABLE padding AS SELECT string_agg(sha256(n::text::bytea), '') FROM generate_series(1, 50000) AS n"
         )

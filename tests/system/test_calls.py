@@ -38,7 +38,7 @@ def test_a_call_is_answered_and_found_in_the_database(serve, tenant, query):
     ]
 
 
-def test_200_starts_at_once_of_50_calls_are_50_calls(serve, tenant, query):
+def test_200_concurrent_starts_of_50_calls_create_50_calls(serve, tenant, query):
     server = serve("--workers", "2")
     path = webhook(tenant(server), "call-start")
 
@@ -53,7 +53,7 @@ def test_200_starts_at_once_of_50_calls_are_50_calls(serve, tenant, query):
     assert query("SELECT count(*) FROM audit_logs WHERE event_type = 'CALL_STARTED'") == [(50,)]
 
 
-def test_a_client_added_or_rotated_beside_the_server_works_at_once(serve, tenant):
+def test_a_client_added_or_rotated_while_the_server_runs_works_at_once(serve, tenant):
     server = serve("--workers", "2")
     asha = tenant(server)
     statuses = [server.ask("POST", webhook(asha, "call-start"), start(f"s{n}"))[0] for n in range(4)]

@@ -1,4 +1,4 @@
-"""What Exotel hears and what is kept while the host or Redis fails: the rows of docs/degraded-modes.md about them."""
+"""Tests the rows of docs/degraded-modes.md about the host and Redis: the answers to Exotel, and what is recorded."""
 
 import os
 import signal
@@ -16,12 +16,12 @@ from traffic import Delivery, whole_call
 
 DEGRADED = (200, "degraded")
 PAGE = 4096
-FRAMES_OF_A_PAGE = 12  # at most: none is shorter than a third of a kilobyte
+FRAMES_OF_A_PAGE = 12  # at most: every frame has at least a third of a kilobyte
 
 
 @pytest.fixture
 def rehearse(serve, tenant, postgres):
-    """`rehearse(*gunicorn_options, **environment)`: on a server and a PostgreSQL of its own."""
+    """`rehearse(*gunicorn_options, **environment)` returns a rehearsal with its own server and PostgreSQL."""
 
     def start(*options: str, **environment: Any) -> Rehearsal:
         server = serve(*options, DATABASE_URL=postgres.url, **environment)
@@ -64,11 +64,11 @@ def test_redis_slow(serve, tenant, query, redis_server):
 
 
 def test_client_over_its_limit(serve, tenant, query):
-    server = serve(RATELIMIT_WEBHOOK="4/hour")  # an hour, so that a slow machine does not see two windows
+    server = serve(RATELIMIT_WEBHOOK="4/hour")  # an hour, so that a slow test stays within one window
     rehearsal = Rehearsal(server, tenant(server), query)
 
     answers = rehearsal.deliver(calls=10)
-    over_the_limit = len(answers) - 6 * 4  # on each of the six routes so many are within it
+    over_the_limit = len(answers) - 6 * 4  # each of the six routes allows four
 
     assert statuses(answers) == {200}
     rehearsal.check_recovery(spooled=over_the_limit)
@@ -190,11 +190,11 @@ def test_clock_jump(rehearse, serve, postgres, tmp_path):
     assert postgres.query(f"SELECT count(*) FROM deliveries WHERE {misdated}") == [(0,)]
 
 
-# ---- How it is done ----
+# ---- Support ----
 
 
 def fill(rehearsal: Rehearsal) -> None:
-    """Deliveries until none is taken any more, the large ones first."""
+    """Sends deliveries until the server refuses them, the large ones first."""
     for size in (700_000, 70_000, 7_000, 0):
         while statuses(rehearsal.send([large(rehearsal.tenant, size)], ["json"])) == {200}:
             pass
@@ -206,7 +206,7 @@ def large(tenant: dict, size: int) -> Delivery:
 
 
 def clock_at(folder: Path, year: int) -> Path:
-    """A folder which, on PYTHONPATH, gives a process this year's first of June, from where its time goes on."""
+    """Returns a folder that, on PYTHONPATH, starts the clock of a process at the first of June of `year`."""
     folder.mkdir()
     jump = f"import time_machine\ntime_machine.travel('{year}-06-01T12:00:00+00:00', tick=True).start()\n"
     (folder / "sitecustomize.py").write_text(jump)
@@ -214,5 +214,5 @@ def clock_at(folder: Path, year: int) -> Path:
 
 
 def logged(rehearsal: Rehearsal, message: str) -> set[str]:
-    """At which levels the log says so."""
+    """Returns the levels at which this message is logged."""
     return {line["level"] for line in rehearsal.server.log_lines() if line["message"] == message}

@@ -1,4 +1,4 @@
-"""What Exotel hears and what is kept while PostgreSQL fails: the rows of docs/degraded-modes.md that are about it."""
+"""Tests the rows of docs/degraded-modes.md about PostgreSQL: the answers to Exotel, and what is recorded."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +44,7 @@ def read_only(postgres: PostgresServer) -> Iterator[None]:
 
 @contextmanager
 def slowed(postgres: PostgresServer, seconds: float) -> Iterator[None]:
-    """Each delivery takes the database so long."""
+    """Makes the database take this long for each delivery."""
     postgres.query(
         "CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql "
         f"AS 'BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END'"
@@ -58,7 +58,7 @@ def slowed(postgres: PostgresServer, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def broken(postgres: PostgresServer) -> Iterator[None]:
-    """A trigger that somebody added cannot load its library."""
+    """Adds a trigger that fails as if it could not load its library."""
     postgres.query(
         "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql "
         "AS $$ BEGIN RAISE 'could not access file' USING ERRCODE = 'undefined_file'; END $$"
@@ -72,7 +72,7 @@ def broken(postgres: PostgresServer) -> Iterator[None]:
 
 @contextmanager
 def locked(postgres: PostgresServer) -> Iterator[None]:
-    """Somebody alters a table, and takes his time."""
+    """Holds an exclusive lock on a table, as a long ALTER TABLE does."""
     with closing(connect(postgres)) as connection, connection.cursor() as cursor:
         cursor.execute("LOCK TABLE calls IN ACCESS EXCLUSIVE MODE")
         yield
@@ -80,7 +80,7 @@ def locked(postgres: PostgresServer) -> Iterator[None]:
 
 @contextmanager
 def no_connection_left(postgres: PostgresServer) -> Iterator[None]:
-    """Others hold every connection that the server allows, ours too."""
+    """Occupies every connection that the server allows, including those of Caly."""
     with ExitStack() as held:
         first = held.enter_context(closing(connect(postgres)))
         first.autocommit = True
@@ -102,26 +102,26 @@ def connect(postgres: PostgresServer) -> psycopg2.extensions.connection:
 
 
 def call_start_without_key(rehearsal: Rehearsal) -> Delivery:
-    """Only the number that was dialled says whose it is."""
+    """Returns a call start whose client is known only by the dialled number."""
     start = next(whole_call(rehearsal.tenant, uuid4().hex, None))
     return replace(start, path="/webhooks/exotel/call-start?")
 
 
 def levels(rehearsal: Rehearsal, message: str) -> set[str]:
-    """At which levels the log says so."""
+    """Returns the levels at which this message is logged."""
     return {line["level"] for line in rehearsal.server.log_lines() if line["message"] == message}
 
 
 @pytest.fixture(scope="module")
 def rehearsal(module_serve, module_postgres, tenant) -> Rehearsal:
-    """Two workers with three connections each for deliveries: fewer than they have threads."""
+    """Runs on two workers, each with three connections for deliveries: fewer than its threads."""
     environment = {"DATABASE_URL": module_postgres.url, "DB_POOL_MAX": "4", "DB_POOL_MIN": "2"}
     server = module_serve("--workers", "2", **environment)
     return Rehearsal(server, tenant(server), module_postgres.query)
 
 
 def assert_spooled_and_recovered(rehearsal: Rehearsal, trouble: AbstractContextManager[object]) -> None:
-    """In this trouble every delivery is acknowledged on the spool; after it every one is on record."""
+    """Asserts that every delivery is acknowledged and spooled during the fault, and recorded after it."""
     before = rehearsal.spooled()
 
     with trouble:
@@ -134,7 +134,7 @@ def assert_spooled_and_recovered(rehearsal: Rehearsal, trouble: AbstractContextM
     rehearsal.check_recovery()
 
 
-# ---- Gone, and back ----
+# ---- Unavailable, then back ----
 
 
 def test_postgresql_down(rehearsal, module_postgres):
@@ -146,7 +146,7 @@ def test_postgresql_down(rehearsal, module_postgres):
 
 
 def test_postgresql_restarted(rehearsal, module_postgres):
-    rehearsal.deliver()  # so that there are connections to break
+    rehearsal.deliver()  # opens the connections that the restart breaks
 
     module_postgres.stop("fast")
     module_postgres.start()
@@ -169,12 +169,12 @@ def test_postgresql_failed_over(serve, tenant, postgres, tmp_path):
     after = rehearsal.deliver()
 
     assert statuses(before + meanwhile + after) == {200}
-    # Nobody is left to take what a standby of its own would have to confirm.
+    # The promoted server has no standby of its own that could confirm its commits.
     standby.set("synchronous_standby_names", "")
     rehearsal.check_recovery()
 
 
-# ---- There, and no use ----
+# ---- Running, but unusable ----
 
 
 def test_postgresql_frozen(rehearsal, module_postgres):
@@ -194,7 +194,7 @@ def test_postgresql_out_of_connections(rehearsal, module_postgres):
     assert_spooled_and_recovered(rehearsal, no_connection_left(module_postgres))
 
 
-# ---- There, and slow ----
+# ---- Running, but slow ----
 
 
 def test_statements_over_their_budget(rehearsal, module_postgres):
@@ -231,7 +231,7 @@ def test_pool_exhausted(rehearsal, module_postgres):
     rehearsal.check_recovery()
 
 
-# ---- There, and not as it should be ----
+# ---- Running, with an incomplete schema ----
 
 
 def test_months_partition_missing(rehearsal, module_postgres):
@@ -309,7 +309,7 @@ def test_start_without_postgresql_and_without_the_directorys_copy(serve, tenant,
         readiness = rehearsal.server.readiness()
         by_number = rehearsal.send([call_start_without_key(rehearsal)])
 
-    assert statuses(answers) == {200}  # the key says whose they are
+    assert statuses(answers) == {200}  # the key identifies the client
     assert statuses(by_number) == {404}
     assert readiness == DEGRADED
     rehearsal.check_recovery(spooled=len(answers) + 1)

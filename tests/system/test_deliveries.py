@@ -1,4 +1,4 @@
-"""Every example of what Exotel puts on the wire gets the answer that is promised, and leaves the record it means."""
+"""Tests that every example of a delivery of Exotel gets the promised answer and leaves the expected record."""
 
 import json
 import re
@@ -19,7 +19,7 @@ RECORDS = {
     "cc-02-answered": ("in-progress", None, "none", None),
     "ic-02-outbound-active": ("in-progress", None, "none", 0),
     "ic-03-inbound-busy": RINGING_AGENT,
-    "ic-04-inbound-free": RINGING_AGENT,  # released, whatever became of the call
+    "ic-04-inbound-free": RINGING_AGENT,  # the agent is released; this does not say how the call ended
     "ic-05-to-leg-unanswered": ("no-answer", "missed", "no-answer", 0),
     "ic-06-from-leg-cancelled": ("canceled", "abandoned", "canceled", 0),
     "ps-02-stream-json": ("in-progress", None, "answered", 28),
@@ -47,7 +47,7 @@ RECORDS = {
     "pt-29-bad-utf8": NEW,
     "sc-01-multipart-default": COMPLETED,
     "sc-02-multipart-recording": COMPLETED,
-    "sc-04-answered-leg2": TALKED,  # sc-04, 05, 09 and 10 are of one call
+    "sc-04-answered-leg2": TALKED,  # sc-04, 05, 09 and 10 belong to one call
     "sc-05-terminal-completed": TALKED,
     "sc-07-terminal-busy-leg1": ("busy", "rejected", "busy", 0),
     "sc-08-terminal-failed": ("failed", "failed", "failed", 0),
@@ -74,13 +74,13 @@ CALL_SIDS = {
 
 @pytest.fixture(scope="module", params=["nothing", "nginx"])
 def front(request) -> str:
-    """All of it on Gunicorn's own port, and then through nginx."""
+    """Runs all tests on the port of Gunicorn, and then through nginx."""
     return request.param
 
 
 @pytest.fixture(scope="module")
 def statuses(module_serve, tenant) -> dict[str, int]:
-    """Each delivery sent once, in the order of the file: what it was answered."""
+    """Sends each delivery once, in the order of the file. The status of each answer, by the delivery's id."""
     server = module_serve("--workers", "2", WEBHOOK_AUTH="required")
     asha = tenant(server)
     return {delivery["id"]: _send(server, asha, delivery) for delivery in DELIVERIES}
@@ -88,7 +88,7 @@ def statuses(module_serve, tenant) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def record(statuses, module_query):
-    """`record(id, columns)`: of the call that the delivery is about."""
+    """`record(id, columns)` returns these columns of the call to which the delivery belongs."""
     return lambda id_, columns: module_query(f"SELECT {columns} FROM calls WHERE call_sid = %s", CALL_SIDS[id_])
 
 
@@ -121,11 +121,11 @@ def test_numbers_are_recorded_in_one_form(record, id_):
         ("sc-01-multipart-default", None),
     ],
 )
-def test_a_recording_is_found_wherever_it_stands(record, id_, link):
+def test_a_recording_is_found_in_every_field_that_may_hold_it(record, id_, link):
     assert record(id_, "recording_url") == [(link,)]
 
 
-def test_times_long_past_stay_in_the_ledger(record):
+def test_implausibly_old_times_are_not_copied_to_the_call(record):
     assert record("pt-01-ivr-digits", "start_ts_source, end_ts") == [("arrival", None)]
 
 
@@ -148,6 +148,6 @@ def _raw(tenant: dict, delivery: dict) -> bytes:
 
 
 def _presented(key: str, auth: str) -> str:
-    """How the sender shows the key, which is `key=…`."""
+    """Returns the query parameter `key=…` as the sender presents it."""
     wrong = key[:-1] + ("A" if key[-1] != "A" else "B")
     return {"valid": key, "missing": "", "wrong": wrong, "truncated": key[:-10], "duplicated": f"{key}&{wrong}"}[auth]

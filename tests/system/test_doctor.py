@@ -1,4 +1,4 @@
-"""`flask caly doctor` on a deployment as operators make it: fine as it is, and broken in one thing at a time."""
+"""Tests `flask caly doctor` on a deployment as operators make it: healthy, and with one fault at a time."""
 
 import json
 import os
@@ -52,13 +52,13 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def database(migrated_data, folder, run_alembic) -> Iterator[PostgresServer]:
-    """Durable, with a role of Caly's own that owns its database."""
+    """A durable server with a role for Caly that owns its database."""
     shutil.copytree(migrated_data, folder / "postgres")
     postgres = PostgresServer(folder / "postgres", durable=True)
     try:
         postgres.start()
         postgres.query("CREATE ROLE service LOGIN")
-        postgres.query("GRANT caly_reader TO service")  # as INSTALL.md says: the role itself came with the tables
+        postgres.query("GRANT caly_reader TO service")  # as in INSTALL.md; an earlier migration created the role
         postgres.query("CREATE DATABASE service OWNER service")
         run_alembic(service_url(postgres), "upgrade", "head")
         yield postgres
@@ -80,14 +80,14 @@ def redis(folder) -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def spool() -> Iterator[Path]:
-    """Where a spool should lie: `/tmp` may be in memory."""
+    """A folder that is suitable for a spool. `/tmp` may be in memory."""
     with TemporaryDirectory(prefix="caly-spool-", dir="/var/tmp") as folder:
         yield Path(folder)
 
 
 @pytest.fixture(scope="module")
 def server(module_serve, database, redis, spool, folder) -> Server:
-    """As in production, and all of it as it should be."""
+    """A server as in production, without a fault."""
     server = module_serve(
         **{key: secrets.token_hex(32) for key in KEYS},
         APP_ENV="production",
@@ -115,7 +115,7 @@ def run(server: Server, *options: str, **overrides: str) -> subprocess.Completed
 
 
 def examined(server: Server, nginx: Nginx | None = None, **overrides: str) -> tuple[int, dict[str, dict]]:
-    """Exit code, and by its name how each check ended; through nginx where one is given."""
+    """Returns the exit code, and the result of each check by its name. Checks through nginx if one is given."""
     done = run(server, *(through(nginx) if nginx else ()), "--json", **overrides)
     assert done.stderr == ""
     return done.returncode, {one["check"]: one for one in json.loads(done.stdout)}
@@ -126,7 +126,7 @@ def through(nginx: Nginx) -> tuple[str, ...]:
 
 
 def assert_named(found: tuple[int, dict[str, dict]], check: str, verdict: str) -> None:
-    """This check and no other has something to say, but for what needs it."""
+    """Asserts that only this check reports a problem. Checks that depend on it may be `not examined`."""
     code, diagnoses = found
     spoken = {name: one for name, one in diagnoses.items() if one["verdict"] != "ok" and name != "front"}
     assert diagnoses[check]["verdict"] == verdict, diagnoses
@@ -136,30 +136,30 @@ def assert_named(found: tuple[int, dict[str, dict]], check: str, verdict: str) -
 
 
 class TestGoodDeployment:
-    def test_has_nothing_to_mend(self, server):
+    def test_has_no_problem(self, server):
         code, found = examined(server, server.nginx)
 
         assert {name: one for name, one in found.items() if one["verdict"] != "ok"} == {}
         assert code == 0
 
-    def test_is_told_so_in_a_line_for_each_check_without_a_secret(self, server):
+    def test_is_reported_in_one_line_for_each_check_without_a_secret(self, server):
         done = run(server, *through(server.nginx))
 
         *lines, _, last = done.stdout.splitlines()
         assert last == f"{len(lines)} checks: {len(lines)} ok, 0 warn, 0 fail"
         assert not [key for key in KEYS if server.environment[key] in done.stdout]
 
-    def test_has_no_delivery_of_the_doctors_on_record(self, server, database):
+    def test_records_no_delivery_of_the_doctor(self, server, database):
         examined(server, server.nginx)
 
         assert in_service(database, "SELECT count(*) FROM deliveries") == [(0,)]
-        # Refusals are in the trail at once, or, counted, a second later.
+        # Refusals are in the audit log at once, or a second later if throttled.
         kinds = in_service(database, "SELECT DISTINCT event_type FROM audit_logs")
         assert set(kinds) <= {("WEBHOOK_REJECTED",), ("BACKUP_COMPLETED",)}
 
 
 def in_service(database: PostgresServer, sql: str) -> list[tuple]:
-    """As a superuser, in the service's database."""
+    """Runs SQL as a superuser in the database of the service. Returns the rows."""
     dsn = database.url.replace("postgresql+psycopg2", "postgresql").replace("caly@/caly", "caly@/service")
     connection = psycopg2.connect(dsn)
     connection.autocommit = True
@@ -171,7 +171,7 @@ def in_service(database: PostgresServer, sql: str) -> list[tuple]:
         connection.close()
 
 
-class TestBrokenEnvironment:
+class TestFaultInTheEnvironment:
     @pytest.mark.parametrize(
         ("overrides", "check", "verdict"),
         [
@@ -194,11 +194,11 @@ class TestBrokenEnvironment:
     def test_is_named(self, server, overrides, check, verdict):
         assert_named(examined(server, **overrides), check, verdict)
 
-    def test_of_a_spool_in_memory_is_named(self, server):
+    def test_such_as_a_spool_in_memory_is_named(self, server):
         with TemporaryDirectory(prefix="caly-spool-", dir="/dev/shm") as memory:
             assert_named(examined(server, SPOOL_DIR=memory), "spool folder", "fail")
 
-    def test_of_several_workers_that_count_each_for_itself_is_named(self, server):
+    def test_such_as_workers_with_separate_limit_counters_is_named(self, server):
         _, found = examined(server, APP_ENV="testing", RATELIMIT_STORAGE_URI="memory://")
 
         assert found["limits storage"]["verdict"] == "warn"
@@ -212,7 +212,7 @@ class TestBrokenEnvironment:
             ({"STREAM_BASE_URL": "ws://media.example"}, "STREAM_BASE_URL must begin with wss://"),
         ],
     )
-    def test_that_is_refused_ends_every_command_with_1_and_the_variable(self, server, overrides, words):
+    def test_that_prevents_loading_ends_the_command_with_1_and_names_the_variable(self, server, overrides, words):
         done = run(server, **overrides)
 
         assert (done.returncode, done.stdout) == (1, "")
@@ -265,7 +265,7 @@ class TestBrokenDatabase:
 
         assert_named(found, check, verdict)
 
-    def test_without_a_months_partition_is_named(self, server, database):
+    def test_without_next_months_partition_is_named(self, server, database):
         ((partition, bounds),) = in_service(
             database,
             "SELECT relname, pg_get_expr(relpartbound, oid) FROM pg_class "
@@ -281,7 +281,7 @@ class TestBrokenDatabase:
 
 
 class TestBrokenHost:
-    def test_with_a_spool_that_everybody_may_enter_is_named(self, server, spool):
+    def test_with_a_world_accessible_spool_is_named(self, server, spool):
         spool.chmod(0o755)
 
         found = examined(server)
@@ -289,8 +289,8 @@ class TestBrokenHost:
 
         assert_named(found, "file modes", "fail")
 
-    def test_with_a_file_that_everybody_may_read_is_named(self, server, spool):
-        (spool / "journal.lock").chmod(0o644)  # the directory is replaced while the server runs
+    def test_with_a_world_readable_file_is_named(self, server, spool):
+        (spool / "journal.lock").chmod(0o644)  # not the directory's file: the server replaces it while it runs
 
         found = examined(server)
         (spool / "journal.lock").chmod(0o600)
@@ -311,7 +311,7 @@ class TestBrokenHost:
         assert_named(found, "spool", "warn")
 
     def test_with_a_damaged_copy_of_the_directory_is_named(self, server, spool):
-        elsewhere = spool / "damaged"  # the service would write it anew
+        elsewhere = spool / "damaged"  # a separate folder, because the running service would rewrite its own
         elsewhere.mkdir(0o700)
         (elsewhere / "directory").write_bytes((spool / "directory").read_bytes()[:-1])
         (elsewhere / "directory").chmod(0o600)
@@ -342,7 +342,7 @@ def _journal(spool: Path) -> Iterator[sqlite3.Connection]:
 class TestBrokenNginx:
     @pytest.fixture
     def changed(self, server) -> Iterator[Callable[[str, str], Nginx]]:
-        """`changed(ours, theirs)`: a second nginx in front of the same Caly, with this change of the site."""
+        """`changed(ours, theirs)` starts a second nginx in front of the same Caly, `ours` in its site replaced."""
         with TemporaryDirectory(prefix="caly-nginx-", dir="/tmp") as name:
             nginx = Nginx(Path(name))
 
@@ -377,19 +377,19 @@ class TestBrokenNginx:
         assert found[check]["remedy"].startswith("Use deploy/nginx/caly.conf unchanged")
         assert code == (1 if verdict == "fail" else 0)
 
-    def test_that_appends_to_a_forged_address_is_harmless_for_the_last_is_its_own(self, server, changed):
+    def test_that_appends_to_a_forged_address_is_harmless_because_its_own_comes_last(self, server, changed):
         _, found = examined(server, changed(*APPEND_ADDRESS))
 
         assert found["forwarded address"]["verdict"] == "ok"
 
-    def test_with_a_certificate_that_nobody_trusts_is_named(self, server):
+    def test_with_an_untrusted_certificate_is_named(self, server):
         found = examined(server, server.nginx, SSL_CERT_FILE="")
 
         assert found[1]["certificate"]["verdict"] == "fail"
         assert found[1]["front"]["found"].startswith("not examined")
         assert found[0] == 1
 
-    def test_that_is_not_there_is_named(self, server):
+    def test_that_is_unreachable_is_named(self, server):
         code, found = examined_at(server, "https://localhost:1")
 
         assert (code, found["certificate"]["found"]) == (1, "nothing listens there")

@@ -1,4 +1,7 @@
-"""The audit trail as a file, over real connections: whole, packed, broken and given up. Imports nothing of calyapp."""
+"""Tests the audit export over real connections: complete, compressed, broken off and cancelled.
+
+Imports nothing of calyapp.
+"""
 
 import csv
 import gzip
@@ -12,7 +15,7 @@ import sample_records
 from running_server import Server, eventually
 
 PATH = "/api/audit/export?eventType=DELIVERY_RECEIVED"
-CALLS = 8_000  # with four entries each: 32 pages, and more than sockets hold
+CALLS = 8_000  # with four entries each: 32 pages, more than the socket buffers hold
 ONE_WORKER = {"RATELIMIT_API": "10000/hour", "WEB_CONCURRENCY": "1"}
 
 
@@ -30,7 +33,7 @@ def server(module_serve, module_query) -> Server:
 
 @pytest.fixture(scope="module")
 def keys(server) -> list[str]:
-    """Those of three who see all."""
+    """The API keys of three auditors."""
     return [server.cli("keys", "create", "--name", f"Compliance {n}", "--role", "auditor")["key"] for n in range(3)]
 
 
@@ -41,7 +44,7 @@ def token(keys) -> str:
 
 @pytest.fixture
 def fetch(server, token):
-    """`fetch(path, encoding)`: headers and body."""
+    """`fetch(path, encoding)` returns the response and its body."""
 
     def get(path: str, encoding: str = "identity"):
         connection = server.connect()
@@ -57,7 +60,7 @@ def fetch(server, token):
 
 @pytest.fixture
 def began(server, token):
-    """`began(key)`: the answer to a request for an export, of which nobody has read more than the head."""
+    """`began(key)` requests an export, and returns the response before its body is read."""
     connections = []
 
     def begin(key: str = token) -> HTTPResponse:
@@ -79,7 +82,7 @@ class TestExport:
         assert (answer.status, len(ids)) == (200, 4 * CALLS)
         assert set(ids) == {row[0] for row in stored}
 
-    def test_as_csv_and_packed_is_the_same(self, fetch):
+    def test_as_compressed_csv_has_the_same_entries(self, fetch):
         answer, packed = fetch(f"{PATH}&format=csv", "gzip")
         lines = fetch(PATH)[1].splitlines()
 
@@ -89,10 +92,10 @@ class TestExport:
             (entry["id"], entry["metadata"]) for entry in map(json.loads, lines)
         ]
 
-    def test_that_breaks_off_is_no_whole_file(self, server, began, module_query):
+    def test_that_breaks_off_is_detectably_incomplete(self, server, began, module_query):
         answer = began()
 
-        # Possible only because nobody holds a transaction while the reader rests.
+        # Succeeds only because the server holds no transaction while the reader pauses.
         module_query("ALTER TABLE audit_logs RENAME COLUMN resource TO elsewhere")
         try:
             with pytest.raises(IncompleteRead) as cut:
@@ -104,7 +107,7 @@ class TestExport:
         assert len(cut.value.partial) > 0
         assert logged(server, "an export failed: DatabaseError") > 0
 
-    def test_is_not_for_those_who_cannot_tell_that_it_broke_off(self, server, token):
+    def test_is_refused_over_http_1_0_where_a_break_cannot_be_detected(self, server, token):
         head = f"GET {PATH} HTTP/1.0\r\nHost: caly.example\r\nAuthorization: Bearer {token}\r\n\r\n"
 
         with raw_http.connect(server.port) as link:
@@ -115,8 +118,8 @@ class TestExport:
         assert b"HTTP/1.1 or newer" in answer
 
 
-class TestPlaces:
-    def test_are_free_again_when_readers_go_away(self, server, keys, began, fetch):
+class TestConcurrentExports:
+    def test_are_limited_until_readers_disconnect(self, server, keys, began, fetch):
         running = [began(key) for key in keys[1:]]
         refused, _ = fetch(PATH)
         for answer in running:

@@ -1,6 +1,6 @@
-"""One client sends twenty times what it may: it loses nothing, and nobody else waits for it.
+"""Tests a client that sends twenty times its limit: it loses nothing, and no other client is delayed.
 
-FLOOD_SECONDS says how long (3). With `pytest -s` it prints what was measured on the way.
+FLOOD_SECONDS sets the duration (3). With `pytest -s` it prints the measurements.
 """
 
 import math
@@ -15,13 +15,13 @@ from traffic import Attempt, Traffic, starts
 
 SECONDS = float(os.environ.get("FLOOD_SECONDS", "3"))
 LIMIT = 1000  # a minute
-# Thirty seconds of it are ten times a minute's limit: the most that is not refused.
+# Thirty seconds at this rate are ten times the limit of a minute: the most that is not refused.
 FLOOD = 20 * LIMIT / 60 * 0.99
 STREAM_BASE_URL = "wss://media.example.com"
 
 
 @pytest.mark.timeout(300 + 10 * SECONDS)
-def test_a_flood_loses_nothing_and_delays_nobody_else(serve, tenant, redis_server, query):
+def test_a_flood_loses_nothing_and_delays_no_other_client(serve, tenant, redis_server, query):
     limits = {"RATELIMIT_STORAGE_URI": redis_server.url, "RATELIMIT_WEBHOOK": f"{LIMIT}/minute"}
     server = serve("--workers", "2", "--keep-alive", "75", STREAM_BASE_URL=STREAM_BASE_URL, **limits)
     loud, quiet = tenant(server, "+918047112341"), tenant(server, "+918047112342")

@@ -1,4 +1,4 @@
-"""Signing in from outside, over two workers: what ends is ended for both, and an unknown user is as much work."""
+"""Tests signing in, over two workers: revocation applies to both, and an unknown user costs the same work."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ import pytest
 EMAIL, PASSWORD = "ravi@example.com", "seven lamps by the ghat"
 LIMITS = {"RATELIMIT_LOGIN": "1000/hour", "RATELIMIT_API": "10000/hour"}
 ATTEMPTS = 8
-WORKERS_HEAR = 30  # requests, each on a connection of its own: all of them with one of two workers is no accident
+WORKERS_HEAR = 30  # requests, each on its own connection: enough that both workers answer some
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ def verifications(server) -> float:
     return float(line.split()[-1])
 
 
-class TestEnd:
+class TestRevocation:
     @pytest.mark.parametrize("how", ["logout", "revoke-sessions", "suspend", "delete"])
-    def test_of_a_session_is_heard_by_both_workers_at_once(self, server, ravi, how):
+    def test_of_a_session_applies_to_both_workers_at_once(self, server, ravi, how):
         token = login(server)[1]["token"]
         before = statuses(server, token)
 
@@ -63,7 +63,7 @@ class TestEnd:
 
         assert (before, statuses(server, token)) == ({200: WORKERS_HEAR}, {401: WORKERS_HEAR})
 
-    def test_of_a_key_is_heard_by_both_workers_at_once(self, server):
+    def test_of_a_key_applies_to_both_workers_at_once(self, server):
         key = server.cli("keys", "create", "--name", "Report", "--role", "admin")
         before = statuses(server, key["key"])
 
@@ -85,7 +85,7 @@ def test_an_unknown_user_costs_as_many_verifications_as_a_wrong_password(server,
     assert len(answers) == 1
 
 
-def test_thirty_failures_close_an_account_over_both_workers(server, ravi):
+def test_thirty_failures_over_both_workers_block_an_account(server, ravi):
     failures = Counter(login(server, password=f"wrong {n}")[0] for n in range(35))
 
     assert failures == {401: 30, 429: 5}

@@ -1,4 +1,4 @@
-"""CDR exports uploaded over real connections, with nginx in front and without. Imports nothing of calyapp."""
+"""Tests the upload of CDR exports over real connections, with and without nginx. Imports nothing of calyapp."""
 
 import json
 
@@ -25,7 +25,7 @@ def front(request) -> str:
 
 @pytest.fixture(scope="module")
 def house(module_serve, tenant):
-    """A server with two clients, and a key of the first one."""
+    """A server with two clients, and an API key of the first."""
     server = module_serve(**LIMITS)
     ours, theirs = (tenant(server, number) for number in ("+918047110001", "+918047110002"))
     key = server.cli("keys", "create", "--name", "Importer", "--role", "client", "--client", ours["id"])["key"]
@@ -34,7 +34,7 @@ def house(module_serve, tenant):
 
 @pytest.fixture
 def upload(house):
-    """`upload(content)`: status and JSON."""
+    """`upload(content)` returns the status and the JSON of the answer."""
     server, _, _, key = house
 
     def post(content: bytes) -> tuple[int, dict]:
@@ -49,7 +49,7 @@ def upload(house):
 
 
 class TestImport:
-    def test_heals_what_never_ended_and_changes_nothing_twice(self, house, upload, module_query):
+    def test_completes_calls_without_an_end_and_is_idempotent(self, house, upload, module_query):
         server, ours, _, _ = house
         assert server.ask("POST", webhook(ours, "call-start"), {"CallSid": "h1", "From": "1", "To": "2"})[0] == 200
         file = (HEADER + ROW.format(sid="h1") + ROW.format(sid="h2")).encode()
@@ -72,7 +72,7 @@ class TestImport:
         assert module_query("SELECT c::text FROM calls c WHERE client_id = %s", theirs["id"]) == before
         assert module_query(CALL, ours["id"], "f1") == [HEALED]
 
-    def test_keeps_a_formula_in_a_cell_and_gives_it_to_no_spreadsheet(self, house, upload):
+    def test_keeps_a_formula_in_a_cell_as_text(self, house, upload):
         server, ours, _, key = house
         formula = '=HYPERLINK("http://x")'
         quoted = formula.replace('"', '""')
@@ -90,11 +90,11 @@ class TestImport:
 class TestSize:
     @pytest.fixture
     def largest(self) -> bytes:
-        """Ten mebibytes to the byte: calls whose last cells fill it up, and a last row that is none."""
+        """A file of exactly ten mebibytes: calls with padded last cells, and an invalid last row."""
         rows = "".join(ROW.format(sid=f"big{n}").replace("\n", "x" * 20_700 + "\n") for n in range(500))
         return (HEADER + rows).encode().ljust(TEN_MIB - 1, b"x") + b"\n"
 
-    def test_may_be_ten_mebibytes_and_no_byte_more(self, upload, largest, module_query):
+    def test_may_be_at_most_ten_mebibytes(self, upload, largest, module_query):
         too_large, fitting = upload(largest + b"\n"), upload(largest)
 
         assert (too_large[0], too_large[1]["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from running_server import eventually, webhook
 
-# An hour, so that a slow machine does not see two windows.
+# An hour, so that a slow test stays within one window.
 LIMIT = {"RATELIMIT_WEBHOOK": "1000/hour"}
 
 
 @pytest.fixture
 def flood():
-    """`flood(server, path, times)`: how often which status was answered to as many deliveries, each another one."""
+    """`flood(server, path, times)` sends distinct deliveries. Returns the number of answers by status."""
 
     def send(server, path: str, times: int, first: int = 0) -> Counter:
         def deliver(number: int) -> int:
@@ -24,8 +24,8 @@ def flood():
     return send
 
 
-@pytest.mark.timeout(400)  # what waits is recorded in the pauses of everything else
-def test_3000_deliveries_over_4_workers_against_a_limit_of_1000_make_2000_wait_and_lose_none(
+@pytest.mark.timeout(400)  # deferred deliveries are recorded in the pauses of other work
+def test_3000_deliveries_over_4_workers_with_a_limit_of_1000_defer_2000_and_lose_none(
     serve, tenant, flood, redis_server, query
 ):
     server = serve("--workers", "4", RATELIMIT_STORAGE_URI=redis_server.url, **LIMIT)
@@ -45,7 +45,7 @@ def test_more_than_ten_times_the_limit_is_refused(serve, tenant, flood, redis_se
     assert flood(server, path, 700) == {200: 500, 429: 200}
 
 
-def test_the_limit_of_strangers_is_exact_also_after_a_worker_was_killed(serve, flood, redis_server):
+def test_the_limit_for_requests_without_a_key_stays_exact_after_a_worker_is_killed(serve, flood, redis_server):
     server = serve("--workers", "4", RATELIMIT_STORAGE_URI=redis_server.url, WEBHOOK_AUTH="required", **LIMIT)
     path = "/webhooks/exotel/call-end"
     before = flood(server, path, 400)
@@ -56,7 +56,7 @@ def test_the_limit_of_strangers_is_exact_also_after_a_worker_was_killed(serve, f
     assert before + after == {401: 1_000, 429: 600}
 
 
-def test_redis_stopped_in_between_costs_no_delivery_and_no_error(serve, tenant, flood, redis_server):
+def test_an_outage_of_redis_loses_no_delivery_and_causes_no_error(serve, tenant, flood, redis_server):
     server = serve("--workers", "4", RATELIMIT_STORAGE_URI=redis_server.url, **LIMIT)
     path = webhook(tenant(server), "call-end")
     before = flood(server, path, 300)

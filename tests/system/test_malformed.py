@@ -1,4 +1,4 @@
-"""Whatever comes in over a socket: one clean answer each, nothing recorded that should not be, nobody hurt."""
+"""Tests malformed requests over a socket: one clean answer each, no wrong record, and the server stays healthy."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ INTERNALS = ("Traceback", "site-packages", "psycopg", "SELECT ", "INSERT ", '.py
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A case that went over the wire: under which CallSid, and what came back."""
+    """A case that was sent: its CallSid, and what was received."""
 
     name: str
     case: Case

@@ -6,11 +6,11 @@ from pathlib import Path
 from running_server import eventually, webhook
 
 REQUESTS = 10_000
-WARM_UP = 1_000  # until every worker has answered something
+WARM_UP = 1_000  # until every worker has answered a request
 BUCKETS_MS = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
 
 
-def test_counts_are_exact_over_workers_that_come_and_go(serve, tenant, tmp_path):
+def test_counts_stay_exact_while_workers_are_replaced(serve, tenant, tmp_path):
     server = serve("--workers", "4", "--max-requests", "400", "--max-requests-jitter", "200")
     path = webhook(tenant(server), "call-status")
     (metrics,) = tmp_path.glob("caly-metrics-*")
@@ -28,10 +28,10 @@ def test_counts_are_exact_over_workers_that_come_and_go(serve, tenant, tmp_path)
 
     after = server.ask("GET", "/health/metrics")[1]
     assert {status for status, _ in answers} == {200}
-    # What a busy machine made PostgreSQL too slow for is new once it is replayed.
+    # Deliveries that were spooled because PostgreSQL was slow count as new after their replay.
     eventually(lambda: server.ask("GET", "/health/metrics")[1]["deliveries"]["call-status"]["new"] == REQUESTS)
     assert after["requests"]["byStatus"]["2xx"] - before["requests"]["byStatus"]["2xx"] == REQUESTS + 1
-    assert after["workers"] == 4  # and not the master, which loaded the application for them
+    assert after["workers"] == 4  # without the master, which loads the application for the workers
     assert _settled(metrics, files_of_four_workers)
     p95 = sorted(milliseconds for _, milliseconds in answers)[int(REQUESTS * 0.95)]
     assert abs(_bucket(after["latencyMs"]["p95"]) - _bucket(p95)) <= 1
@@ -42,7 +42,7 @@ def _bucket(milliseconds: float) -> int:
 
 
 def _settled(folder: Path, names: set[str]) -> bool:
-    """Exactly these files, once the worker that may be starting just now has made its own anew."""
+    """Whether the folder holds exactly these files. Waits for a starting worker to create its own."""
     return any(_names(folder) == names or time.sleep(0.1) for _ in range(50))
 
 

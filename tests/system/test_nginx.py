@@ -1,4 +1,4 @@
-"""The site of deploy/nginx in front of Gunicorn on a unix socket: what it answers itself, and what it hands on."""
+"""Tests the site of deploy/nginx in front of Gunicorn on a unix socket: its own answers, and what it passes on."""
 
 import base64
 import http.client
@@ -44,7 +44,7 @@ def front() -> str:
 
 @pytest.fixture(scope="module")
 def server(module_serve) -> Server:
-    """As in production: it wants keys, and HTTPS for all but its health."""
+    """A server as in production: requires keys, and HTTPS for everything except its health."""
     return module_serve(**PRODUCTION)
 
 
@@ -55,7 +55,7 @@ def asha(server, tenant) -> dict:
 
 @pytest.fixture
 def link(server) -> Iterator[ssl.SSLSocket]:
-    """A connection as Exotel's, with TLS."""
+    """A TLS connection, as Exotel makes it."""
     with (
         raw_http.connect(server.nginx.tls_port) as plain,
         _trusting().wrap_socket(plain, server_hostname="localhost") as link,
@@ -68,7 +68,7 @@ def _trusting() -> ssl.SSLContext:
 
 
 def exchange(link: socket.socket, raw: bytes) -> Answer:
-    """What the one request on this connection is answered."""
+    """Sends the only request of this connection. Returns the answer."""
     raw_http.send(link, raw)
     (answer,) = raw_http.answers(raw_http.receive(link))
     return answer
@@ -78,7 +78,7 @@ def get(target: str, *headers: str) -> bytes:
     return "\r\n".join([f"GET {target} HTTP/1.1", "Host: caly", "Connection: close", *headers, "", ""]).encode()
 
 
-class TestItsOwnAnswers:
+class TestAnswersOfNginx:
     @pytest.mark.parametrize(
         ("raw", "status", "code"),
         [
@@ -98,7 +98,7 @@ class TestItsOwnAnswers:
             (get("/", "X: " + "x" * 9_000), 431, "REQUEST_HEADER_FIELDS_TOO_LARGE"),
         ],
     )
-    def test_look_like_the_applications(self, server, link, raw, status, code):
+    def test_have_the_form_of_the_applications_answers(self, server, link, raw, status, code):
         usual = _usual(server)
 
         answer = exchange(link, raw)
@@ -112,35 +112,35 @@ class TestItsOwnAnswers:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)", error["timestamp"])
         assert set(error) == {"code", "message", "timestamp", "requestId"}
 
-    def test_promise_nothing_over_plain_http_where_it_could_be_stripped(self, server):
+    def test_have_no_hsts_header_over_plain_http(self, server):
         with raw_http.connect(server.port) as link:
             answer = exchange(link, b"nonsense\r\n\r\n")
 
         assert answer.status == 400
         assert "strict-transport-security" not in answer.headers
 
-    def test_tell_who_speaks_plain_http_to_the_tls_port_so(self, server):
+    def test_report_plain_http_on_the_tls_port(self, server):
         with raw_http.connect(server.nginx.tls_port) as link:
             answer = exchange(link, get("/health/live"))
 
         assert (answer.status, json.loads(answer.body)["error"]["code"]) == (400, "BAD_REQUEST")
 
-    def test_say_that_nobody_is_behind_it(self, nginx):
+    def test_report_that_caly_is_unreachable(self, nginx):
         with raw_http.connect(nginx.port) as link:
             answer = exchange(link, get("/webhooks/exotel/call-start"))
 
         assert (answer.status, json.loads(answer.body)["error"]["code"]) == (502, "BAD_GATEWAY")
 
     @pytest.mark.parametrize("began", [b"GET /health/li", b"POST /webhooks" + HEAD + b"Content-Length: 9\r\n\r\nx"])
-    def test_are_not_given_to_who_dawdles(self, link, began):
+    def test_are_not_sent_to_a_slow_client(self, link, began):
         raw_http.send(link, began)
 
-        # It ends because nginx has had enough; otherwise `recv` would give up with a TimeoutError.
+        # nginx closes the connection. If it did not, `recv` would raise a TimeoutError.
         assert raw_http.receive(link) == b""
 
 
-class TestHandingOn:
-    def test_leaves_the_headers_of_an_answer_alone(self, link):
+class TestProxying:
+    def test_does_not_change_or_duplicate_headers_of_an_answer(self, link):
         raw_http.send(link, get("/health/live"))
         head = raw_http.receive(link).partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
 
@@ -150,7 +150,7 @@ class TestHandingOn:
         assert "gunicorn" not in "".join(head)
         assert "Server: nginx" in head
 
-    def test_tells_whom_a_request_comes_from_whatever_its_sender_says(self, link, asha, module_query):
+    def test_passes_on_the_real_client_address_and_not_a_forged_one(self, link, asha, module_query):
         forged = (
             "X-Forwarded-For: 203.0.113.9",
             "X-Forwarded-For: 203.0.113.10",
@@ -172,7 +172,7 @@ class TestHandingOn:
         assert module_query("SELECT count(*) FROM audit_logs WHERE request_id = %s", FORGED_ID) == [(0,)]
 
     @pytest.mark.parametrize("padding", [7_900, 0])
-    def test_takes_as_long_a_line_as_gunicorn(self, link, asha, padding):
+    def test_accepts_a_request_line_as_long_as_gunicorn_does(self, link, asha, padding):
         target = webhook(asha, "passthru") + "&CallSid=long&pad="
 
         assert exchange(link, get(target.ljust(padding, "x"))).status == 200
@@ -180,7 +180,7 @@ class TestHandingOn:
     def test_never_redirects_a_delivery(self, link):
         assert exchange(link, get("/webhooks")).status == 404
 
-    def test_sends_a_delivery_again_whose_worker_died_over_it(self, server, link, asha, module_query):
+    def test_retries_a_delivery_when_its_worker_dies(self, server, link, asha, module_query):
         head = (
             f"POST {webhook(asha, 'call-end')}".encode()
             + HEAD
@@ -214,7 +214,7 @@ class TestHandingOn:
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
     @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
-    def test_speaks_no_tls_before_1_2(self, server, version):
+    def test_refuses_tls_before_1_2(self, server, version):
         context = _trusting()
         context.minimum_version = context.maximum_version = version
         context.set_ciphers("ALL:@SECLEVEL=0")
@@ -230,16 +230,16 @@ class TestPlainHttp:
 
             assert (status, answer["error"]["code"]) == (403, "AUTHORIZATION_ERROR")
 
-    def test_sends_pages_to_https(self, server):
+    def test_redirects_pages_to_https(self, server):
         with raw_http.connect(server.port) as link:
             answer = exchange(link, get("/console?next=1"))
 
         assert (answer.status, answer.headers["location"]) == (301, "https://caly/console?next=1")
 
-    def test_tells_of_its_health(self, server):
+    def test_serves_the_health_endpoint(self, server):
         assert server.ask("GET", "/health/live")[0] == 200
 
-    def test_answers_the_authority_that_certifies_it(self, server):
+    def test_serves_acme_challenges(self, server):
         challenge = server.nginx.webroot / ".well-known" / "acme-challenge" / "token"
         challenge.parent.mkdir(parents=True)
         challenge.write_text("proof")
@@ -251,13 +251,13 @@ class TestPlainHttp:
 
 
 class TestHealth:
-    """Who may see the details, Caly decides: nginx's own address is not that of who asks."""
+    """Caly decides who may see the details, by the client's address and not by that of nginx."""
 
     def key(self, server, role: str, *client: str) -> str:
         return server.cli("keys", "create", "--name", role, "--role", role, *client)["key"]
 
     def ask(self, server, path: str, **headers: str) -> tuple[int, dict]:
-        """From an address of this machine that HEALTH_TRUSTED does not name."""
+        """Sends a request from an address of this machine that is not in HEALTH_TRUSTED."""
         connection = http.client.HTTPConnection("127.0.0.1", server.port, source_address=("127.0.0.2", 0))
         connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
@@ -266,19 +266,19 @@ class TestHealth:
         return answer.status, body
 
     @pytest.mark.parametrize("path", ["/health/detailed", "/health/metrics", "/health/%6detrics"])
-    def test_is_told_in_detail_to_no_stranger(self, server, path):
+    def test_has_no_details_without_authentication(self, server, path):
         status, body = self.ask(server, path, X_Forwarded_For="127.0.0.1", Forwarded="for=127.0.0.1")
 
         assert (status, body["error"]["code"]) == (401, "AUTHENTICATION_ERROR")
 
     @pytest.mark.parametrize("path", ["/health/detailed", "/health/metrics"])
-    def test_is_told_to_an_admin_from_anywhere(self, server, path):
+    def test_has_details_for_an_admin_from_any_address(self, server, path):
         status, body = self.ask(server, path, Authorization=f"Bearer {self.key(server, 'admin')}")
 
         assert status == 200
         assert "checks" in body or "requests" in body
 
-    def test_is_told_to_no_other_role(self, server, asha):
+    def test_has_no_details_for_other_roles(self, server, asha):
         for role, *client in (("auditor",), ("client", "--client", asha["id"])):
             assert (
                 self.ask(server, "/health/detailed", Authorization=f"Bearer {self.key(server, role, *client)}")[0]
@@ -286,11 +286,11 @@ class TestHealth:
             )
 
     @pytest.mark.parametrize("path", ["/health/detailed", "/health/metrics"])
-    def test_is_told_to_trusted_networks(self, server, path):
+    def test_has_details_for_trusted_networks(self, server, path):
         assert server.ask("GET", path)[0] == 200
 
 
-def test_its_logs_tell_no_key_and_nothing_of_a_query(server, asha, link):
+def test_logs_contain_no_key_and_no_query(server, asha, link):
     key, target = asha["webhookKey"], webhook(asha, "call-start")
     login = base64.b64encode(f"user:{key}".encode()).decode()
     requests = [
@@ -323,7 +323,7 @@ def test_its_logs_tell_no_key_and_nothing_of_a_query(server, asha, link):
             raw_http.finish(link)
             raw_http.receive(link)
 
-    _until(lambda: len(server.nginx.requests()) - before == len(requests))  # a line is written behind its answer
+    _until(lambda: len(server.nginx.requests()) - before == len(requests))  # nginx writes a line after the answer
     said = server.nginx.output()
     assert [word for word in (key, login, "canaryQuery", "user:") if word in said] == []
     lines = server.nginx.requests()[before:]
@@ -332,11 +332,11 @@ def test_its_logs_tell_no_key_and_nothing_of_a_query(server, asha, link):
 
 
 class TestFailures:
-    """Requests that nginx or Caly failed: the reason is on record, the key is not."""
+    """Requests that nginx or Caly failed: the log has the reason, and not the key."""
 
     @pytest.fixture
     def failure(self, nginx):
-        """`failure()`: the line of a delivery that fails, in the log of failures."""
+        """`failure()` sends a delivery that fails. Returns its line in the log of failures."""
 
         def ask() -> dict:
             with raw_http.connect(nginx.port) as link:
@@ -348,26 +348,26 @@ class TestFailures:
 
         return ask
 
-    def test_say_that_nobody_listens(self, failure):
+    def test_are_logged_when_caly_does_not_listen(self, failure):
         line = failure()
 
         assert (line["status"], line["failure"]) == ("502", "Caly takes no connection")
 
-    def test_say_that_a_connection_was_closed(self, nginx, failure):
+    def test_are_logged_when_caly_closes_the_connection(self, nginx, failure):
         with upstream(nginx, lambda link: link.close()):
             line = failure()
 
         assert (line["status"], line["failure"]) == ("502", "Caly closed the connection without a whole answer")
 
-    def test_say_that_connections_ran_out(self, nginx, failure):
-        restart(nginx, connections=4)  # three are the worker's own, and one is the sender's
+    def test_are_logged_when_connections_run_out(self, nginx, failure):
+        restart(nginx, connections=4)  # the worker needs three for itself, and the sender one
 
         line = failure()
 
         assert line["status"] == "500"
         assert line["failure"].startswith("nginx could not pass the request on: no connection")
 
-    def test_before_there_is_a_request_stand_in_the_error_log(self, nginx):
+    def test_before_a_request_is_read_are_in_the_error_log(self, nginx):
         restart(nginx, connections=3)
 
         with raw_http.connect(nginx.port) as link:
@@ -375,7 +375,7 @@ class TestFailures:
             _until(lambda: "3 worker_connections are not enough" in nginx.output())
         assert "canary" not in nginx.output()
 
-    def test_are_no_answers_of_calys(self, server):
+    def test_do_not_include_error_answers_of_caly(self, server):
         before = len(server.nginx.failures())
 
         assert server.ask("GET", "/webhooks/exotel/nowhere")[0] == 403
@@ -388,12 +388,12 @@ class TestFailures:
 @pytest.mark.parametrize(
     "location", re.findall(r"^    location .*\{\n(?:.+\n|\n)*?    \}", SITE.read_text(), re.MULTILINE)
 )
-def test_every_location_logs_no_error_of_a_request(location):
+def test_every_location_turns_off_the_error_log_of_requests(location):
     assert "        error_log /var/log/caly/error.log emerg;\n" in location
 
 
 def restart(nginx: Nginx, *, connections: int) -> None:
-    """With so many for each worker."""
+    """Restarts nginx with this number of connections for each worker."""
     nginx.stop()
     nginx.limit_connections(connections)
     nginx.start()
@@ -401,7 +401,7 @@ def restart(nginx: Nginx, *, connections: int) -> None:
 
 @contextmanager
 def upstream(nginx: Nginx, serve: Callable[[socket.socket], None]) -> Iterator[None]:
-    """Something behind nginx that treats every connection so."""
+    """Runs an upstream of nginx that calls `serve` with every connection."""
     with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as pool:
         listener.bind(str(nginx.upstream))
         listener.listen()
@@ -444,7 +444,7 @@ SECURITY = (
 
 
 def _usual(server: Server) -> dict[str, str]:
-    """The headers of an answer of the application's to a secure request."""
+    """Returns the headers of the application's answer to a request over TLS."""
     with (
         raw_http.connect(server.nginx.tls_port) as plain,
         _trusting().wrap_socket(plain, server_hostname="localhost") as link,

@@ -1,6 +1,6 @@
-"""Calls go on while PostgreSQL crashes and workers are killed: nothing acknowledged is lost, doubled or wrong.
+"""Sends calls while PostgreSQL crashes and workers are killed: nothing acknowledged is lost, duplicated or wrong.
 
-CHAOS_SECONDS says how long (10). With `pytest -s` it prints what was measured on the way.
+CHAOS_SECONDS sets the duration (10). With `pytest -s` it prints the measurements.
 """
 
 import math
@@ -29,7 +29,7 @@ STREAM_BASE_URL = "wss://media.example.com"
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """When PostgreSQL was killed, and when it was started again; seconds since the epoch."""
+    """The times at which PostgreSQL was killed and started again, in seconds since the epoch."""
 
     began: float
     ended: float
@@ -37,8 +37,8 @@ class Outage:
 
 @pytest.mark.timeout(300 + SECONDS)
 @pytest.mark.parametrize("postgres", [{"durable": True}], indirect=True)
-def test_nothing_acknowledged_is_lost_doubled_or_wrong(serve, tenant, postgres):
-    postgres.set("track_commit_timestamp", "on")  # tells what was written late, and how late
+def test_nothing_acknowledged_is_lost_duplicated_or_wrong(serve, tenant, postgres):
+    postgres.set("track_commit_timestamp", "on")  # shows which deliveries were written late, and how late
     postgres.stop("fast")
     postgres.start()
     beforehand = serve(DATABASE_URL=postgres.url)
@@ -64,16 +64,16 @@ def test_nothing_acknowledged_is_lost_doubled_or_wrong(serve, tenant, postgres):
     assert traffic.sent == traffic.acknowledged
     assert {attempt.status for attempt in _starts(traffic.attempts)} - {None} == {200}
     assert [attempt for attempt in traffic.attempts if attempt.timed_out] == []
-    # A worker that dies breaks the connections it has: one a thread at most.
+    # A worker that dies breaks its connections: at most one for each thread.
     assert sum(attempt.status is None for attempt in traffic.attempts) <= KILLS * traffic.threads
     assert sum(attempt.acknowledged for attempt in traffic.attempts) >= 100 * SECONDS
 
 
-# ---- What is done to the server ----
+# ---- Faults ----
 
 
 def _chaos(server: Server, postgres: PostgresServer) -> list[Outage]:
-    """Crashes of PostgreSQL, each for more than half of its share of the time, and deaths of workers all the while."""
+    """Crashes PostgreSQL repeatedly, each time for more than half of the interval, and kills workers throughout."""
     outages, began_at = [], []
     share = SECONDS / OUTAGES
 
@@ -99,9 +99,9 @@ def _chaos(server: Server, postgres: PostgresServer) -> list[Outage]:
 
 
 def _kill_a_worker(server: Server) -> None:
-    """The oldest, which has had the time to take connections; as soon as somebody is there to answer."""
+    """Kills the oldest worker, which has had time to open connections, as soon as another one can answer."""
     assert server.ask("GET", "/health/live")[0] == 200
-    with suppress(ProcessLookupError):  # it ended by itself since it was listed
+    with suppress(ProcessLookupError):  # it ended after it was listed
         os.kill(server.workers()[0], signal.SIGKILL)
 
 
@@ -113,9 +113,9 @@ def _wait_until_drained(server: Server) -> None:
     assert status["quarantined"] == 0
 
 
-# ---- What is measured on the way: figures, no assertions ----
+# ---- Measurements, without assertions ----
 
-# What was written at the time of its arrival took less.
+# When each delivery arrived, and when it was committed.
 _LATE = """
 SELECT extract(epoch FROM created_at)::float, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float
 FROM audit_logs WHERE metadata ? 'digest'
@@ -155,17 +155,17 @@ def _starts(attempts: Iterable[Attempt]) -> Iterable[Attempt]:
 
 
 def _within(outage: Outage, attempt: Attempt) -> bool:
-    """Sent in the dark, after the second in which the breakers may still be learning of it."""
+    """Returns whether the attempt was sent during the outage, after the second in which breakers open."""
     return outage.began + 1 <= attempt.sent_at <= outage.ended
 
 
 def _drained(outage: Outage, until: float, written: list[tuple[float, float]]) -> list[float]:
-    """When deliveries that had arrived before PostgreSQL's start were written until then, in seconds after it."""
+    """Returns when the deliveries of the outage were written, in seconds after PostgreSQL's start, sorted."""
     return sorted(at - outage.ended for arrived, at in written if arrived < outage.ended < at < until)
 
 
 def _percentile(attempts: Iterable[Attempt], share: float) -> float | None:
-    """Of those that were answered, by nearest rank, in milliseconds."""
+    """Returns the percentile of the answered attempts, by nearest rank, in milliseconds."""
     ordered = sorted(attempt.seconds * 1000 for attempt in attempts if attempt.status)
     return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 1) if ordered else None
 

@@ -1,4 +1,4 @@
-"""Values that occur nowhere else are planted everywhere; then all that the service tells is searched for them."""
+"""Sends unique canary values in every place, then searches all output of the service for them."""
 
 import base64
 import json
@@ -47,7 +47,7 @@ ROUTES = ("call-start", "call-status", "call-end", "recording", "passthru", "hea
 
 @pytest.fixture
 def told(serve, tenant, tmp_path, query):
-    """All that the service told while it was driven: answers, log, metrics, health and audit trail; and the key."""
+    """Sends requests of every kind. All output: answers, commands, log, audit log and ledger; and the webhook key."""
     server = serve(LOG_LEVEL="debug", WEBHOOK_AUTH="required")
     asha = tenant(server)
     answers: list[str] = []
@@ -57,7 +57,7 @@ def told(serve, tenant, tmp_path, query):
         connection.request(method, path, body, _headers() | headers)
         answer = connection.getresponse()
         text = answer.read().decode()
-        # The stream's address goes to Exotel and to nobody else; it holds no canary, but a fresh token.
+        # The URL of the stream goes only to Exotel. It contains a new token, but no canary.
         answers.append(f"{answer.status} {answer.headers} {text}")
         connection.close()
 
@@ -94,7 +94,7 @@ def told(serve, tenant, tmp_path, query):
 
 def test_no_canary_is_in_any_answer_log_line_or_audit_entry(told):
     planted = NUMBERS | WORDS | SECRETS | {"key": told["key"]}
-    # Numbers are searched by the digits that all their shapes have in common.
+    # Numbers are searched by the digits that all their notations share.
     sought = {
         name: value.replace(" ", "").replace("-", "").lstrip("+0")[-10:] if name in NUMBERS else value
         for name, value in planted.items()
@@ -107,17 +107,17 @@ def test_no_canary_is_in_any_answer_log_line_or_audit_entry(told):
         if value in told[place].replace(" ", "") or value in told[place]
     }
 
-    # What an agent calls itself is kept in the trail: a sender is known by it. A path without a route is in the log,
-    # with keys and numbers masked: a mistyped URL is found by it.
+    # The audit log keeps the user agent, which identifies a sender. The log keeps a path without a route, with keys
+    # and numbers masked, so that a mistyped URL can be found.
     assert hits - {("trail", "agent"), ("log", "path"), ("log", "attack")} == set()
 
 
-def test_the_key_is_not_in_the_ledger_either(told):
+def test_the_key_is_masked_in_the_ledger(told):
     assert told["key"] not in told["ledger"]
     assert "cwk_***" in told["ledger"]
 
 
-def test_what_a_line_is_found_by_survives(told):
+def test_values_that_identify_a_request_are_kept(told):
     assert "SECURITY_VIOLATION" in told["trail"]
     assert '"pattern":"xss"' in told["log"]
     assert f'"callSid": "{CALL_SID}"' in told["trail"] or f'"callSid":"{CALL_SID}"' in told["trail"]
@@ -127,7 +127,7 @@ def test_what_a_line_is_found_by_survives(told):
     assert all(line["requestId"] and line["time"] for line in requests)
 
 
-def test_every_kind_of_answer_was_driven(told):
+def test_every_kind_of_answer_is_covered(told):
     seen = {line[:3] for line in told["answers"].splitlines() if line[:3].isdigit()}
 
     assert seen >= {"200", "400", "401", "404", "405", "413", "500"}
@@ -135,7 +135,7 @@ def test_every_kind_of_answer_was_driven(told):
 
 @contextmanager
 def _unwritable(journal: Path) -> Iterator[None]:
-    """In the journal's place there is something that can be none."""
+    """Replaces the journal by a directory, which cannot be opened as a journal."""
     aside = journal.with_name("aside")
     journal.rename(aside)
     journal.mkdir()
@@ -167,7 +167,7 @@ def _drive_route(drive, signed: str, bare: str, key: str) -> None:
 
 
 def _attack(drive, signed: str, bare: str) -> None:
-    """In every place that is looked at, names included."""
+    """Sends an attack in every inspected place, names included."""
     attack = f"{WORDS['attack']}' or 1=1 -- {NUMBERS['e164']} <script>alert(1)</script>;cat /etc/passwd"
     drive("POST", signed, _fields(CustomField=attack, n="5").encode(), **_FORM)
     drive("POST", signed, _fields(**{attack: attack, NUMBERS["bare"]: attack}).encode(), **_FORM)

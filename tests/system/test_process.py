@@ -20,7 +20,7 @@ def test_stops_at_sigterm_and_leaves_nothing_behind(serve, tmp_path):
     assert not list(tmp_path.glob("caly-*"))
 
 
-def test_refuses_to_use_up_the_connections_of_the_server(database_url, tmp_path):
+def test_refuses_a_pool_larger_than_the_servers_connections(database_url, tmp_path):
     environment = {**os.environ, "APP_ENV": "testing", "DATABASE_URL": database_url, "DB_POOL_MAX": "150"}
 
     done = subprocess.run(
@@ -37,7 +37,7 @@ def test_refuses_to_use_up_the_connections_of_the_server(database_url, tmp_path)
     assert "Traceback" not in done.stderr
 
 
-def test_leaves_a_folder_that_it_did_not_make(serve, tmp_path):
+def test_keeps_a_folder_that_it_did_not_create(serve, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "other.txt").touch()
@@ -60,7 +60,7 @@ def test_leaves_a_folder_that_it_did_not_make(serve, tmp_path):
     "command",
     [["gunicorn", "wsgi:app"], ["flask", "caly", "clients", "list"], ["alembic", "-c", "setup.cfg", "upgrade", "head"]],
 )
-def test_refuses_to_start_unclear_with_a_sentence_and_no_traceback(command, variable, value):
+def test_refuses_an_invalid_setting_with_a_sentence_and_no_traceback(command, variable, value):
     environment = {**os.environ, "APP_ENV": "testing", "FLASK_APP": "wsgi", variable: value}
 
     done = subprocess.run(
@@ -86,7 +86,7 @@ def test_refuses_a_folder_for_metrics_that_it_cannot_write_to_with_a_sentence(co
 
 
 @pytest.mark.parametrize("port", ["many", "0", "99999"])
-def test_refuses_what_is_no_port_with_a_sentence(port):
+def test_refuses_an_invalid_port_with_a_sentence(port):
     environment = {**os.environ, "APP_ENV": "testing", "PORT": port}
 
     done = subprocess.run(
@@ -102,7 +102,7 @@ def test_refuses_what_is_no_port_with_a_sentence(port):
     assert done.stderr == "PORT must be a whole number from 1 to 65535.\n"
 
 
-def test_starts_without_the_database_and_says_why(tmp_path):
+def test_starts_without_the_database_and_logs_the_reason(tmp_path):
     environment = {
         **os.environ,
         "APP_ENV": "testing",
@@ -152,7 +152,7 @@ def test_a_migration_says_in_a_sentence_why_it_cannot_connect(url, sentence):
     assert "secret" not in done.stderr
 
 
-def test_silent_callers_do_not_keep_others_out_for_good(serve):
+def test_idle_connections_do_not_block_other_clients_permanently(serve):
     server = serve("--workers", "1", "--threads", "2")
     silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(4)]
     for caller in silent:

@@ -1,4 +1,4 @@
-"""Who may read what, from outside, over two workers: every route, every kind of reader, every kind of record."""
+"""Tests read access from outside, over two workers: every route, every kind of reader, every kind of record."""
 
 import json
 from http.client import HTTPConnection
@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 LIMITS = {"RATELIMIT_API": "10000/hour", "RATELIMIT_UPLOAD": "10000/hour"}
 UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
 OURS, THEIRS = "+918047110001", "+918047110002"
-# Of who reads: the answers to a list, to a record of their own client, to one of another's, and to an unknown one.
+# Status by reader: for a list, a record of their own client, a record of another client, and an unknown record.
 MATRIX = {
     "no token": (401, 401, 401, 401),
     "a word": (401, 401, 401, 401),
@@ -22,7 +22,7 @@ MATRIX = {
     "revoked": (401, 401, 401, 401),
     "expired": (401, 401, 401, 401),
 }
-# The same for an upload: to their own client, to another's, and to an unknown one.
+# Status by reader of an upload: to their own client, to another client, and to an unknown client.
 MATRIX_OF_IMPORTS = {
     "no token": (401, 401, 401),
     "a word": (401, 401, 401),
@@ -39,7 +39,7 @@ TABLES = ("calls", "deliveries", "audit_logs")
 
 @pytest.fixture(scope="module")
 def house(module_serve, module_query, tenant):
-    """A server with a call of each of two clients, and what identifies them."""
+    """A server with one call for each of two clients, and their identifiers."""
     server = module_serve("--workers", "2", **LIMITS)
     found = {}
     for number, sid in ((OURS, "sid-of-ours"), (THEIRS, "sid-of-theirs")):
@@ -57,7 +57,7 @@ def house(module_serve, module_query, tenant):
 
 @pytest.fixture(scope="module")
 def tokens(house, module_query):
-    """An API key for every line of the matrix."""
+    """An API key for every row of the matrix."""
     server, found = house
 
     def key(*arguments: str) -> dict:
@@ -113,7 +113,7 @@ NOWHERE = [f"/api/calls/{UNKNOWN}", "/api/calls/sid-of-nobody", f"/api/audit/eve
 
 @pytest.mark.parametrize("who", MATRIX)
 class TestReaders:
-    def test_hear_what_is_theirs_to_hear(self, house, tokens, who):
+    def test_get_the_status_of_the_matrix(self, house, tokens, who):
         server, found = house
         rows = ([*LISTS, *EXPORTS], paths(found[OURS]), paths(found[THEIRS]), NOWHERE)
 
@@ -121,7 +121,7 @@ class TestReaders:
 
         assert answers == [{status} for status in MATRIX[who]]
 
-    def test_see_no_byte_of_a_foreign_client(self, house, tokens, who):
+    def test_see_nothing_of_another_client(self, house, tokens, who):
         server, found = house
         foreign = found[THEIRS]
         asked = [*LISTS, *paths(found[OURS]), *paths(foreign), *NOWHERE]
@@ -138,7 +138,7 @@ class TestReaders:
 
 
 @pytest.mark.parametrize("who", MATRIX_OF_IMPORTS)
-def test_uploads_are_for_those_who_may_change_a_client(house, tokens, who):
+def test_uploads_are_accepted_only_with_write_access_to_the_client(house, tokens, who):
     server, found = house
 
     statuses = [upload(server, id_, tokens[who]) for id_ in (found[OURS]["client"], found[THEIRS]["client"], UNKNOWN)]
@@ -149,7 +149,7 @@ def test_uploads_are_for_those_who_may_change_a_client(house, tokens, who):
 class TestDatabase:
     @pytest.fixture
     def as_reader(self, house, module_database_url):
-        """`as_reader(tenant)`: every column of every row that the role sees of each table, as text."""
+        """`as_reader(tenant)` returns, for each table, every row that the role can read, as text."""
         plain = make_url(module_database_url).set(drivername="postgresql").render_as_string(hide_password=False)
         connection = psycopg2.connect(plain)
 
@@ -176,5 +176,5 @@ class TestDatabase:
         assert [table for table in TABLES for secret in found[THEIRS].values() if secret in seen[table]] == []
 
     @pytest.mark.parametrize("setting", [None, "", "nonsense"])
-    def test_shows_none_while_no_tenant_is_set(self, as_reader, setting):
+    def test_shows_no_row_without_a_valid_tenant(self, as_reader, setting):
         assert as_reader(setting) == dict.fromkeys(TABLES, "[]")

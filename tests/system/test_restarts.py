@@ -1,4 +1,4 @@
-"""Reloads and restarts under traffic, through nginx: nobody notices."""
+"""Tests reloads and restarts under traffic, through nginx: no delivery is refused."""
 
 import asyncio
 import os
@@ -21,11 +21,11 @@ from traffic import Traffic
 STREAM_BASE_URL = "wss://media.example.com"
 RATE = 100
 TIMES = 10
-DOWN_SECONDS = 3  # with stop and start, about five without a server
+DOWN_SECONDS = 3  # about five without a server, including stop and start
 
 
 class Unit:
-    """What systemd does with `caly.socket` and `caly.service`: it holds the socket, and starts and stops the rest."""
+    """Does what systemd does with `caly.socket` and `caly.service`: holds the socket, starts and stops the server."""
 
     def __init__(self, path: str, environment: dict[str, str], log: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -35,7 +35,7 @@ class Unit:
         self.log = log
 
     def start(self) -> None:
-        # The process that is started puts its own id into LISTEN_PID, as systemd does between fork and exec.
+        # The shell sets LISTEN_PID to its own id before exec, as systemd does between fork and exec.
         gunicorn = f'exec "{sys.executable}" -m gunicorn wsgi:app 3<&{self._socket.fileno()}'
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -85,7 +85,7 @@ def unit(database_url, nginx, tmp_path) -> Iterator[Unit]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("disturb", [Unit.reload, Unit.restart], ids=["reload", "restart"])
-def test_ten_under_a_hundred_a_second_refuse_and_break_nothing(unit, nginx, tenant, query, disturb):
+def test_ten_at_100_deliveries_a_second_refuse_and_break_nothing(unit, nginx, tenant, query, disturb):
     server = Server(unit.process, nginx.port, unit.environment, unit.log)
     eventually(lambda: server.ask("GET", "/health/ready")[0] == 200)
     traffic = Traffic(server, [tenant(server)], rate=RATE)
@@ -106,8 +106,8 @@ def test_ten_under_a_hundred_a_second_refuse_and_break_nothing(unit, nginx, tena
 
 
 @pytest.mark.timeout(120)
-def test_one_of_five_seconds_under_250_a_second_refuses_nobody(unit, nginx, tenant):
-    """As from Exotel: a connection for each delivery, whether or not those before it were answered."""
+def test_an_outage_of_five_seconds_at_250_deliveries_a_second_refuses_none(unit, nginx, tenant):
+    """Sends as Exotel does: each delivery on its own connection, without waiting for earlier answers."""
     server = Server(unit.process, nginx.port, unit.environment, unit.log)
     eventually(lambda: server.ask("GET", "/health/ready")[0] == 200)
     arrivals = Arrivals(nginx.port, webhook(tenant(server), "call-start"), rate=250)
@@ -123,7 +123,7 @@ def test_one_of_five_seconds_under_250_a_second_refuses_nobody(unit, nginx, tena
 
 
 class Arrivals:
-    """Deliveries that arrive at a pace, and wait for their answers side by side."""
+    """Deliveries that are sent at a constant rate, and wait for their answers concurrently."""
 
     def __init__(self, port: int, path: str, *, rate: int) -> None:
         self._port = port
@@ -131,7 +131,7 @@ class Arrivals:
         self._rate = rate
 
     def run(self, *, seconds: int) -> Counter[int | str]:
-        """How many got which status, or which failure of their connection."""
+        """Returns the number of deliveries by status, or by the name of the connection error."""
         return asyncio.run(self._run(seconds))
 
     async def _run(self, seconds: int) -> Counter[int | str]:

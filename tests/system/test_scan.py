@@ -1,4 +1,4 @@
-"""`flask caly scan` from outside: the command as a timer or CI runs it, pip-audit, and a service that speaks as OSV."""
+"""Tests `flask caly scan` as a timer or CI runs it, with pip-audit and a service that has the API of OSV."""
 
 import json
 import os
@@ -16,7 +16,7 @@ SKIPPED = "tongs @ https://user:canary@host.example/tongs-1.0-py3-none-any.whl"
 
 @pytest.fixture
 def command(advisories, database_url, tmp_path):
-    """`command(*requirements, options=…, stdout=…, **environment)`: how the command ended."""
+    """`command(*requirements, options=…, stdout=…, **environment)` runs the command. Returns the ended process."""
 
     def run(
         *lines: str, options: tuple[str, ...] = ("--json",), stdout: IO | int = subprocess.PIPE, **environment: str
@@ -42,7 +42,7 @@ def command(advisories, database_url, tmp_path):
     return run
 
 
-def test_passed_is_everything_looked_at_and_nothing_urgent_found(advisories, command, query, tmp_path):
+def test_passes_when_everything_is_checked_and_no_finding_is_urgent(advisories, command, query, tmp_path):
     advisories.publish("anvil", "1.0", advisory("GHSA-1", "anvil", fixed=("1.2",), **scored(MEDIUM)))
     advisories.versions = {"anvil": ["1.0", "1.2"], "hammer": ["2.0"]}
 
@@ -61,7 +61,7 @@ def test_passed_is_everything_looked_at_and_nothing_urgent_found(advisories, com
     assert metadata["findings"] == {"critical": 0, "high": 0, "unknown": 0, "medium": 1, "low": 0}
 
 
-def test_is_kept_where_nobody_can_be_told(command, tmp_path):
+def test_keeps_the_report_when_it_cannot_be_printed(command, tmp_path):
     with Path("/dev/full").open("w") as full:
         done = command("anvil==1.0", stdout=full)
 
@@ -70,7 +70,7 @@ def test_is_kept_where_nobody_can_be_told(command, tmp_path):
 
 
 @pytest.mark.parametrize("more", [scored(HIGH), {}], ids=["high", "unknown"])
-def test_warning_is_a_high_finding_or_one_that_nobody_can_judge(advisories, command, more):
+def test_warns_of_a_finding_of_high_or_unknown_severity(advisories, command, more):
     advisories.publish("anvil", "1.0", advisory("GHSA-1", "anvil", **more))
 
     done = command()
@@ -81,7 +81,7 @@ def test_warning_is_a_high_finding_or_one_that_nobody_can_judge(advisories, comm
 
 
 @pytest.mark.parametrize("lines", [("anvil==1.0",), ("anvil==1.0", SKIPPED)], ids=["complete", "incomplete"])
-def test_failed_is_a_critical_finding_whatever_was_not_looked_at(advisories, command, lines):
+def test_fails_on_a_critical_finding_even_if_incomplete(advisories, command, lines):
     advisories.publish("anvil", "1.0", advisory("GHSA-1", "anvil", **scored(CRITICAL)))
 
     done = command(*lines)
@@ -91,7 +91,7 @@ def test_failed_is_a_critical_finding_whatever_was_not_looked_at(advisories, com
     assert told["summary"]["complete"] is (len(lines) == 1)
 
 
-def test_incomplete_is_a_requirement_that_was_skipped(advisories, command):
+def test_is_incomplete_when_a_requirement_is_skipped(advisories, command):
     advisories.publish("anvil", "1.0", advisory("GHSA-1", "anvil", **scored(HIGH)))
 
     done = command("anvil==1.0", SKIPPED)
@@ -103,7 +103,7 @@ def test_incomplete_is_a_requirement_that_was_skipped(advisories, command):
 
 
 @pytest.mark.parametrize("said", [(503, ""), (200, "<h1>Please sign in</h1>"), (200, "{}")])
-def test_incomplete_is_a_service_that_does_not_answer_well(advisories, command, query, said):
+def test_is_incomplete_when_the_service_gives_an_invalid_answer(advisories, command, query, said):
     advisories.says["/v1/query"] = said
 
     done = command()
@@ -114,7 +114,7 @@ def test_incomplete_is_a_service_that_does_not_answer_well(advisories, command, 
     assert query("SELECT status, metadata->>'status' FROM audit_logs") == [("failure", "INCOMPLETE")]
 
 
-def test_incomplete_is_a_service_that_is_away(command):
+def test_is_incomplete_when_the_service_is_unreachable(command):
     done = command(options=("--json", "--osv-url", "http://127.0.0.1:1"))
 
     told = json.loads(done.stdout)
@@ -122,7 +122,7 @@ def test_incomplete_is_a_service_that_is_away(command):
     assert "could not be reached: Connection refused" in told["summary"]["problems"][0]
 
 
-def test_no_password_is_told(advisories, command, tmp_path):
+def test_reveals_no_password(advisories, command, tmp_path):
     advisories.versions = {"anvil": ["1.2"]}
     index = advisories.url.replace("//", "//user:canary@")
 
@@ -135,5 +135,5 @@ def test_no_password_is_told(advisories, command, tmp_path):
 
 
 @pytest.mark.parametrize("options", [("--requirements", "nowhere"), ("--osv-url", "ftp://host"), ("--nonsense",)])
-def test_a_wrong_call_ends_with_2(command, options):
+def test_exits_with_2_on_invalid_options(command, options):
     assert command(options=options).returncode == 2

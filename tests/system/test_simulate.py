@@ -8,7 +8,7 @@ from running_server import ROOT, Server
 
 @pytest.fixture
 def simulate():
-    """`simulate(server, tenant, *options)`: exit code, report and everything printed."""
+    """`simulate(server, tenant, *options)` returns the exit code, the report and all output."""
 
     def run(server: Server, tenant: dict, *options: str) -> tuple[int, dict, str]:
         given = ("--base-url", f"http://127.0.0.1:{server.port}", "--key", tenant["webhookKey"])
@@ -31,7 +31,7 @@ def simulate():
     return run
 
 
-def test_sixty_calls_in_disorder_with_repeats_and_losses_end_without_a_difference(serve, tenant, simulate, query):
+def test_sixty_calls_out_of_order_with_repeats_and_losses_end_without_a_difference(serve, tenant, simulate, query):
     server = serve("--workers", "2")
     asha = tenant(server)
 
@@ -48,7 +48,7 @@ def test_sixty_calls_in_disorder_with_repeats_and_losses_end_without_a_differenc
     assert 0 < stored + repeats <= report["deliveries"]
 
 
-def test_what_came_over_the_limit_is_waited_for(serve, tenant, simulate):
+def test_waits_for_deferred_deliveries(serve, tenant, simulate):
     server = serve(RATELIMIT_WEBHOOK="8/hour")
     asha = tenant(server)
 
@@ -59,7 +59,7 @@ def test_what_came_over_the_limit_is_waited_for(serve, tenant, simulate):
     assert sum(counted.get("deferred", 0) for counted in results) > 0
 
 
-def test_a_call_that_was_changed_behind_the_servers_back_is_named(serve, tenant, simulate, query):
+def test_names_a_call_that_was_changed_directly_in_the_database(serve, tenant, simulate, query):
     server = serve()
     asha = tenant(server)
     query(
@@ -77,7 +77,7 @@ def test_a_call_that_was_changed_behind_the_servers_back_is_named(serve, tenant,
     assert "9999999999" not in printed
 
 
-def test_a_server_that_takes_nothing_is_a_finding(serve, tenant, simulate):
+def test_reports_a_server_that_accepts_nothing(serve, tenant, simulate):
     server = serve()
     asha = tenant(server)
 

@@ -1,4 +1,4 @@
-"""One client's key and another's calls; and a key that changes while deliveries come in."""
+"""Tests that a key cannot change calls of another client, and that a key can be rotated under load."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ ROUTES = ("call-start", "call-status", "call-end", "recording", "passthru", "hea
 STARTED = {"CallSid": "s1", "From": "09876543210", "To": "08047112345"}
 
 
-def test_with_anothers_key_a_clients_rows_stay_byte_for_byte(serve, tenant, query):
+def test_another_clients_key_changes_no_byte_of_a_clients_rows(serve, tenant, query):
     server = serve()
     asha, other = tenant(server), tenant(server, "+918047112399")
     for route in ROUTES:
@@ -37,7 +37,7 @@ def test_with_anothers_key_a_clients_rows_stay_byte_for_byte(serve, tenant, quer
 
 @pytest.fixture
 def deliveries():
-    """`deliveries(server, path)`: a stream of them that goes on; `statuses` counts the answers, `stop()` ends it."""
+    """`deliveries(server, path)` starts to send deliveries. `statuses` counts the answers; `stop()` stops."""
     running: list[Deliveries] = []
 
     def begin(server, path: str) -> "Deliveries":
@@ -66,7 +66,7 @@ class Deliveries:
         self._thread.join()
 
 
-def test_a_key_is_rotated_under_load_without_a_refusal_and_its_predecessor_retired(serve, tenant, deliveries):
+def test_a_key_is_rotated_and_its_predecessor_retired_under_load_without_a_refusal(serve, tenant, deliveries):
     server = serve("--workers", "3", WEBHOOK_AUTH="required", RATELIMIT_WEBHOOK="100000/minute")
     asha = tenant(server)
     old = [deliveries(server, webhook(asha, "call-end")) for _ in range(2)]
@@ -86,7 +86,7 @@ def test_a_key_is_rotated_under_load_without_a_refusal_and_its_predecessor_retir
 
 
 def _refused_for_good(server, path: str) -> bool:
-    """Within five seconds by every worker: thirty refusals one after the other."""
+    """Returns whether every worker refuses the key within five seconds: thirty consecutive refusals."""
     refusals = 0
     for attempt in range(100):
         status, _ = server.ask("POST", path, {"CallSid": f"r{attempt}"})

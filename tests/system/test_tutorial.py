@@ -1,4 +1,4 @@
-"""Runs what README.md and docs/tutorial.md tell a newcomer to type, in their order, and compares the answers."""
+"""Runs the commands of README.md and docs/tutorial.md in their order, and compares the answers."""
 
 import json
 import re
@@ -14,9 +14,9 @@ pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="the pages use 
 
 
 class Shell:
-    """A shell that keeps its variables from block to block.
+    """A shell that keeps its variables between blocks.
 
-    It replaces what a reader replaces: the port, and a secret that stands in the page as `cwk_…` or `cas_…`.
+    It replaces what a reader replaces: the port, and a secret that the page shows as `cwk_…` or `cas_…`.
     """
 
     def __init__(self, server, folder: Path) -> None:
@@ -53,7 +53,7 @@ def test_blocks_run_in_their_order_and_answer_as_shown(page, serve, query, tmp_p
 
 
 def answers(printed: str) -> list[object]:
-    """All JSON objects in what was printed."""
+    """Returns all JSON objects in the output."""
     decoder, objects, end = json.JSONDecoder(), [], 0
     while (start := printed.find('{"', end)) >= 0:
         value, end = decoder.raw_decode(printed, start)
@@ -62,7 +62,7 @@ def answers(printed: str) -> list[object]:
 
 
 def shape(value: object) -> object:
-    """Names and types, without values."""
+    """Returns the names and types in a JSON value, without the values."""
     if isinstance(value, dict):
         return {name: shape(part) for name, part in value.items()}
     return [shape(part) for part in value] if isinstance(value, list) else type(value).__name__

@@ -1,4 +1,4 @@
-"""The units of deploy/systemd, read as systemd reads them; and by systemd itself where the machine has it."""
+"""Tests the units of deploy/systemd, and has systemd check them where the machine has it."""
 
 import os
 import re
@@ -20,7 +20,7 @@ needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="
 
 
 def read(name: str) -> dict[str, list[str]]:
-    """All values of each directive, those of the drop-in for every service included."""
+    """Returns all values of each directive, including those of the drop-in for every service."""
     found = defaultdict(list)
     drop_ins = UNITS / re.sub(r"^caly-\w+\.", "caly-.", f"{name}.d")
     for file in (UNITS / name, *drop_ins.glob("*.conf")):
@@ -40,16 +40,16 @@ def test_gunicorn_has_time_to_finish_before_systemd_kills_it():
     assert read("caly.service")["KillMode"] == ["mixed"]
 
 
-def test_nginx_and_the_socket_mean_the_same_place():
+def test_nginx_and_the_socket_unit_use_the_same_path():
     (place,) = read("caly.socket")["ListenStream"]
 
     assert f"server unix:{place} " in SITE.read_text()
 
 
-def test_a_restart_refuses_nobody():
+def test_a_restart_keeps_the_socket_open():
     assert read("caly.service")["Requires"] == ["caly.socket"]
     assert read("caly.service")["StartLimitIntervalSec"] == ["0"]
-    # It would take the socket's folder away when the service stops.
+    # With it, systemd would remove the socket's folder when the service stops.
     assert not read("caly.service")["RuntimeDirectory"]
 
 
@@ -64,7 +64,7 @@ def test_every_service_runs_in_the_sandbox(service):
 
 
 @pytest.mark.parametrize("timer", TIMERS)
-def test_every_timer_has_its_service_and_makes_up_for_a_day_missed(timer):
+def test_every_timer_has_a_service_and_catches_up_on_a_missed_run(timer):
     assert timer.replace(".timer", ".service") in SERVICES
     assert read(timer)["Persistent"] == ["true"]
     assert "[Install]" in (UNITS / timer).read_text()
@@ -72,7 +72,7 @@ def test_every_timer_has_its_service_and_makes_up_for_a_day_missed(timer):
 
 @pytest.fixture
 def installed(tmp_path) -> Path:
-    """A root directory with the units, and with programs of the names that they start."""
+    """A root directory with the units, and an empty executable for each program that they start."""
     system = tmp_path / "etc" / "systemd" / "system"
     shutil.copytree(UNITS, system, symlinks=True)
     known = tmp_path / "usr" / "lib" / "systemd" / "system"
@@ -87,7 +87,7 @@ def installed(tmp_path) -> Path:
 
 
 @needs_systemd
-def test_systemd_finds_nothing_to_object_to(installed):
+def test_systemd_accepts_all_units(installed):
     names = sorted(path.name for path in UNITS.iterdir() if path.is_file())
 
     assert analyze("verify", "--man=no", f"--root={installed}", *names) == (0, "")
@@ -95,14 +95,14 @@ def test_systemd_finds_nothing_to_object_to(installed):
 
 @needs_systemd
 @pytest.mark.parametrize("service", SERVICES)
-def test_systemd_finds_little_exposed(installed, service):
+def test_systemd_rates_the_exposure_as_low(installed, service):
     limits = (f"--threshold={MOST_EXPOSED}", "--offline=true", f"--root={installed}")
 
     assert analyze("security", *limits, service) == (0, "")
 
 
 def analyze(*arguments: str) -> tuple[int, str]:
-    """Exit code, and what it complains of."""
+    """Runs systemd-analyze. Returns the exit code and its warnings."""
     environment = {**os.environ, "SYSTEMD_LOG_LEVEL": "warning"}
     done = subprocess.run(["systemd-analyze", *arguments], env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
