@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the run, and a database of its own, with all tables, for every test that asks for one."""
+"""Fixtures for all tests: one PostgreSQL server per run, and a separate database with all tables for each test."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ from calyapp.embedded import server
 
 ROOT = Path(__file__).parents[1]
 
-# A busy machine is no defect: no test asserts how long something took. In CI the same examples every time.
+# No test asserts a duration, because the machine may be busy. CI uses the same examples in every run.
 hypothesis.settings.register_profile(
     "caly",
     deadline=None,
@@ -39,8 +39,8 @@ hypothesis.settings.load_profile("caly")
 
 
 def pytest_configure(config):
-    """Before a run of all tests, which takes minutes, say what it would miss at its end."""
-    # A run in the background inherits that SIGINT is ignored, and every command that a test starts would too.
+    """Fails a run of all tests at its start, and not after minutes, if Redis is missing."""
+    # A run in the background inherits an ignored SIGINT and would pass it on to every command that a test starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.args_source is config.ArgsSource.TESTPATHS and not config.option.markexpr:
         try:
@@ -59,8 +59,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """The server's own database. In memory where the machine has a place for it: ten times faster to copy."""
-    memory = Path("/dev/shm")  # noqa: S108 — in a folder of its own there
+    """The URL of the server's own database. Its data are in memory if possible: copies are then ten times faster."""
+    memory = Path("/dev/shm")  # noqa: S108 — the server uses a new folder in it
     with (
         TemporaryDirectory(prefix="caly-", dir=memory if memory.is_dir() else None) as folder,
         server.running(Path(folder) / "data", durable=False, max_connections=200) as url,
@@ -70,7 +70,7 @@ def server_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def run_alembic():
-    """`run_alembic(url, *arguments)`: what it prints. In a process of its own, as operators run it."""
+    """`run_alembic(url, *arguments)` runs Alembic in a new process, as operators do, and returns its output."""
 
     def run(url: str, *arguments: str) -> str:
         environment = {**os.environ, "APP_ENV": "testing", "DATABASE_URL": url}
@@ -84,7 +84,7 @@ def run_alembic():
 
 @pytest.fixture(scope="session")
 def template(server_url, run_alembic) -> str:
-    """The name of a database with all tables, to copy from."""
+    """The name of a database with all tables that serves as template."""
     _execute(server_url, "CREATE DATABASE migrated")
     run_alembic(_renamed(server_url, "migrated"), "upgrade", "head")
     return "migrated"
@@ -92,7 +92,7 @@ def template(server_url, run_alembic) -> str:
 
 @pytest.fixture(scope="session")
 def migrated_data(tmp_path_factory, run_alembic) -> Path:
-    """A data folder with all tables, in which no server runs: to copy, for a server that one test ill-treats."""
+    """The data folder of a stopped server with all tables. Tests that damage their server start a copy of it."""
     data = tmp_path_factory.mktemp("migrated") / "data"
     with server.running(data, durable=False) as url:
         run_alembic(url, "upgrade", "head")
@@ -101,13 +101,13 @@ def migrated_data(tmp_path_factory, run_alembic) -> Path:
 
 @pytest.fixture
 def postgres(request, migrated_data, tmp_path) -> Iterator[PostgresServer]:
-    """A PostgreSQL of its own with all tables, running. Its options come by indirect parametrization."""
+    """A running PostgreSQL with all tables, for one test. Indirect parametrization sets its options."""
     yield from _postgres(migrated_data, tmp_path, **getattr(request, "param", {}))
 
 
 @pytest.fixture(scope="module")
 def module_postgres(migrated_data, tmp_path_factory) -> Iterator[PostgresServer]:
-    """As `postgres`, for all tests of a module together; its connections are few, so that they can be used up."""
+    """Like `postgres`, shared by the tests of a module. It has few connections, so that a test can use all of them."""
     yield from _postgres(migrated_data, tmp_path_factory.mktemp("postgres"), max_connections=20)
 
 
@@ -130,19 +130,19 @@ def empty_database_url(server_url) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(server_url, template) -> Iterator[str]:
-    """A database with all tables and no rows, gone after the test."""
+    """A database with all tables and no rows. It is dropped after the test."""
     yield from _database(server_url, template)
 
 
 @pytest.fixture(scope="module")
 def front() -> str:
-    """What stands between a test and the server: "nothing", unless a test or a module asks for "nginx"."""
+    """The proxy between a test and the server: "nothing", unless a test or a module selects "nginx"."""
     return "nothing"
 
 
 @pytest.fixture(scope="module")
 def module_database_url(server_url, template, front) -> Iterator[str]:
-    """As `database_url`, for all tests of a module together; another one for each front."""
+    """Like `database_url`, shared by the tests of a module, with a separate database for each `front`."""
     yield from _database(server_url, template)
 
 
@@ -172,13 +172,13 @@ def _connect(url: str):
 
 @pytest.fixture(autouse=True)
 def folder_of_its_own(tmp_path, monkeypatch):
-    """What a test leaves under a relative path is nobody else's."""
+    """Runs each test in its own folder, so that files under relative paths are not shared."""
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def redis_server(tmp_path) -> Iterator[RedisServer]:
-    """A Redis of its own, running."""
+    """A running Redis for one test."""
     server = RedisServer(tmp_path)
     server.start()
     yield server
@@ -200,7 +200,7 @@ def start_worker() -> Iterator[StartWorker]:
 
 @pytest.fixture
 def advisories(monkeypatch) -> Iterator[Advisories]:
-    """What an advisory service of its own knows; pip asks the index beside it, and nobody else."""
+    """The contents of a local advisory service. pip uses only the package index beside it."""
     with advisory_service() as known:
         for name, value in known.index().items():
             monkeypatch.setenv(name, value)
@@ -214,7 +214,7 @@ def settings(database_url) -> Settings:
 
 @pytest.fixture
 def services(settings) -> Iterator[wiring.Services]:
-    """Wired as in production; the chores rest."""
+    """The services as in production, without running background tasks."""
     parts = wiring.build(settings)
     yield parts
     parts.close()
@@ -222,7 +222,7 @@ def services(settings) -> Iterator[wiring.Services]:
 
 @pytest.fixture
 def services_without_database() -> Iterator[wiring.Services]:
-    """Wired to a place where no PostgreSQL listens."""
+    """The services with the URL of a PostgreSQL that does not listen."""
     nowhere = "postgresql://caly@127.0.0.1:1/caly"
     parts = wiring.build(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": nowhere}))
     yield parts
@@ -244,19 +244,19 @@ def client(app):
 
 @pytest.fixture
 def query(database_url):
-    """`query(sql, *values)`: the rows, as a stranger to the application reads them."""
+    """`query(sql, *values)` returns the rows, read through a connection outside the application."""
     yield from _querying(database_url)
 
 
 @pytest.fixture
 def query_empty(empty_database_url):
-    """As `query`, of the database that begins without tables."""
+    """Like `query`, for the database that begins without tables."""
     yield from _querying(empty_database_url)
 
 
 @pytest.fixture(scope="module")
 def module_query(module_database_url):
-    """As `query`, for all tests of a module together."""
+    """Like `query`, shared by the tests of a module."""
     yield from _querying(module_database_url)
 
 

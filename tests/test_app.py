@@ -18,28 +18,28 @@ IN_PRODUCTION = dataclasses.replace(NOWHERE, app_env=AppEnv.PRODUCTION)
 
 @pytest.fixture
 def app():
-    """It needs no database to stand here."""
+    """An application that is created without a database."""
     return create_app(NOWHERE)
 
 
 def layer(function) -> str:
-    """The file in the pipeline that a function belongs to, or the library that such a file wraps."""
+    """Returns the file in the pipeline that contains the function, or the library that such a file wraps."""
     package, *_, module = function.__module__.split(".")
     return module if package == "calyapp" else package
 
 
 class TestRoutes:
-    def test_each_declare_who_may_use_them(self, app):
+    def test_all_declare_their_access(self, app):
         assert {type(rule.access) for rule in app.url_map.iter_rules()} == {Access}
 
-    def test_without_access_are_refused_by_name(self, app):
+    def test_are_refused_by_name_without_access(self, app):
         app.add_url_rule("/open", "open", lambda: "")
         app.add_url_rule("/ajar", "ajar", lambda: "")
 
         with pytest.raises(LookupError, match=r"^These routes declare no access: /ajar, /open$"):
             guard.verify(app)
 
-    def test_without_access_keep_the_application_from_starting(self, monkeypatch):
+    def test_prevent_the_start_of_the_application_without_access(self, monkeypatch):
         with_access = health.blueprint
 
         def with_an_open_route(*parts):
@@ -52,14 +52,14 @@ class TestRoutes:
         with pytest.raises(LookupError, match="/health/open"):
             create_app(NOWHERE)
 
-    def test_leave_a_doubled_slash_a_wrong_address(self, app):
+    def test_do_not_match_a_doubled_slash(self, app):
         answer = app.test_client().get("/health//live")
 
         assert answer.status_code == 404
 
 
 class TestPipeline:
-    def test_is_met_in_the_order_in_which_it_is_written_down(self, app):
+    def test_runs_in_the_documented_order(self, app):
         layers = [layer(function) for function in create_app(IN_PRODUCTION).before_request_funcs[None]]
 
         assert [name for name, _ in groupby(layers)] == [
@@ -75,19 +75,19 @@ class TestPipeline:
             "anomalies",
         ]
 
-    def test_begins_with_the_proxy_before_flask_can_read_a_header(self, app):
+    def test_begins_with_the_proxy_before_flask_reads_a_header(self, app):
         assert type(app.wsgi_app).__module__ == "calyapp.web.pipeline.proxy"
 
 
 class TestJson:
-    def test_keeps_the_order_of_members_and_hindi_readable(self, app):
+    def test_keeps_the_order_of_members_and_does_not_escape_hindi(self, app):
         with app.app_context():
             text = app.json.response({"zeta": "नमस्ते", "alpha": {"b": 1, "a": 2}}).get_data(as_text=True)
 
         assert text.strip() == '{"zeta":"नमस्ते","alpha":{"b":1,"a":2}}'
 
 
-def test_the_log_is_json_at_the_level_of_the_settings():
+def test_the_log_is_json_with_the_level_from_the_settings():
     app_settings = {"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly", "LOG_LEVEL": "warn"}
     root = logging.getLogger()
     level = root.level
@@ -113,7 +113,7 @@ class TestLogs:
             (AppEnv.PRODUCTION, True, logs.JsonFormatter),
         ],
     )
-    def test_are_for_people_on_a_terminal_in_development_and_json_everywhere_else(
+    def test_are_plain_text_on_a_terminal_in_development_and_otherwise_json(
         self, monkeypatch, app_env, is_terminal, formatter
     ):
         monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)

@@ -11,13 +11,13 @@ def clock():
 
 @pytest.fixture
 def changes():
-    """What the breaker told of itself: True for each opening, False for each closing."""
+    """The changes that the breaker reported: True for each opening, False for each closing."""
     return []
 
 
 @pytest.fixture
 def breaker(clock, changes):
-    """`breaker(failures)`: one that opens after so many."""
+    """`breaker(failures)` returns a breaker that opens after this number of failures."""
     return lambda failures=1: Breaker(failures=failures, pause=1, max_pause=32, on_change=changes.append, clock=clock)
 
 
@@ -57,7 +57,7 @@ def test_concurrent_failures_cause_one_pause(breaker, clock):
     assert mine.may_try() is not None
 
 
-def test_one_thread_tries_after_the_pause_and_the_others_go_on_without(breaker, clock):
+def test_only_one_thread_probes_after_the_pause(breaker, clock):
     mine = breaker()
     fail(mine)
     clock.seconds += 1.01
@@ -66,7 +66,7 @@ def test_one_thread_tries_after_the_pause_and_the_others_go_on_without(breaker, 
     assert mine.is_open
 
 
-def test_the_pause_doubles_up_to_a_bound(breaker, clock):
+def test_the_pause_doubles_up_to_a_maximum(breaker, clock):
     mine = breaker()
     pauses = []
     attempt = mine.may_try()
@@ -80,7 +80,7 @@ def test_the_pause_doubles_up_to_a_bound(breaker, clock):
     assert pauses == [1, 2, 4, 8, 16, 32, 32, 32]
 
 
-def test_everybody_tries_again_after_a_success(breaker, clock, changes):
+def test_all_callers_may_try_after_a_success(breaker, clock, changes):
     mine = breaker()
     fail(mine)
     clock.seconds += 1.01
@@ -90,7 +90,7 @@ def test_everybody_tries_again_after_a_success(breaker, clock, changes):
     assert changes == [True, False]
 
 
-def test_a_late_answer_from_before_is_no_recovery(breaker):
+def test_a_late_answer_of_an_earlier_attempt_does_not_close_it(breaker):
     mine = breaker()
     early, failing = mine.may_try(), mine.may_try()
     mine.failed(failing)

@@ -38,7 +38,7 @@ def test_iso_is_the_same_instant_to_the_millisecond(moment: datetime) -> None:
 
 
 @given(moments)
-def test_a_uuid7_is_one_by_the_book(moment: datetime) -> None:
+def test_a_uuid7_has_the_standard_format(moment: datetime) -> None:
     identifier = clock.uuid7(moment)
 
     assert identifier.version == 7
@@ -51,14 +51,14 @@ def test_a_uuid7_begins_with_its_millisecond(moment: datetime) -> None:
 
 
 @given(moments, moments)
-def test_uuid7s_sort_by_their_moments(one: datetime, other: datetime) -> None:
+def test_uuid7s_sort_by_time(one: datetime, other: datetime) -> None:
     earlier, later = sorted((one, other), key=clock.milliseconds)
 
     if clock.milliseconds(earlier) < clock.milliseconds(later):
         assert clock.uuid7(earlier) < clock.uuid7(later)
 
 
-def test_uuid7s_of_one_moment_differ() -> None:
+def test_uuid7s_of_one_millisecond_differ() -> None:
     moment = datetime(2026, 3, 5, tzinfo=UTC)
 
     assert len({clock.uuid7(moment) for _ in range(1000)}) == 1000

@@ -1,4 +1,4 @@
-"""Settings: their defaults, what production demands, and how a wrong environment is refused."""
+"""Settings: their defaults, the requirements of production, and errors for an invalid environment."""
 
 import dataclasses
 import os
@@ -44,7 +44,7 @@ def problems(environ: Mapping[str, str]) -> list[str]:
 
 
 class TestDevelopment:
-    def test_needs_nothing(self) -> None:
+    def test_requires_no_setting(self) -> None:
         settings = Settings.from_env({"APP_ENV": "development"})
 
         assert settings.app_env is AppEnv.DEVELOPMENT
@@ -52,33 +52,33 @@ class TestDevelopment:
         assert settings.webhook_auth is WebhookAuth.OPTIONAL
         assert settings.stream_base_url == "ws://localhost:9000"
 
-    def test_has_keys_that_say_what_they_are(self) -> None:
+    def test_has_keys_that_are_marked_as_development_keys(self) -> None:
         settings = Settings.from_env({"APP_ENV": "development"})
 
         keys = [settings.secret_key, settings.webhook_root_key, settings.stream_token_key, settings.encryption_key]
         assert all(key.reveal().startswith(b"development only, never in prod") for key in keys)
         assert len(set(keys)) == 4
 
-    def test_is_like_testing(self) -> None:
+    def test_has_the_defaults_of_testing(self) -> None:
         development = Settings.from_env({"APP_ENV": "development"})
         testing = Settings.from_env({"APP_ENV": "testing"})
 
         assert dataclasses.replace(development, app_env=AppEnv.TESTING) == testing
 
-    def test_may_have_several_workers_that_count_apart(self) -> None:
+    def test_accepts_several_workers_with_separate_rate_limits(self) -> None:
         assert Settings.from_env({"APP_ENV": "development", "WEB_CONCURRENCY": "4"}).workers == 4
 
 
 class TestWorkers:
     SHARED: ClassVar = {"APP_ENV": "testing", "RATELIMIT_STORAGE_URI": "redis://cache/0"}
 
-    def test_are_one_where_each_would_count_for_itself(self) -> None:
+    def test_default_to_one_without_a_shared_rate_limit(self) -> None:
         assert Settings.from_env({"APP_ENV": "testing"}).workers == 1
 
-    def test_are_one_a_core_and_two_at_least_where_redis_counts(self) -> None:
+    def test_default_to_one_per_core_but_at_least_two_with_redis(self) -> None:
         assert Settings.from_env(self.SHARED).workers == max(2, len(os.sched_getaffinity(0)))
 
-    def test_are_as_many_as_is_said(self) -> None:
+    def test_are_as_many_as_the_setting_says(self) -> None:
         assert Settings.from_env(self.SHARED | {"WEB_CONCURRENCY": "7"}).workers == 7
 
 
@@ -92,7 +92,7 @@ class TestProduction:
 
     @pytest.mark.parametrize("name", [*KEYS, "DATABASE_URL"])
     @pytest.mark.parametrize("value", [None, ""])
-    def test_does_not_start_without(self, name: str, value: str | None) -> None:
+    def test_requires_each_key_and_the_database(self, name: str, value: str | None) -> None:
         environ = {key: text for key, text in PRODUCTION.items() if key != name}
         if value is not None:
             environ[name] = value
@@ -101,48 +101,48 @@ class TestProduction:
 
         assert problem.startswith(f"{name} must be set in production")
 
-    def test_knows_each_of_its_keys(self) -> None:
+    def test_keys_in_this_module_are_complete(self) -> None:
         assert {setting.variable for setting in DECLARED if setting.is_key} == {*KEYS, *PREVIOUS}
 
     @pytest.mark.parametrize("name", KEYS + PREVIOUS)
     @pytest.mark.parametrize("key", ["0123456789abcdef" * 4, "0123456789ABCDEF" * 4])
-    def test_refuses_the_key_of_old_documentation(self, name: str, key: str) -> None:
+    def test_refuses_the_key_from_old_documentation(self, name: str, key: str) -> None:
         assert problems(production(**{name: key})) == [f"{name} {PUBLIC}"]
 
     @pytest.mark.parametrize("name", ["SECRET_KEY", "WEBHOOK_ROOT_KEY_PREVIOUS", "STREAM_TOKEN_KEY"])
     @pytest.mark.parametrize("times", [2, 3, 8])
-    def test_refuses_it_in_any_length(self, name: str, times: int) -> None:
+    def test_refuses_that_key_in_every_length(self, name: str, times: int) -> None:
         assert problems(production(**{name: "0123456789abcdef" * times})) == [f"{name} {PUBLIC}"]
 
     @pytest.mark.parametrize("known", [setting for setting in DECLARED if setting.variable in KEYS])
     @pytest.mark.parametrize("name", ["SECRET_KEY", "STREAM_TOKEN_KEY", "WEBHOOK_ROOT_KEY_PREVIOUS"])
-    def test_refuses_every_key_for_development_in_every_place(self, name: str, known: Setting) -> None:
+    def test_refuses_development_keys_in_every_key_setting(self, name: str, known: Setting) -> None:
         assert problems(production(**{name: known.development})) == [f"{name} {PUBLIC}"]
 
     @pytest.mark.parametrize("name", ["ENCRYPTION_KEY", "ENCRYPTION_KEY_PREVIOUS"])
-    def test_refuses_the_encryption_key_for_development(self, name: str) -> None:
+    def test_refuses_the_development_encryption_key(self, name: str) -> None:
         (known,) = (setting.development for setting in DECLARED if setting.variable == "ENCRYPTION_KEY")
 
         assert problems(production(**{name: known.upper()})) == [f"{name} {PUBLIC}"]
 
     @pytest.mark.parametrize("url", ["", "ws://media.example"])
-    def test_sends_no_call_in_clear(self, url: str) -> None:
+    def test_requires_tls_for_streams(self, url: str) -> None:
         (problem,) = problems(production(STREAM_BASE_URL=url))
 
         assert problem.startswith("STREAM_BASE_URL must begin with wss:// in production")
 
-    def test_sends_no_webhook_key_in_clear(self) -> None:
+    def test_requires_tls_for_webhook_keys(self) -> None:
         (problem,) = problems(production(PUBLIC_URL="http://caly.example"))
 
         assert problem.startswith("PUBLIC_URL must begin with https:// in production")
 
-    def test_refuses_several_workers_that_count_apart(self) -> None:
+    def test_refuses_several_workers_with_separate_rate_limits(self) -> None:
         (problem,) = problems(production(WEB_CONCURRENCY="2"))
 
         assert "RATELIMIT_STORAGE_URI" in problem
         assert "WEB_CONCURRENCY" in problem
 
-    def test_lets_several_workers_count_together(self) -> None:
+    def test_accepts_several_workers_with_shared_rate_limits(self) -> None:
         settings = Settings.from_env(production(WEB_CONCURRENCY="2", RATELIMIT_STORAGE_URI="redis://cache:6379/0"))
 
         assert settings.ratelimit_storage_uri.reveal() == "redis://cache:6379/0"
@@ -157,7 +157,7 @@ class TestEveryEnvironment:
         assert problem.startswith(f"{name} must be ")
         assert "abcdef" not in problem
 
-    def test_reads_values_into_their_types(self) -> None:
+    def test_converts_values_to_their_types(self) -> None:
         settings = Settings.from_env(
             production(
                 LOG_LEVEL="debug",
@@ -190,10 +190,10 @@ class TestEveryEnvironment:
 
         assert settings.database_url == Secret("postgresql+psycopg2://caly:s3cret@db/caly")
 
-    def test_refuses_to_keep_more_connections_than_it_may_have(self) -> None:
+    def test_refuses_more_idle_connections_than_the_maximum(self) -> None:
         assert problems(production(DB_POOL_MAX="4", DB_POOL_MIN="5")) == ["DB_POOL_MIN must be at most DB_POOL_MAX."]
 
-    def test_says_everything_that_is_wrong_at_once(self) -> None:
+    def test_reports_all_errors_together(self) -> None:
         environ = production(SECRET_KEY="", DB_POOL_MAX="1e3", LOG_LEVEL="loud", WEB_CONCURRENCY="3")
 
         sentences = problems(environ)
@@ -205,7 +205,7 @@ class TestEveryEnvironment:
             "RATELIMIT_STORAGE_URI",
         ]
 
-    def test_judges_an_unclear_environment_as_production(self) -> None:
+    def test_treats_an_invalid_app_env_as_production(self) -> None:
         sentences = problems({"APP_ENV": "Development"})
 
         assert sentences[0] == "APP_ENV must be one of development, testing, production."
@@ -219,7 +219,7 @@ class TestEveryEnvironment:
         assert problem.endswith(".")
         assert "s3cr" not in problem
 
-    def test_ignores_what_it_does_not_know(self) -> None:
+    def test_ignores_unknown_variables(self) -> None:
         assert Settings.from_env(production(PATH="/bin", DB_POOL="x")) == Settings.from_env(PRODUCTION)
 
     @given(st.dictionaries(st.sampled_from([s.variable for s in DECLARED]), st.text()))
@@ -244,26 +244,26 @@ class TestEveryEnvironment:
         assert "secret_key=***" in shown
 
 
-class TestTheExample:
-    """deploy/caly.env.example, from which an operator starts."""
+class TestExample:
+    """deploy/caly.env.example, which operators copy and complete."""
 
-    def test_holds_every_setting_in_order_with_its_default(self) -> None:
+    def test_contains_every_setting_in_order_with_its_default(self) -> None:
         assert list(variables().items()) == [(setting.variable, setting.default) for setting in DECLARED]
 
     @pytest.mark.parametrize("setting", DECLARED, ids=lambda setting: setting.variable)
-    def test_says_what_each_setting_means(self, setting: Setting) -> None:
+    def test_explains_each_setting(self, setting: Setting) -> None:
         assert f"\n# {setting.meaning}\n{setting.variable}=" in EXAMPLE.read_text()
 
-    def test_tells_how_a_good_key_is_made(self) -> None:
+    def test_explains_how_to_generate_a_key(self) -> None:
         assert 'python3 -c "import secrets; print(secrets.token_hex(32))"' in EXAMPLE.read_text()
 
-    def test_is_accepted_in_production_once_it_is_filled_in(self) -> None:
+    def test_is_accepted_in_production_when_it_is_complete(self) -> None:
         settings = Settings.from_env(variables() | PRODUCTION)
 
         assert settings == Settings.from_env(PRODUCTION)
 
 
 def variables() -> dict[str, str]:
-    """The example's variables as a shell and systemd read them."""
+    """Returns the variables of the example as a shell and systemd read them."""
     lines = shlex.split(EXAMPLE.read_text(), comments=True)
     return dict(line.split("=", 1) for line in lines)

@@ -10,24 +10,24 @@ ASHA, BINDU = b"a" * 16, b"b" * 16
 
 class TestEncryption:
     @given(st.binary(max_size=500))
-    def test_opens_what_it_sealed(self, plain):
+    def test_decrypts_its_own_ciphertext(self, plain):
         encryption = Encryption(NEW)
 
         assert encryption.open(encryption.seal(plain, ASHA), ASHA) == plain
 
-    def test_seals_the_same_text_never_the_same_twice(self):
+    def test_encrypts_the_same_text_differently_each_time(self):
         encryption = Encryption(NEW)
 
         assert len({encryption.seal(b"text", ASHA) for _ in range(100)}) == 100
 
-    def test_opens_only_for_its_owner(self):
+    def test_decrypts_only_for_the_owner(self):
         encryption = Encryption(NEW)
         sealed = encryption.seal(b"text", ASHA)
 
         with pytest.raises(UnreadableSecretError):
             encryption.open(sealed, BINDU)
 
-    def test_notices_a_change_of_any_bit(self):
+    def test_detects_a_change_of_any_bit(self):
         encryption = Encryption(NEW)
         sealed = encryption.seal(b"text", ASHA)
 
@@ -37,7 +37,7 @@ class TestEncryption:
             with pytest.raises(UnreadableSecretError):
                 encryption.open(bytes(changed), ASHA)
 
-    def test_notices_that_something_was_cut_off(self):
+    def test_detects_truncation(self):
         encryption = Encryption(NEW)
         sealed = encryption.seal(b"text", ASHA)
 
@@ -45,14 +45,14 @@ class TestEncryption:
             with pytest.raises(UnreadableSecretError):
                 encryption.open(sealed[:length], ASHA)
 
-    def test_opens_what_is_under_the_key_before(self):
+    def test_decrypts_with_the_previous_key(self):
         sealed = Encryption(OLD).seal(b"text", ASHA)
 
         assert Encryption(NEW, OLD).open(sealed, ASHA) == b"text"
         with pytest.raises(UnreadableSecretError):
             Encryption(NEW).open(sealed, ASHA)
 
-    def test_seals_under_the_key_in_use(self):
+    def test_encrypts_with_the_current_key(self):
         sealed = Encryption(NEW, OLD).seal(b"text", ASHA)
 
         assert Encryption(NEW).open(sealed, ASHA) == b"text"

@@ -1,4 +1,4 @@
-"""The errors that the outside sees: their statuses, codes and severities are promised."""
+"""The public errors. Their statuses, codes and severities are part of the contract."""
 
 import pytest
 
@@ -40,17 +40,17 @@ def test_every_class_keeps_its_status_code_and_severity(
     assert (error.status, error.code, error.severity) == (status, code, severity)
 
 
-def test_the_message_is_what_str_shows() -> None:
+def test_str_returns_the_message() -> None:
     assert str(NotFoundError("Client not found")) == "Client not found"
 
 
-def test_details_name_the_fields_that_are_wrong() -> None:
+def test_details_name_the_invalid_fields() -> None:
     error = ValidationError("CallSid is missing", {"CallSid": ["is missing"]})
 
     assert error.details == {"CallSid": ["is missing"]}
 
 
-def test_a_rate_limit_says_when_to_come_back() -> None:
+def test_a_rate_limit_error_has_the_seconds_until_a_retry() -> None:
     assert RateLimitError(retry_after=17).retry_after == 17
 
 

@@ -35,7 +35,7 @@ def fork() -> int:
 
 
 class TestExclusive:
-    def test_keeps_others_out(self, path: Path) -> None:
+    def test_excludes_other_holders(self, path: Path) -> None:
         with file_lock.exclusive(path):
             with pytest.raises(LockHeldError), file_lock.exclusive(path):
                 pytest.fail("two held the lock")

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def taken():
-    """A port of loopback on which something listens."""
+    """A loopback port on which a socket listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -25,7 +25,7 @@ class TestFromEnv:
         assert listen_address.from_env({"PORT": ""}) == ListenAddress("127.0.0.1", 8000)
 
     @pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "80.5", " 80"])
-    def test_refuses_what_is_no_port(self, port):
+    def test_refuses_an_invalid_port(self, port):
         with pytest.raises(ConfigurationError, match=r"^PORT must be a whole number from 1 to 65535\.$"):
             listen_address.from_env({"PORT": port})
 
@@ -41,19 +41,19 @@ class TestListenAddress:
             ("localhost", "localhost:81", "http://localhost:81"),
         ],
     )
-    def test_is_written_for_gunicorn_and_as_a_url(self, host, bind, url):
+    def test_is_formatted_for_gunicorn_and_as_a_url(self, host, bind, url):
         address = ListenAddress(host, 81)
 
         assert (str(address), address.url) == (bind, url)
 
-    def test_is_usable_while_nothing_listens_there(self, taken):
+    def test_is_usable_if_it_is_free(self, taken):
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
 
         ListenAddress("127.0.0.1", port).check()
 
-    @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])  # noqa: S104 — bound to be refused
-    def test_is_refused_while_something_listens_there(self, taken, host):
+    @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])  # noqa: S104 — the bind must fail
+    def test_is_refused_if_it_is_in_use(self, taken, host):
         with pytest.raises(ConfigurationError, match=f"^Another program listens on {host}:{taken}. .* set PORT"):
             ListenAddress(host, taken).check()
 
@@ -65,13 +65,13 @@ class TestListenAddress:
             ("2001:db8::1", "HOST=2001:db8::1 is not an address of this machine. Set it to 127.0.0.1"),
         ],
     )
-    def test_is_refused_where_the_host_is_not_ours(self, host, reason):
+    def test_is_refused_if_the_host_is_not_local(self, host, reason):
         with pytest.raises(ConfigurationError) as refusal:
             ListenAddress(host, 8000).check()
 
         assert str(refusal.value).startswith(reason)
 
-    def test_is_refused_where_the_user_may_not_listen(self, monkeypatch):
+    def test_is_refused_if_the_user_may_not_listen(self, monkeypatch):
         def refuse(_address):
             raise PermissionError(13, "Permission denied")
 
@@ -84,7 +84,7 @@ class TestListenAddress:
 
 
 class _Socket:
-    """Tests may run as root, who may listen on any port."""
+    """Replaces the socket, because tests may run as root, who may listen on every port."""
 
     def __init__(self, _family, bind):
         self.bind = bind
@@ -99,9 +99,9 @@ class _Socket:
         pass
 
 
-class TestTheCommand:
+class TestCommand:
     @pytest.mark.parametrize(("is_taken", "code", "lines"), [(True, 1, 1), (False, 0, 0)])
-    def test_says_in_a_sentence_why_it_cannot_be_used(self, taken, is_taken, code, lines):
+    def test_explains_why_the_address_cannot_be_used(self, taken, is_taken, code, lines):
         environment = {**os.environ, "HOST": "127.0.0.1" if is_taken else "127.0.0.9", "PORT": str(taken)}
         command = [sys.executable, "-m", "calyapp.listen_address"]
 

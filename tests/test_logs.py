@@ -1,4 +1,4 @@
-"""Log lines: their shape, what they carry, and what never gets into them."""
+"""Log lines: their format, their fields, and the data that they must not contain."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ logger = logging.getLogger("calyapp.somewhere")
 
 
 class Lines:
-    """What has been written to stderr since it was last read, line by line."""
+    """The lines written to stderr since the last read."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -42,7 +42,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
     root.setLevel(level)
 
 
-class TestALine:
+class TestJsonLine:
     def test_has_time_level_logger_and_message(self, lines: Lines) -> None:
         logger.info("the spool holds %d deliveries", 3)
 
@@ -54,28 +54,28 @@ class TestALine:
             "message": "the spool holds 3 deliveries",
         }
 
-    def test_carries_the_fields_that_are_known_and_no_others(self, lines: Lines) -> None:
+    def test_contains_only_known_fields(self, lines: Lines) -> None:
         logger.info("done", extra={"fields": {"status": 200, "slow": False, "reason": None, "payload": "From=…"}})
 
         (line,) = lines.read()
         assert (line["status"], line["slow"], line["reason"]) == (200, False, None)
         assert "payload" not in line
 
-    def test_holds_no_number_and_no_key(self, lines: Lines) -> None:
+    def test_contains_no_number_and_no_key(self, lines: Lines) -> None:
         logger.warning("from %s with cwk_%s", "09000000001", "a" * 56, extra={"fields": {"reason": "key=s3cret"}})
 
         (line,) = lines.read()
         assert line["message"] == "from *********01 with cwk_***"
         assert line["reason"] == "key=***"
 
-    def test_leaves_identifiers_whole(self, lines: Lines) -> None:
+    def test_does_not_mask_identifiers(self, lines: Lines) -> None:
         logger.info("%s %s", REQUEST_ID, CALL_ID, extra={"fields": {"requestId": REQUEST_ID, "callId": CALL_ID}})
 
         (line,) = lines.read()
         assert line["message"] == f"{REQUEST_ID} {CALL_ID}"
         assert (line["requestId"], line["callId"]) == (REQUEST_ID, CALL_ID)
 
-    def test_tells_an_exception_by_type_and_redacted_traceback(self, lines: Lines) -> None:
+    def test_contains_the_type_and_the_redacted_traceback_of_an_exception(self, lines: Lines) -> None:
         try:
             raise json.JSONDecodeError("no call from 09000000001", "", 0)
         except ValueError:
@@ -87,7 +87,7 @@ class TestALine:
         assert "no call from *********01" in line["exception"]["traceback"]
         assert "09000000001" not in json.dumps(line)
 
-    def test_leaves_out_the_drivers_message_and_keeps_the_errors_that_followed(self, lines: Lines) -> None:
+    def test_omits_the_message_of_the_driver_but_keeps_later_errors(self, lines: Lines) -> None:
         quoted = f"LINE 1: INSERT … VALUES ('a {'private'} note')"
         try:
             try:
@@ -103,7 +103,7 @@ class TestALine:
         assert "could not be stored" in then
         assert "private" not in json.dumps(line)
 
-    def test_cannot_be_split_by_what_it_says(self, lines: Lines) -> None:
+    def test_cannot_be_split_by_its_message(self, lines: Lines) -> None:
         logger.info("first\nsecond\u2028third\r")
 
         (line,) = lines.read()
@@ -118,7 +118,7 @@ class TestALine:
             ("not a mapping", (), 7),
         ],
     )
-    def test_that_cannot_be_formatted_names_its_origin(
+    def test_names_its_origin_if_it_cannot_be_formatted(
         self, message: str, arguments: tuple[str, ...], fields: object
     ) -> None:
         record = logging.LogRecord("calyapp.somewhere", logging.INFO, __file__, 7, message, arguments, None)
@@ -133,7 +133,7 @@ class TestALine:
         st.text(),
         st.dictionaries(st.sampled_from(sorted(logs.FIELDS)), st.one_of(st.none(), st.text(), st.floats(), st.uuids())),
     )
-    def test_is_json_whatever_it_says(self, message: str, fields: dict[str, object]) -> None:
+    def test_is_json_for_every_message(self, message: str, fields: dict[str, object]) -> None:
         record = logging.makeLogRecord({"msg": message + "\udc80", "fields": fields})
 
         line = json.loads(logs.JsonFormatter().format(record))
@@ -145,7 +145,7 @@ class TestALine:
 REFUSED = {"method": "POST", "route": "/hooks/<word>", "status": 401, "durationMs": 2.3, "reason": "The key is wrong"}
 
 
-class TestALineForPeople:
+class TestTerminalLine:
     @pytest.fixture(autouse=True)
     def plain(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NO_COLOR", "1")
@@ -159,19 +159,19 @@ class TestALineForPeople:
             ({"slow": True, "durationMs": 1500.0, "reason": None}, "401 POST /hooks/<word> 1500 ms (slow)"),
         ],
     )
-    def test_of_a_request_is_short_and_has_the_reason_of_a_refusal(self, fields: dict[str, object], line: str) -> None:
+    def test_is_short_for_a_request_and_has_the_reason_of_a_refusal(self, fields: dict[str, object], line: str) -> None:
         assert shown("request", **{**REFUSED, **fields}) == line
 
-    def test_of_anything_else_has_level_message_and_fields(self) -> None:
+    def test_has_level_message_and_fields_for_other_records(self) -> None:
         assert shown("replay failed", task="replay", error=None, count=3) == "WARN replay failed (task=replay count=3)"
 
-    def test_holds_no_number_and_no_key(self) -> None:
+    def test_contains_no_number_and_no_key(self) -> None:
         assert shown("from 09000000001", reason="key=s3cret") == "WARN from *********01 (reason=key=***)"
 
-    def test_is_one_line_that_no_terminal_obeys(self) -> None:
+    def test_is_one_line_without_control_characters(self) -> None:
         assert shown("a\nb\x1b[2J", path="\x9b31m") == r"WARN a\nb\x1b[2J (path=\x9b31m)"
 
-    def test_has_the_traceback_of_an_exception_below(self) -> None:
+    def test_is_followed_by_the_traceback_of_an_exception(self) -> None:
         try:
             raise ValueError("broken")
         except ValueError:
@@ -182,14 +182,14 @@ class TestALineForPeople:
         assert first.endswith(" ERROR it failed")
         assert below[-1] == "ValueError: broken"
 
-    def test_that_cannot_be_formatted_names_its_origin(self) -> None:
+    def test_names_its_origin_if_it_cannot_be_formatted(self) -> None:
         assert "could not be written (error=TypeError)" in shown("%d", "three")
 
     @pytest.mark.parametrize(
         ("environment", "is_coloured"),
         [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
     )
-    def test_is_coloured_unless_that_is_not_wanted(
+    def test_is_coloured_unless_colours_are_disabled(
         self, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], is_coloured: bool
     ) -> None:
         monkeypatch.delenv("NO_COLOR")
@@ -203,12 +203,12 @@ class TestALineForPeople:
         st.text(),
         st.dictionaries(st.sampled_from(sorted(logs.FIELDS)), st.one_of(st.none(), st.text(), st.floats(), st.uuids())),
     )
-    def test_is_one_line_whatever_it_says(self, message: str, fields: dict[str, object]) -> None:
+    def test_is_one_line_for_every_message(self, message: str, fields: dict[str, object]) -> None:
         assert shown(message.replace("%", ""), **fields).isprintable()
 
 
 def shown(message: str, *arguments: object, **fields: object) -> str:
-    """The line of a warning as a terminal shows it, without its time."""
+    """Returns the line of a warning as a terminal shows it, without its time."""
     record = logging.LogRecord("calyapp", logging.WARNING, __file__, 7, message, arguments, None)
     record.fields = fields
     return logs.TerminalFormatter().format(record).partition(" ")[2]
@@ -224,7 +224,7 @@ class TestLevels:
             ("debug", ["debug", "info", "warn", "error"]),
         ],
     )
-    def test_are_written_from_the_one_configured_upwards(self, lines: Lines, level: str, written: list[str]) -> None:
+    def test_at_or_above_the_configured_level_are_written(self, lines: Lines, level: str, written: list[str]) -> None:
         logs.configure(level)
 
         for severity in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
@@ -255,7 +255,7 @@ class TestBoundFields:
         assert one["clientId"] is None
         assert "requestId" not in three
 
-    def test_yield_to_the_line_s_own(self, lines: Lines) -> None:
+    def test_are_overridden_by_fields_of_the_line(self, lines: Lines) -> None:
         logs.bind(status=200)
 
         logger.info("one", extra={"fields": {"status": 500}})

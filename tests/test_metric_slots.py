@@ -1,4 +1,4 @@
-"""Worker slots: in one process where that is enough, with real forks and real deaths where it is not."""
+"""Worker slots, in one process if that is sufficient, and otherwise with real forks and killed processes."""
 
 import fcntl
 import os
@@ -43,7 +43,7 @@ def fork(work):
 
 
 def run(script: str, directory: Path) -> str:
-    """Run a script in a process of its own, for it will fork; returns what it prints."""
+    """Runs a script that forks in a new process and returns its output."""
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + script],
         cwd=ROOT,
@@ -96,7 +96,7 @@ class TestSlot:
 
         assert claim.result().number == 0
 
-    def test_begins_without_the_gauges_of_its_last_holder_but_with_the_counts(self, tmp_path: Path) -> None:
+    def test_begins_with_the_counts_but_not_the_gauges_of_its_last_holder(self, tmp_path: Path) -> None:
         names = {
             "counter_1.db",
             "histogram_1.db",
@@ -112,7 +112,7 @@ class TestSlot:
 
         assert names & files(tmp_path) == {"counter_1.db", "histogram_1.db", "gauge_livesum_11.db"}
 
-    def test_is_never_shared_by_processes_that_start_at_once(self, tmp_path: Path) -> None:
+    def test_is_never_shared_by_processes_that_start_together(self, tmp_path: Path) -> None:
         printed = run(
             """
 def worker():

@@ -1,4 +1,4 @@
-"""The catalogue, asked of real worker processes, alone and together."""
+"""The catalogue of metrics, read from one and from several real worker processes."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ class TestPrometheusText:
             worker.ask("metrics.HTTP_SLOW_REQUESTS.inc()")
             texts.append(worker.ask("metrics.prometheus_text().decode()"))
 
-        # What has no series yet is named by one process only.
+        # A metric without series is named by one process only.
         alone, shared = ({line for line in text.splitlines() if line[0] != "#"} for text in texts)
 
         assert 'caly_http_request_seconds_bucket{endpoint="webhooks.call_start",le="0.025"} 1.0' in alone

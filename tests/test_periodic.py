@@ -1,4 +1,4 @@
-"""Periodic actions, waited for by events and never by sleeping."""
+"""Periodic actions. The tests wait for events and never sleep."""
 
 import logging
 import subprocess
@@ -37,14 +37,14 @@ def threads() -> list[str]:
 
 
 class TestPeriodic:
-    def test_runs_at_once_and_again_and_again(self, started: StartPeriodic) -> None:
+    def test_runs_immediately_and_repeatedly(self, started: StartPeriodic) -> None:
         runs = threading.Semaphore(0)
 
         started(0.001, runs.release)
 
         assert all(runs.acquire(timeout=PATIENCE) for _ in range(3))
 
-    def test_runs_on_a_daemon_thread_that_bears_its_name(self, started: StartPeriodic) -> None:
+    def test_runs_on_a_daemon_thread_with_its_name(self, started: StartPeriodic) -> None:
         seen: list[threading.Thread] = []
         ran = threading.Event()
 
@@ -57,7 +57,7 @@ class TestPeriodic:
         assert ran.wait(PATIENCE)
         assert (seen[0].daemon, seen[0].name) == (True, "sweeping")
 
-    def test_is_woken_from_its_pause_by_stop(self, started: StartPeriodic) -> None:
+    def test_is_interrupted_in_its_pause_by_stop(self, started: StartPeriodic) -> None:
         ran = threading.Event()
         periodic = started(3600, ran.set)
         assert ran.wait(PATIENCE)
@@ -66,7 +66,7 @@ class TestPeriodic:
 
         assert threads() == []
 
-    def test_has_one_thread_however_often_it_is_started(self, started: StartPeriodic) -> None:
+    def test_has_one_thread_after_repeated_starts(self, started: StartPeriodic) -> None:
         periodic = started(3600, lambda: None)
 
         periodic.start()
@@ -83,7 +83,7 @@ class TestPeriodic:
 
         assert runs.acquire(timeout=PATIENCE)
 
-    def test_logs_an_exception_under_its_name_and_goes_on(
+    def test_logs_an_exception_with_its_name_and_continues(
         self, started: StartPeriodic, caplog: pytest.LogCaptureFixture
     ) -> None:
         runs = threading.Semaphore(0)
@@ -104,7 +104,7 @@ class TestPeriodic:
     def test_may_be_stopped_before_it_was_started(self) -> None:
         Periodic("sweeping", 1, lambda: None).stop()
 
-    def test_starts_anew_in_a_forked_child(self) -> None:
+    def test_can_be_started_in_a_forked_child(self) -> None:
         script = """
 import os, threading
 from calyapp.periodic import Periodic

@@ -1,4 +1,4 @@
-"""Telephone numbers: one E.164 form for all the ways in which a number is written."""
+"""Telephone numbers: one E.164 form for all formats of a number."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from calyapp.phone import e164, withheld
 
-# An Indian number without country and trunk zero, and the ways in which networks and people write it.
+# Formats of an Indian number that networks and people use, given the number without country code and trunk zero.
 national = st.from_regex(r"[1-9][0-9]{9}", fullmatch=True)
 SHAPES = (
     "{0}",
@@ -49,15 +49,15 @@ class TestE164:
             "८०४७११२३४५",
         ],
     )
-    def test_is_one_for_all_ways_of_writing_an_indian_number(self, raw: str) -> None:
+    def test_is_the_same_for_all_formats_of_an_indian_number(self, raw: str) -> None:
         assert e164(raw) == "+918047112345"
 
     @pytest.mark.parametrize("raw", ["08000000010", "04000000011", "01100000012", "09000000001"])
-    def test_does_not_ask_whether_a_number_is_assigned(self, raw: str) -> None:
+    def test_does_not_require_an_assigned_number(self, raw: str) -> None:
         assert e164(raw) == "+91" + raw[1:]
 
     @given(national, st.sampled_from(SHAPES))
-    def test_is_one_for_every_indian_number_in_every_shape(self, number: str, shape: str) -> None:
+    def test_is_the_same_for_all_formats_of_every_indian_number(self, number: str, shape: str) -> None:
         assert e164(written(shape, number)) == "+91" + number
 
     @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ class TestE164:
             ("0014155550100", "+14155550100"),
             ("+1 (415) 555-0100", "+14155550100"),
             ("+44 20 7946 0018", "+442079460018"),
-            ("+6512345678", "+6512345678"),  # ten digits, and yet not Indian
+            ("+6512345678", "+6512345678"),  # ten digits, but not Indian
             ("1800 111 2222", "+9118001112222"),  # toll-free, longer than others
         ],
     )
-    def test_knows_other_countries_and_toll_free_numbers(self, raw: str, expected: str) -> None:
+    def test_accepts_other_countries_and_toll_free_numbers(self, raw: str, expected: str) -> None:
         assert e164(raw) == expected
 
     @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ class TestE164:
             "112",
             "1860",
             "12345678",
-            "14155550100",  # American without a plus, or a slip of the finger: not ours to guess
+            "14155550100",  # American without a plus, or a typing error: ambiguous
             "00000000000",
             "+910000000000",
             "8047112345,8047112346",
@@ -105,13 +105,13 @@ class TestE164:
             "x" * 300,
         ],
     )
-    def test_is_none_for_what_is_no_number(self, raw: str) -> None:
+    def test_is_none_for_an_invalid_number(self, raw: str) -> None:
         assert e164(raw) is None
 
     @given(
         st.one_of(st.text(), st.text("+0123456789 ()-.;tel:"), st.from_regex(r"[+ 0]{0,4}[0-9]{5,16}", fullmatch=True))
     )
-    def test_never_raises_and_stays_what_it_is(self, raw: str) -> None:
+    def test_never_raises_and_is_idempotent(self, raw: str) -> None:
         number = e164(raw)
 
         assert number is None or (number[0] == "+" and number[1:].isdecimal() and e164(number) == number)

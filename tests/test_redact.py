@@ -1,4 +1,4 @@
-"""What redaction takes out, and what it must leave alone."""
+"""Redaction: the data that it masks, and the data that it must not change."""
 
 from datetime import datetime
 from uuid import UUID
@@ -66,7 +66,7 @@ def written(shape: str, number: str) -> str:
 
 class TestPhoneNumbers:
     @pytest.mark.parametrize("shape", SHAPES)
-    def test_are_masked_in_every_shape_but_for_two_digits(self, shape: str) -> None:
+    def test_are_masked_in_every_format_except_two_digits(self, shape: str) -> None:
         line = f"From={written(shape, '8047112345')}&Duration=12"
 
         masked = redact.phone_numbers(line)
@@ -75,7 +75,7 @@ class TestPhoneNumbers:
 
     @given(st.text(), delimiter, st.sampled_from(SHAPES), national, delimiter, st.text())
     @example("call 12 at 14:30:10", ", ", "{0}", "9000000001", "\n", "200 OK")
-    def test_are_gone_from_any_text(
+    def test_are_removed_from_every_text(
         self, before: str, left: str, shape: str, number: str, right: str, after: str
     ) -> None:
         raw = written(shape, number)
@@ -85,30 +85,30 @@ class TestPhoneNumbers:
         assert raw not in masked
         assert "*********" in masked
 
-    def test_are_masked_one_by_one(self) -> None:
+    def test_are_masked_separately(self) -> None:
         line = "Legs 9000000001, 9000000002 and +919000000003 200 OK"
 
         assert redact.phone_numbers(line) == "Legs *********01, *********02 and *********03 200 OK"
 
-    def test_are_found_behind_a_per_cent_sign_an_escape_and_a_word(self) -> None:
+    def test_are_masked_after_a_percent_sign_an_escape_and_a_word(self) -> None:
         line = "%9000000001 \\n9000000002 agent9000000003"
 
         assert redact.phone_numbers(line) == "%*********01 \\n*********02 agent*********03"
 
-    def test_are_found_in_other_scripts(self) -> None:
+    def test_are_masked_in_other_scripts(self) -> None:
         assert redact.phone_numbers("९००००००००१") == "*********०१"
 
 
-class TestWhatIsNoNumber:
+class TestOtherValues:
     @pytest.mark.parametrize("kept", [*CALL_SIDS, *REQUEST_IDS, *UUIDS, *TIMES, *AMOUNTS, *ADDRESSES])
     @pytest.mark.parametrize("frame", ["{}", "callId={}&x=1", '"{}"', "({})", "call-{}"])
-    def test_stays_as_it_is(self, kept: str, frame: str) -> None:
+    def test_are_not_changed(self, kept: str, frame: str) -> None:
         line = frame.format(kept)
 
         assert redact.text(line) == line
 
     @pytest.mark.parametrize("kept", [*CALL_SIDS, *REQUEST_IDS, *UUIDS, *TIMES])
-    def test_stays_between_other_figures(self, kept: str) -> None:
+    def test_are_not_changed_between_numbers(self, kept: str) -> None:
         line = f"took 12 {kept} 34"
 
         assert redact.text(line) == line
@@ -118,13 +118,13 @@ class TestWhatIsNoNumber:
         st.from_regex(r"[0-9a-z]{32}", fullmatch=True),
         st.from_regex(r"17[0-9]{11}-[0-9a-z]{9,13}", fullmatch=True),
     )
-    def test_stays_for_every_identifier(self, identifier: UUID, call_sid: str, request_id: str) -> None:
+    def test_are_not_changed_if_they_are_identifiers(self, identifier: UUID, call_sid: str, request_id: str) -> None:
         line = f"12 {identifier} {call_sid} {request_id} 34"
 
         assert redact.text(line) == line
 
-    @given(st.datetimes(datetime(1970, 1, 1), datetime(2099, 12, 31)))  # noqa: DTZ001 - Exotel's are naive
-    def test_stays_for_every_time(self, moment: datetime) -> None:
+    @given(st.datetimes(datetime(1970, 1, 1), datetime(2099, 12, 31)))  # noqa: DTZ001 - Exotel sends naive times
+    def test_are_not_changed_if_they_are_times(self, moment: datetime) -> None:
         line = f"12 {moment} {moment.isoformat()} {moment:%a, %d %b %Y %H:%M:%S}"
 
         assert redact.text(line) == line
@@ -159,7 +159,7 @@ class TestSecrets:
             ("ring sip:agent@pbx.example", "ring sip:***@***"),
         ],
     )
-    def test_are_replaced_and_the_rest_stays(self, raw: str, expected: str) -> None:
+    def test_are_replaced_without_other_changes(self, raw: str, expected: str) -> None:
         assert redact.text(raw) == expected
 
     @pytest.mark.parametrize(
@@ -172,16 +172,16 @@ class TestSecrets:
             "@cache",
         ],
     )
-    def test_are_not_seen_where_there_are_none(self, raw: str) -> None:
+    def test_are_not_assumed_in_other_text(self, raw: str) -> None:
         assert redact.text(raw) == raw
 
     @given(st.text(), st.from_regex(r"cwk_[A-Za-z0-9_-]{56}", fullmatch=True), st.text())
-    def test_a_webhook_key_is_gone_from_any_text(self, before: str, key: str, after: str) -> None:
+    def test_of_type_webhook_key_are_removed_from_every_text(self, before: str, key: str, after: str) -> None:
         assert key not in redact.text(before + key + after)
 
 
 class TestWebhookKeys:
-    def test_are_masked_alike_wherever_they_stand(self) -> None:
+    def test_are_masked_identically(self) -> None:
         one, other = ("https://h.example/p?key=cwk_" + letter * 56 + "&From=09000000001" for letter in "ab")
 
         assert (
@@ -189,7 +189,7 @@ class TestWebhookKeys:
         )
 
     @given(st.text())
-    def test_are_all_that_is_masked(self, raw: str) -> None:
+    def test_are_the_only_masked_text(self, raw: str) -> None:
         plain = raw.replace("cwk_", "")
 
         assert redact.webhook_keys(plain) == plain
@@ -217,5 +217,5 @@ class TestWebhookKeys:
     ],
 )
 def test_no_text_takes_more_than_linear_time(piece: str) -> None:
-    """Quadratic, any of these would take minutes; they take a fraction of a second."""
+    """With quadratic time each of these texts would take minutes. It takes a fraction of a second."""
     assert redact.text(piece * (300_000 // len(piece)))

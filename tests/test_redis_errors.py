@@ -10,7 +10,7 @@ SECRET = "canary"
 
 
 def explained(url: str) -> str:
-    """What a person reads when a program counts in the Redis at `url`."""
+    """Returns the explanation of the error when a program uses the Redis at `url` for rate limits."""
     client = redis.Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)
     with client, pytest.raises((redis.RedisError, OSError)) as raised:
         client.incr("LIMITS:test")
@@ -22,7 +22,7 @@ def explained(url: str) -> str:
 
 @pytest.fixture
 def client(redis_server):
-    """To configure the server with, from a connection that stays."""
+    """A client with an open connection, to configure the server."""
     with redis.Redis.from_url(redis_server.url) as client:
         client.ping()
         yield client
@@ -33,24 +33,24 @@ def with_login(url: str, login: str) -> str:
 
 
 class TestLogin:
-    def test_without_a_password_is_explained(self, redis_server, client):
+    def test_error_without_a_password_is_explained(self, redis_server, client):
         client.config_set("requirepass", "right")
 
         assert explained(redis_server.url) == "Redis asks for a password, and none is set"
 
-    def test_with_a_wrong_password_is_explained(self, redis_server, client):
+    def test_error_with_a_wrong_password_is_explained(self, redis_server, client):
         client.config_set("requirepass", "right")
 
         found = explained(with_login(redis_server.url, f":{SECRET}"))
 
         assert found == "Redis does not accept the user or the password"
 
-    def test_with_a_password_that_is_not_asked_for_is_explained(self, redis_server):
+    def test_error_with_an_unneeded_password_is_explained(self, redis_server):
         found = explained(with_login(redis_server.url, f":{SECRET}"))
 
         assert found == "Redis has no password, and one is given"
 
-    def test_of_a_user_who_may_not_count_is_explained(self, redis_server, client):
+    def test_error_of_a_user_without_permission_is_explained(self, redis_server, client):
         client.acl_setuser("limited", enabled=True, passwords=["+right"], commands=["+ping"])
 
         found = explained(with_login(redis_server.url, "limited:right"))

@@ -1,4 +1,4 @@
-"""Kinds of settings: what they accept, what they refuse, and what they never show."""
+"""Kinds of settings: the values that they accept and refuse, and the secrets that they never show."""
 
 import copy
 import re
@@ -51,7 +51,7 @@ NETWORKS = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
         (kinds.LANGUAGE, "hi-IN", "hi-IN"),
     ],
 )
-def test_a_clear_text_becomes_its_value(kind: Kind, text: str, value: object) -> None:
+def test_a_valid_text_is_converted_to_its_value(kind: Kind, text: str, value: object) -> None:
     assert kind.read(text) == value
 
 
@@ -122,14 +122,14 @@ def test_a_clear_text_becomes_its_value(kind: Kind, text: str, value: object) ->
     ],
     ids=lambda value: value.what if isinstance(value, Kind) else "",
 )
-def test_an_unclear_text_is_refused(kind: Kind, texts: list[str]) -> None:
+def test_an_invalid_text_is_refused(kind: Kind, texts: list[str]) -> None:
     for text in texts:
-        with pytest.raises(ValueError):  # noqa: PT011 - a kind promises no more; its sentence is in `what`
+        with pytest.raises(ValueError):  # noqa: PT011 - a kind promises only ValueError; `what` has the message
             kind.read(text)
 
 
 @given(st.text())
-def test_a_whole_number_is_its_own_spelling_or_refused(text: str) -> None:
+def test_a_whole_number_has_one_spelling(text: str) -> None:
     kind = kinds.whole(0, 10**9)
 
     if re.fullmatch("[0-9]+", text) and str(int(text)) == text and int(text) <= 10**9:
@@ -140,7 +140,7 @@ def test_a_whole_number_is_its_own_spelling_or_refused(text: str) -> None:
 
 
 class TestSecret:
-    def test_shows_itself_only_when_asked(self) -> None:
+    def test_is_shown_only_by_reveal(self) -> None:
         secret = Secret("hunter2")
 
         assert secret.reveal() == "hunter2"

@@ -1,4 +1,4 @@
-"""All that is wrong, field by field, whoever chose the names."""
+"""Validation errors, listed by field, for field names from any source."""
 
 import json
 
@@ -32,16 +32,16 @@ def refusal(data: object) -> ValidationError:
 
 
 class TestLoad:
-    def test_returns_what_the_schema_makes_of_the_data(self):
+    def test_returns_the_data_converted_by_the_schema(self):
         assert load(Booking(), {"name": "Asha", "tags": ["a"]}) == {"name": "Asha", "tags": ["a"]}
 
-    def test_names_every_wrong_field_at_once_in_order_of_names(self):
+    def test_reports_all_invalid_fields_sorted_by_name(self):
         error = refusal({"zebra": 1, "apple": 1})
 
         assert error.message == "apple is not a known field. name is missing. zebra is not a known field."
         assert list(error.details) == ["apple", "name", "zebra"]
 
-    def test_dots_the_names_of_what_is_nested(self):
+    def test_joins_the_names_of_nested_fields_with_dots(self):
         error = refusal({"name": "Asha", "tags": ["a", 1], "legs": [{}, {"number": 2}]})
 
         assert error.details == {
@@ -51,15 +51,15 @@ class TestLoad:
         }
 
     @pytest.mark.parametrize("data", [None, [], "text", 1, True])
-    def test_says_what_is_wrong_with_the_whole_under_no_name(self, data):
+    def test_reports_errors_of_the_whole_object_under_an_empty_name(self, data):
         error = refusal(data)
 
         assert (error.message, error.details) == ("The request must be an object.", {"": ["must be an object."]})
 
-    def test_says_what_is_wrong_with_a_nested_whole_under_its_own_name(self):
+    def test_reports_errors_of_a_nested_object_under_its_name(self):
         assert list(refusal({"name": "Asha", "legs": ["x"]}).details) == ["legs.0"]
 
-    def test_keeps_the_library_s_error_with_its_values_out_of_the_traceback(self):
+    def test_omits_the_error_of_the_library_from_the_traceback(self):
         assert refusal({}).__suppress_context__
 
     def test_shortens_long_names(self):
@@ -67,16 +67,16 @@ class TestLoad:
 
         assert name == "x" * 63 + "…"
 
-    def test_shows_no_control_character_and_no_half_of_a_surrogate_pair(self):
+    def test_replaces_control_characters_and_lone_surrogates(self):
         error = refusal({"name": "Asha", "a\n\0\ud800": 1})
 
         assert list(error.details) == ["a\ufffd\ufffd\ufffd"]
 
-    def test_lists_fifty_names_at_most(self):
+    def test_lists_at_most_50_names(self):
         assert len(refusal({f"field{number}": 1 for number in range(10_000)}).details) == 50
 
     @given(st.dictionaries(st.text(st.characters()), st.none() | st.integers(), min_size=1))
-    def test_always_makes_something_that_can_be_sent(self, data):
+    def test_always_returns_encodable_text(self, data):
         error = refusal({**data, "name": 0})
 
         json.dumps([error.message, error.details], ensure_ascii=False).encode()

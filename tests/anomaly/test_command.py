@@ -30,7 +30,7 @@ from calyapp.anomaly.command import is_injection
         "';exit(md5('x'));//",
     ],
 )
-def test_a_second_command_is_an_injection(text):
+def test_an_appended_command_is_an_injection(text):
     assert is_injection(text)
 
 
@@ -50,5 +50,5 @@ def test_a_second_command_is_an_injection(text):
         "<td>{{ row.name | sort }}</td>",
     ],
 )
-def test_a_note_or_a_whole_script_is_none(text):
+def test_a_note_or_a_whole_script_is_not_an_injection(text):
     assert not is_injection(text)

@@ -27,34 +27,34 @@ class TestReadings:
             "+ACc-",
         ],
     )
-    def test_show_what_is_written_in_another_way(self, written):
+    def test_decode_every_escape(self, written):
         assert "'" in readings(written)
 
-    def test_end_an_escape_where_it_ends(self):
+    def test_decode_an_escape_only_up_to_its_end(self):
         assert "<e>" in readings("\\u003ce\\u003e")
 
-    def test_leave_what_is_no_character_as_it_stands(self):
+    def test_keep_an_escape_that_is_not_a_character(self):
         assert readings("\\u{ffffff}") == ("\\u{ffffff}",)
 
-    def test_begin_with_the_text_as_it_stands(self):
+    def test_begin_with_the_unchanged_text(self):
         assert readings("a%41") == ("a%41", "aA")
 
-    def test_of_a_plain_text_are_one(self):
+    def test_contain_only_the_text_if_it_is_plain(self):
         assert readings("A & B, 100% sure") == ("A & B, 100% sure",)
 
-    def test_put_a_word_together_that_per_cent_signs_take_apart(self):
+    def test_join_a_word_that_is_split_by_percent_signs(self):
         assert "SELECT" in readings("%S%E%L%E%C%T")
 
-    def test_show_a_text_in_base64_but_nothing_of_an_id(self):
+    def test_decode_base64_but_not_an_id(self):
         assert "plain text, encoded" in readings("cGxhaW4gdGV4dCwgZW5jb2RlZAA="[:-4] + "ZA==")
         assert readings("b6a7f3d2c1e04f5a9b8c7d6e5f4a3b2c") == ("b6a7f3d2c1e04f5a9b8c7d6e5f4a3b2c",)
 
 
 class TestWindows:
-    def test_of_a_short_value_is_the_value(self):
+    def test_of_a_short_value_are_the_value(self):
         assert windows("a" * MAX_TEXT_LENGTH) == ("a" * MAX_TEXT_LENGTH,)
 
-    def test_of_a_padded_value_is_what_the_padding_leaves(self):
+    def test_of_a_padded_value_omit_the_padding(self):
         assert windows("a" * 50_000 + "<script>") == ("aaaa<script>",)
 
     def test_of_a_long_value_are_its_start_and_its_end(self):
@@ -62,7 +62,7 @@ class TestWindows:
 
         assert windows(value) == (value[:MAX_TEXT_LENGTH], value[-MAX_TEXT_LENGTH:])
 
-    def test_of_a_long_value_are_also_around_what_stands_out_between(self):
+    def test_of_a_long_value_include_conspicuous_parts_in_the_middle(self):
         value = "a b. " * 2_000 + "<script>" + "a b. " * 2_000
 
         assert any("<script>" in window for window in windows(value))

@@ -21,7 +21,7 @@ from calyapp.anomaly.plain import is_plain, is_plain_again
         "application/json; charset=utf-8",
     ],
 )
-def test_what_has_no_syntax_is_plain(value):
+def test_a_value_without_syntax_is_plain(value):
     assert is_plain(value)
     assert is_plain_again(value)
 
@@ -30,15 +30,15 @@ def test_what_has_no_syntax_is_plain(value):
     "value",
     ["O'Brien", "1 or 1=1", "1 union select 2", "a;b", "cat /etc/passwd", "/???/c?t", "https://x.example/?q=%27"],
 )
-def test_what_could_be_syntax_is_not(value):
+def test_a_value_with_possible_syntax_is_not_plain(value):
     assert not is_plain(value)
     assert not is_plain_again(value)
 
 
-def test_a_text_too_long_to_remember_is_judged_all_the_same():
+def test_a_text_too_long_for_the_cache_is_classified():
     assert is_plain_again("a" * 1_000)
     assert not is_plain_again("a" * 1_000 + "'")
 
 
-def test_a_very_long_text_is_left_to_those_who_look_at_parts_of_it():
+def test_a_very_long_text_is_not_plain():
     assert not is_plain("a" * 10_000)

@@ -12,7 +12,7 @@ from calyapp.anomaly.program import edges, is_program
         "# Title\n\n```sh\nmake\n```\n| a | b |",
     ],
 )
-def test_what_is_laid_out_as_one_is_a_program(text):
+def test_text_with_the_layout_of_a_program_is_a_program(text):
     assert is_program(text)
 
 
@@ -27,7 +27,7 @@ def test_what_is_laid_out_as_one_is_a_program(text):
         "9;\na=$(id)\nif [ 2 != $a ]\nthen sleep 0\nelse sleep 9\nfi",
     ],
 )
-def test_a_line_or_a_letter_is_none(text):
+def test_a_single_line_or_a_letter_is_not_a_program(text):
     assert not is_program(text)
 
 

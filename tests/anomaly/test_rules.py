@@ -12,7 +12,7 @@ from calyapp.anomaly.values import Inspected
 
 PADDING = 20_000
 SEVERAL = st.sampled_from([(pattern, value) for pattern in INJECTIONS for value in attacks(pattern)])
-# What stays the attack that it is with something written before it; the rest is one for what it begins with.
+# Attacks that remain attacks after other text. The others depend on their first characters.
 CARRIED = {
     Pattern.SQL_INJECTION: "x' and 1=0 union select name, secret from staff -- ",
     Pattern.XSS: "<img src=x onerror=alert(1)>",
@@ -31,7 +31,7 @@ esac"""
 class TestRecall:
     @pytest.mark.parametrize("channel", CHANNELS)
     @pytest.mark.parametrize("pattern", INJECTIONS)
-    def test_of_every_pattern_is_at_least_95_percent_on_every_channel(self, pattern, channel):
+    def test_is_at_least_95_percent_for_every_pattern_and_channel(self, pattern, channel):
         values = attacks(pattern)
 
         missed = [value for value in values if not shows(CHANNELS[channel](value), pattern)]
@@ -39,12 +39,12 @@ class TestRecall:
         assert len(values) > 65
         assert len(missed) / len(values) <= 0.05, missed
 
-    def test_names_the_pattern_and_the_place(self):
+    def test_includes_the_name_of_pattern_and_place(self):
         request = Inspected(query=(("q", "1"), ("note", "' or 1=1 --")), headers={"user-agent": "x"})
 
         assert inspect(request) == (Anomaly(Pattern.SQL_INJECTION, "query.note"),)
 
-    def test_of_what_is_encoded_in_base64(self):
+    def test_includes_values_encoded_in_base64(self):
         encoded = b64encode(b"' union select name, secret from staff --").decode()
 
         assert patterns(encoded) == (Pattern.SQL_INJECTION,)
@@ -60,34 +60,34 @@ class TestRecall:
     def test_does_not_depend_on_case(self, sample):
         pattern, value = sample
 
-        # A base64 text in small letters is another text.
+        # Lower case changes the meaning of a base64 text.
         if pattern in patterns(value) and pattern not in patterns(value.lower()):
             assert value.isalnum() or value.endswith("=")
 
     @pytest.mark.parametrize("filler", ["A", " ", "x y ", "क", "0123456789", "."])
     @pytest.mark.parametrize("pattern", INJECTIONS)
-    def test_does_not_depend_on_padding_before_or_behind(self, pattern, filler):
+    def test_does_not_depend_on_padding_before_or_after(self, pattern, filler):
         padding = filler * (PADDING // len(filler))
 
         assert pattern in patterns(CARRIED[pattern] + padding)
         assert pattern in patterns(padding + CARRIED[pattern])
 
     @pytest.mark.parametrize("pattern", INJECTIONS)
-    def test_does_not_end_where_a_window_ends(self, pattern):
+    def test_includes_attacks_across_the_end_of_a_window(self, pattern):
         for before in range(1_900, 2_300, 20):
             assert pattern in patterns("x. " * (before // 3) + CARRIED[pattern] + " x." * 3_000), before
 
     @pytest.mark.parametrize("pattern", INJECTIONS)
-    def test_of_what_stands_at_an_edge_of_a_program(self, pattern):
+    def test_includes_attacks_at_the_edges_of_a_program(self, pattern):
         assert pattern in patterns(f"{CARRIED[pattern]}\n{PROGRAM}")
         assert pattern in patterns(f"{PROGRAM}\n{CARRIED[pattern]}")
 
-    def test_of_markup_within_a_page(self):
+    def test_includes_markup_within_a_page(self):
         assert patterns("<div>\n  <p>\n  <img src=x onerror=alert(1)>\n  </p>\n</div>") == (Pattern.XSS,)
 
 
 class TestFalsePositives:
-    def test_of_a_program_are_none(self):
+    def test_do_not_include_a_program(self):
         assert patterns(PROGRAM) == ()
 
     @pytest.mark.parametrize(("kind", "most"), [("deliveries", 0.01), ("web", 0.01), ("code", 0.03)])
@@ -98,42 +98,42 @@ class TestFalsePositives:
 
         assert len(wrong) / len(requests) <= most, wrong
 
-    def test_were_sought_in_more_than_300_requests(self):
+    def test_are_measured_on_more_than_300_requests(self):
         assert sum(map(len, benign().values())) > 300
 
-    def test_of_a_delivery_without_a_note_are_none(self):
+    def test_do_not_include_a_delivery_without_a_note(self):
         assert inspect(delivery()) == ()
 
     @given(st.from_regex(r"\+?[0-9]{1,18}|[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", fullmatch=True))
-    def test_of_numbers_and_ids_are_none(self, value):
+    def test_do_not_include_numbers_and_ids(self, value):
         assert patterns(value) == ()
 
     @given(st.datetimes())
-    def test_of_dates_are_none(self, moment):
+    def test_do_not_include_dates(self, moment):
         shapes = "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%d/%m/%Y", "%a, %d %b %Y %H:%M:%S +0530"
 
         assert not any(patterns(moment.strftime(shape)) for shape in shapes)
 
     @given(st.text(st.characters(min_codepoint=0x900, max_codepoint=0x97F, categories=["L", "M", "N"])))
-    def test_of_hindi_are_none(self, words):
+    def test_do_not_include_hindi(self, words):
         assert patterns(words) == ()
 
 
 class TestShape:
-    def test_without_a_user_agent_is_a_finding(self):
+    def test_is_an_anomaly_without_a_user_agent(self):
         assert inspect(Inspected(headers={"user-agent": " "})) == (
             Anomaly(Pattern.MISSING_USER_AGENT, "header.user-agent"),
         )
 
-    def test_without_a_user_agent_is_no_finding_where_none_is_promised(self):
+    def test_is_accepted_without_a_user_agent_if_none_is_required(self):
         assert inspect(Inspected(needs_user_agent=False)) == ()
 
-    def test_too_large_is_a_finding(self):
+    def test_is_an_anomaly_if_the_request_is_too_large(self):
         request = Inspected(octets=70_000, headers={"user-agent": "x"})
 
         assert inspect(request) == (Anomaly(Pattern.OVERSIZED_REQUEST, "request"),)
 
-    def test_with_headers_that_ask_for_trust_is_a_finding_unless_the_peer_has_it(self):
+    def test_is_an_anomaly_with_proxy_headers_from_an_untrusted_peer(self):
         headers = {"user-agent": "x", "x-original-url": "/admin"}
 
         assert inspect(Inspected(headers=headers)) == (Anomaly(Pattern.SUSPICIOUS_HEADERS, "header.x-original-url"),)
@@ -142,23 +142,23 @@ class TestShape:
 
 class TestWork:
     @given(st.text())
-    def test_ends_for_any_text_without_an_error(self, value):
+    def test_ends_without_an_error_for_every_text(self, value):
         inspect(Inspected(value, ((value, value),), {"cookie": value, "x": value}, ((value, value),), [value]))
 
     @given(st.binary())
-    def test_ends_for_any_octets_without_an_error(self, octets):
+    def test_ends_without_an_error_for_all_bytes(self, octets):
         patterns(octets.decode("utf-8", "surrogateescape"))
         patterns(quote(octets))
 
     @pytest.mark.parametrize("unit", WORST_CASES)
-    def test_grows_no_faster_than_the_value(self, unit):
+    def test_grows_at_most_linearly_with_the_value(self, unit):
         short, long = (unit * (size // len(unit)) for size in (16_384, 65_536))
 
         ratio = best_seconds(long) / max(best_seconds(short), 0.001)
 
         assert ratio < 12, "four times the value, three times as much for a loaded machine"
 
-    def test_is_bounded_over_all_values_of_a_request(self):
+    def test_is_bounded_for_all_values_of_a_request_together(self):
         value = "x. " * 5_000 + ";"
         last = "last", CARRIED[Pattern.XSS]
         long = Inspected(form=(*((f"n{n}", value) for n in range(10)), last), headers={"user-agent": "x"})

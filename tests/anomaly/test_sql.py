@@ -24,7 +24,7 @@ from calyapp.anomaly.sql import is_injection
         "if(now()=sysdate(),sleep(4),0)",
     ],
 )
-def test_what_leaves_its_value_is_an_injection(text):
+def test_syntax_that_leaves_its_value_is_an_injection(text):
     assert is_injection(text)
 
 
@@ -43,5 +43,5 @@ def test_what_leaves_its_value_is_an_injection(text):
         "await sleep(1000);",
     ],
 )
-def test_a_sentence_or_a_whole_statement_is_none(text):
+def test_a_sentence_or_a_whole_statement_is_not_an_injection(text):
     assert not is_injection(text)

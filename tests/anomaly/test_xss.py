@@ -28,7 +28,7 @@ from calyapp.anomaly.xss import is_hostile_markup, is_scripting
         "<a href=file:///etc/hosts>",
     ],
 )
-def test_what_acts_by_itself_is_scripting(text):
+def test_self_executing_code_is_scripting(text):
     assert is_scripting(text)
 
 
@@ -48,10 +48,10 @@ def test_what_acts_by_itself_is_scripting(text):
         "alert (urgent): please confirm (yes/no)",
     ],
 )
-def test_a_template_or_a_sentence_is_none(text):
+def test_a_template_or_a_sentence_is_not_scripting(text):
     assert not is_scripting(text)
 
 
-def test_a_call_is_scripting_but_no_markup():
+def test_a_call_without_markup_is_not_hostile_markup():
     assert is_hostile_markup("<svg onload=go()>")
     assert not is_hostile_markup("document.cookie; alert(1)")

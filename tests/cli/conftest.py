@@ -1,4 +1,4 @@
-"""Commands run in this process, and a client to run them on."""
+"""Fixtures that run commands in this process, and a client for them."""
 
 import json
 
@@ -9,13 +9,13 @@ NUMBER = "+918047112345"
 
 @pytest.fixture
 def caly(app):
-    """`caly(*arguments, stdin=…)`: how `flask caly …` ends."""
+    """`caly(*arguments, stdin=…)` runs `flask caly …` and returns its result."""
     return lambda *arguments, stdin=None: app.test_cli_runner().invoke(args=["caly", *map(str, arguments)], input=stdin)
 
 
 @pytest.fixture
 def told(caly):
-    """`told(*arguments)`: what the command says with --json."""
+    """`told(*arguments)` returns the parsed output of the command with --json."""
 
     def run(*arguments):
         result = caly(*arguments, "--json")
@@ -33,7 +33,7 @@ def asha(told):
 
 @pytest.fixture
 def api(client, told):
-    """`api(path)`: what the records API shows an admin there."""
+    """`api(path)` returns what the records API answers an admin."""
     key = told("keys", "create", "--name", "Reader", "--role", "admin")["key"]
     return lambda path: client.get(path, headers={"Authorization": f"Bearer {key}"}).get_json()
 

@@ -13,7 +13,7 @@ UNKNOWN = UUID(int=1)
 
 @pytest.fixture
 def failure(app, asha):
-    """A failed login of a client's user, thirty times in a second."""
+    """The audit entry of 30 failed logins of a client's user within one second."""
     entry = Entry.now(
         EventType.LOGIN_FAILURE,
         "Wrong e-mail address or password",
@@ -28,7 +28,7 @@ def failure(app, asha):
 
 
 class TestList:
-    def test_says_for_how_many_occurrences_an_entry_stands_and_whose_it_is(self, caly, failure):
+    def test_prints_count_and_client_of_an_entry(self, caly, failure):
         result = caly("audit", "list", "--event-type", "login_failure")
 
         (names, row) = (line.split() for line in result.stdout.splitlines())
@@ -50,11 +50,11 @@ class TestList:
         ],
     )
     @pytest.mark.usefixtures("failure")
-    def test_shows_scripts_what_the_api_shows(self, told, api, options, query):
+    def test_prints_the_api_response_as_json(self, told, api, options, query):
         assert told("audit", "list", *options) == api(f"/api/audit/events?{query}")
 
     @pytest.mark.usefixtures("failure")
-    def test_goes_on_from_the_cursor_that_it_prints(self, caly):
+    def test_continues_from_the_printed_cursor(self, caly):
         first = caly("audit", "list", "--limit", "1")
         cursor = first.stderr.split()[-1]
 
@@ -63,13 +63,13 @@ class TestList:
         assert "For the next page," in first.stderr
         assert (second.exit_code, second.stdout.splitlines()[1:] == first.stdout.splitlines()[1:]) == (0, False)
 
-    def test_of_an_unknown_client_is_an_error_and_not_an_empty_list(self, caly):
+    def test_fails_for_an_unknown_client(self, caly):
         result = caly("audit", "list", "--client", UNKNOWN)
 
         assert (result.exit_code, result.stdout) == (1, "")
         assert "client" in result.stderr
 
-    def test_of_one_client_is_on_the_trail(self, caly, asha, query):
+    def test_is_audited_if_it_is_limited_to_a_client(self, caly, asha, query):
         caly("audit", "list", "--client", asha["id"])
         caly("audit", "list")
 
@@ -79,27 +79,27 @@ class TestList:
 
 
 class TestShow:
-    def test_tells_all_of_an_entry_and_lets_it_steer_no_terminal(self, caly, asha, failure):
+    def test_prints_all_fields_and_escapes_control_characters(self, caly, asha, failure):
         result = caly("audit", "show", failure.id)
 
         shown = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
         assert (shown["id"], shown["clientId"]) == (str(failure.id), f"{asha['id']} (Asha Clinics)")
         assert (shown["metadata"], shown["userAgent"]) == ("count=30", r"curl/7\x1b[31m")
 
-    def test_shows_scripts_what_the_api_shows(self, told, api, failure):
+    def test_prints_the_api_response_as_json(self, told, api, failure):
         shown = told("audit", "show", failure.id)
 
         assert shown == api(f"/api/audit/events/{failure.id}")
         assert shown["createdAt"] == clock.iso(failure.created_at)
 
-    def test_says_that_there_is_no_such_entry(self, caly):
+    def test_fails_for_an_unknown_entry(self, caly):
         result = caly("audit", "show", UNKNOWN)
 
         assert result.exit_code == 1
         assert result.stderr == f"Error: There is no audit entry {UNKNOWN}; see `flask caly audit list`.\n"
 
 
-def test_json_of_a_list_has_the_form_of_a_page(caly, failure):
+def test_json_of_a_list_has_the_structure_of_a_page(caly, failure):
     page = json.loads(caly("audit", "list", "--json", "--limit", "1").stdout)
 
     assert ([item["id"] for item in page["items"]], bool(page["next"])) == ([str(failure.id)], True)

@@ -16,19 +16,19 @@ ENTRIES = (
 
 @pytest.fixture
 def entries(query):
-    """`entries()`: what the trail says of backups and restorations."""
+    """`entries()` returns the audit entries of backups and restorations."""
     return lambda: query(ENTRIES)
 
 
 @pytest.fixture
 def made(told, query, tmp_path):
-    """A backup of three calls, as the command tells of it."""
+    """The JSON output of a backup of three calls."""
     sample_records.fill(query, calls=3)
     return told("backup", tmp_path / "backups")
 
 
 class TestBackup:
-    def test_prints_and_audits_what_was_made(self, told, entries, tmp_path):
+    def test_prints_and_audits_its_result(self, told, entries, tmp_path):
         first = told("backup", tmp_path / "backups")
         second = told("backup", tmp_path / "backups", "--keep", 1)
 
@@ -40,10 +40,10 @@ class TestBackup:
         assert completed[3].pop("rowsAbout").keys() >= {"clients", "calls", "deliveries", "audit_logs"}
         assert completed[3] == second
 
-    def test_keeps_fourteen_unless_told_otherwise(self, caly):
+    def test_keeps_14_backups_by_default(self, caly):
         assert "[default: 14;" in caly("backup", "--help").stdout
 
-    def test_ends_with_1_and_audits_the_failure(self, caly, entries, tmp_path, monkeypatch):
+    def test_exits_with_1_and_audits_a_failure(self, caly, entries, tmp_path, monkeypatch):
         monkeypatch.setenv("POSTGRES_BIN", str(tmp_path))
 
         result = caly("backup", tmp_path / "backups")
@@ -54,7 +54,7 @@ class TestBackup:
         assert failed[:3] == ("BACKUP_FAILED", "HIGH", "failure")
         assert failed[3] == {"reason": result.stderr.removeprefix("Error: ").strip()}
 
-    def test_audits_a_fault_of_ours_by_its_kind_alone(self, caly, entries, tmp_path, monkeypatch):
+    def test_audits_only_the_type_of_an_unexpected_exception(self, caly, entries, tmp_path, monkeypatch):
         def fail(*_arguments, **_options):
             raise RuntimeError("+919876543210")
 
@@ -64,7 +64,7 @@ class TestBackup:
 
         assert entries()[-1] == ("BACKUP_FAILED", "HIGH", "failure", {"reason": "RuntimeError"})
 
-    def test_audits_a_folder_that_it_may_not_read(self, caly, entries, tmp_path, monkeypatch):
+    def test_audits_that_it_may_not_read_the_folder(self, caly, entries, tmp_path, monkeypatch):
         monkeypatch.setattr(os, "access", lambda *_arguments, **_options: False)  # root may read every folder
         folder = tmp_path / "backups"
         folder.mkdir()
@@ -75,12 +75,12 @@ class TestBackup:
         assert (result.exit_code, entries()[-1][0]) == (1, "BACKUP_FAILED")
 
     @pytest.mark.parametrize("wrong", [["backup"], ["backup", "here", "--keep", "0"]])
-    def test_ends_with_2_for_a_wrong_call(self, caly, wrong):
+    def test_exits_with_2_for_invalid_arguments(self, caly, wrong):
         assert caly(*wrong).exit_code == 2
 
 
 class TestRestore:
-    def test_prints_what_the_database_holds_then(self, told, made, empty_database_url):
+    def test_prints_the_contents_of_the_restored_database(self, told, made, empty_database_url):
         restored = told("restore", made["file"], "--into", empty_database_url)
 
         assert restored == {
@@ -93,7 +93,7 @@ class TestRestore:
             "needsMigration": False,
         }
 
-    def test_is_audited_where_it_happened(self, told, made, empty_database_url, query_empty, entries):
+    def test_is_audited_in_the_restored_database(self, told, made, empty_database_url, query_empty, entries):
         restored = told("restore", made["file"], "--into", empty_database_url)
 
         (started, noted) = query_empty(ENTRIES)
@@ -103,13 +103,13 @@ class TestRestore:
         assert noted[3] | {"needsMigration": False} == restored
         assert [entry[0] for entry in entries()] == ["BACKUP_STARTED", "BACKUP_COMPLETED"]
 
-    def test_refuses_the_database_that_is_in_use(self, caly, made):
+    def test_refuses_a_database_that_is_not_empty(self, caly, made):
         result = caly("restore", made["file"])
 
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.startswith("Error: The database is not empty (it has alembic_version, api_keys, ")
 
-    def test_says_what_is_to_be_done_after_an_older_backup(self, caly, query, tmp_path, told, empty_database_url):
+    def test_asks_for_the_migration_after_an_older_backup(self, caly, query, tmp_path, told, empty_database_url):
         query("UPDATE alembic_version SET version_num = '0000'")
         made = told("backup", tmp_path)
 
@@ -119,13 +119,13 @@ class TestRestore:
         assert "needsMigration  yes\n" in result.stdout
         assert "run `alembic -c setup.cfg upgrade head`" in result.stderr
 
-    def test_names_the_option_if_its_database_cannot_be_reached(self, caly, made):
+    def test_names_the_option_if_its_database_is_unreachable(self, caly, made):
         result = caly("restore", made["file"], "--into", "postgresql://caly@127.0.0.1:1/caly")
 
         assert result.exit_code == 1
         assert "correct the host and port in --into." in result.stderr
 
-    def test_ends_with_1_if_the_file_is_damaged(self, caly, made, tmp_path, empty_database_url):
+    def test_exits_with_1_if_the_file_is_damaged(self, caly, made, tmp_path, empty_database_url):
         with open(made["file"], "ab") as file:
             file.write(b"x")
 
@@ -134,7 +134,7 @@ class TestRestore:
         assert result.exit_code == 1
         assert result.stderr.startswith("Error: The backup is damaged")
 
-    def test_takes_standard_input_and_prints_its_checksum(self, caly, made, empty_database_url, query_empty):
+    def test_reads_standard_input_and_prints_its_checksum(self, caly, made, empty_database_url, query_empty):
         content = Path(made["file"]).read_bytes()
 
         result = caly("restore", "-", "--into", empty_database_url, stdin=content)
@@ -147,7 +147,7 @@ class TestRestore:
         assert (metadata["file"], metadata["sha256"]) == ("-", digest)
 
     @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
-    def test_leaves_nothing_of_a_pipe_that_ends_early(self, caly, made, empty_database_url, query_empty, share):
+    def test_stores_nothing_of_a_truncated_input(self, caly, made, empty_database_url, query_empty, share):
         content = Path(made["file"]).read_bytes()
 
         result = caly("restore", "-", "--into", empty_database_url, stdin=content[: int(share * len(content))])
@@ -157,5 +157,5 @@ class TestRestore:
         assert query_empty("SELECT to_regclass('calls')") == [(None,)]
 
     @pytest.mark.parametrize("wrong", [["nowhere.dump"], ["nowhere.dump", "--into", "mysql://here"]])
-    def test_ends_with_2_for_a_wrong_call(self, caly, wrong):
+    def test_exits_with_2_for_invalid_arguments(self, caly, wrong):
         assert caly("restore", *wrong).exit_code == 2

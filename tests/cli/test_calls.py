@@ -10,7 +10,7 @@ CALL_START = {"From": "09876543210", "To": NUMBER}
 
 @pytest.fixture
 def two_calls(client, asha):
-    """One that has ended, and a later one that has not."""
+    """A call that has ended, and a later call that has not."""
     client.post(asha["webhookUrl"], data={"CallSid": "ended", **CALL_START})
     over = asha["webhookUrl"].replace("call-start", "call-end")
     for _ in range(2):
@@ -20,7 +20,7 @@ def two_calls(client, asha):
 
 @pytest.mark.usefixtures("two_calls")
 class TestList:
-    def test_is_a_table_of_the_newest_first(self, caly):
+    def test_prints_a_table_with_the_newest_call_first(self, caly):
         result = caly("calls", "list")
 
         names, newest, ended = (line.split() for line in result.stdout.splitlines())
@@ -40,10 +40,10 @@ class TestList:
             (("--since", "2026-01-01T00:00:00+05:30", "--limit", "1"), "since=2026-01-01T00:00:00%2B05:30&limit=1"),
         ],
     )
-    def test_shows_scripts_what_the_api_shows(self, told, api, options, query):
+    def test_prints_the_api_response_as_json(self, told, api, options, query):
         assert told("calls", "list", *options) == api(f"/api/calls?{query}")
 
-    def test_refuses_an_empty_span(self, caly):
+    def test_refuses_an_empty_time_span(self, caly):
         result = caly("calls", "list", "--since", "2026-11-22", "--until", "2026-11-21")
 
         assert (result.exit_code, result.stdout) == (2, "")
@@ -52,7 +52,7 @@ class TestList:
 
 @pytest.mark.usefixtures("two_calls")
 class TestShow:
-    def test_tells_the_timeline_and_lets_no_delivery_steer_the_terminal(self, caly):
+    def test_prints_the_timeline_and_escapes_control_characters(self, caly):
         result = caly("calls", "show", "ended")
 
         assert result.exit_code == 0
@@ -62,12 +62,12 @@ class TestShow:
         assert "\x1b" not in result.stdout
 
     @pytest.mark.parametrize("name", ["id", "callSid"])
-    def test_finds_it_by_id_and_by_callsid_and_shows_scripts_what_the_api_shows(self, told, api, name):
+    def test_accepts_id_and_callsid_and_prints_the_api_response_as_json(self, told, api, name):
         call = told("calls", "list")["items"][0]
 
         assert told("calls", "show", call[name]) == api(f"/api/calls/{call['id']}")
 
-    def test_of_a_client_shows_none_of_another(self, caly, told):
+    def test_does_not_find_the_call_of_another_client(self, caly, told):
         other = told("clients", "add", "--name", "Other")["id"]
 
         result = caly("calls", "show", "ended", "--client", other)
@@ -75,7 +75,7 @@ class TestShow:
         assert (result.exit_code, result.stdout) == (1, "")
         assert "There is no call with the id or CallSid 'ended'" in result.stderr
 
-    def test_is_on_the_trail(self, caly, asha, query):
+    def test_is_audited(self, caly, asha, query):
         caly("calls", "show", "ended")
 
         read = query("SELECT client_id::text, resource_id FROM audit_logs WHERE event_type = 'DATA_ACCESSED'")
@@ -88,13 +88,13 @@ class TestRebuild:
         client.post(asha["webhookUrl"], data={"CallSid": "s1", "From": "09876543210", "To": NUMBER})
 
     @pytest.mark.usefixtures("a_call")
-    def test_says_that_there_is_nothing_to_change(self, caly):
+    def test_prints_none_if_nothing_changes(self, caly):
         result = caly("calls", "rebuild", "--dry-run")
 
         assert (result.exit_code, result.stdout) == (0, "None.\n")
 
     @pytest.mark.usefixtures("a_call")
-    def test_ends_with_1_where_a_dry_run_finds_a_difference(self, caly, told, query):
+    def test_exits_with_1_if_a_dry_run_finds_a_difference(self, caly, told, query):
         query("UPDATE calls SET status = 'busy', phase = 'over', evidence = 'busy'")
 
         result = caly("calls", "rebuild", "--dry-run", "--json")
@@ -113,7 +113,7 @@ class TestImport:
         path.write_text("CallSid,From,Status\ns1,09876543210,busy\n,,busy\n")
         return path
 
-    def test_reports_what_was_rejected(self, caly, asha, file, query):
+    def test_reports_rejected_rows(self, caly, asha, file, query):
         result = caly("calls", "import", file, "--client", asha["id"])
 
         assert result.exit_code == 1
@@ -121,7 +121,7 @@ class TestImport:
         assert "notTried  0" in result.stdout
         assert query("SELECT call_sid, status FROM calls") == [("s1", "busy")]
 
-    def test_tells_scripts_what_the_api_does(self, caly, asha, file):
+    def test_prints_the_api_response_as_json(self, caly, asha, file):
         file.write_text("CallSid,From,Status\ns1,09876543210,busy\n")
 
         result = caly("calls", "import", file, "--client", asha["id"], "--json")
@@ -132,7 +132,7 @@ class TestImport:
             "summary": {"new": 1, "repeat": 0, "rejected": 0, "notTried": 0, "complete": True},
         }
 
-    def test_takes_what_comes_through_a_pipe(self, caly, asha, tmp_path, query):
+    def test_reads_a_named_pipe(self, caly, asha, tmp_path, query):
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
         with ThreadPoolExecutor(1) as pool:
@@ -143,13 +143,13 @@ class TestImport:
         assert (result.exit_code, bool(written.result())) == (0, True)
         assert query("SELECT call_sid, status FROM calls") == [("s1", "busy")]
 
-    def test_takes_standard_input(self, caly, asha, query):
+    def test_reads_standard_input(self, caly, asha, query):
         result = caly("calls", "import", "-", "--client", asha["id"], stdin="CallSid,Status\ns1,busy\n")
 
         assert result.exit_code == 0
         assert query("SELECT call_sid, status FROM calls") == [("s1", "busy")]
 
-    def test_of_a_file_that_is_none_ends_with_1_and_a_sentence(self, caly, asha, file):
+    def test_exits_with_1_and_a_message_for_an_invalid_file(self, caly, asha, file):
         file.write_text("From\n1\n")
 
         result = caly("calls", "import", file, "--client", asha["id"])

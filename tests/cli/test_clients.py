@@ -9,7 +9,7 @@ SHAPES = ["08047112345", "+91 80471 12345", "918047112345"]
 
 
 def summary(client, *, numbers=(NUMBER,), newest=1, oldest=1, disabled=False):
-    """What `list` and the changes say of a client."""
+    """The fields that `list` and the commands that change a client print."""
     return {
         "id": client["id"],
         "name": client["name"],
@@ -21,12 +21,12 @@ def summary(client, *, numbers=(NUMBER,), newest=1, oldest=1, disabled=False):
 
 
 def shown(client, **others):
-    """What `show` says of a client that has no greeting of its own."""
+    """The fields that `show` prints for a client without its own greeting."""
     return summary(client, **others) | {"sayText": None, "sayVoice": None, "sayLanguage": None, "exotelAccount": None}
 
 
 def table(client, *, numbers=NUMBER, newest=1, oldest=1, disabled="no"):
-    """The same for people."""
+    """The same fields as a table."""
     return (
         f"id                {client['id']}\n"
         f"name              Asha Clinics\n"
@@ -38,7 +38,7 @@ def table(client, *, numbers=NUMBER, newest=1, oldest=1, disabled="no"):
 
 
 class TestAdd:
-    def test_prints_what_scripts_rely_on(self, told, keys):
+    def test_prints_name_numbers_and_webhook_key_as_json(self, told, keys):
         added = told("clients", "add", "--name", "Asha Clinics", "--number", NUMBER, "--number", OTHER_NUMBER)
 
         assert list(added) == ["id", "name", "numbers", "webhookKey", "webhookUrl"]
@@ -50,7 +50,7 @@ class TestAdd:
 
         assert added["webhookUrl"] == f"https://caly.example/webhooks/exotel/call-start?key={added['webhookKey']}"
 
-    def test_takes_the_address_from_the_servers_own_variables(self, told, monkeypatch):
+    def test_takes_the_address_from_the_variables_of_the_server(self, told, monkeypatch):
         monkeypatch.setenv("HOST", "0.0.0.0")  # noqa: S104 - a name in a URL, nothing is bound
         monkeypatch.setenv("PORT", "8080")
 
@@ -71,18 +71,18 @@ class TestAdd:
             f"webhookUrl  http://here/webhooks/exotel/call-start?key={key}\n"
         )
 
-    def test_takes_all_shapes_of_a_number_for_one(self, told):
+    def test_accepts_repeated_numbers_in_different_formats_as_one(self, told):
         given = [argument for shape in SHAPES for argument in ("--number", shape)]
 
         assert told("clients", "add", "--name", "A", *given)["numbers"] == [NUMBER]
 
-    def test_refuses_a_name_that_is_taken(self, caly, asha):
+    def test_refuses_the_name_of_another_client(self, caly, asha):
         result = caly("clients", "add", "--name", asha["name"])
 
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == "Error: There is already a client named 'Asha Clinics'\n"
 
-    def test_refuses_a_number_that_is_taken_in_any_shape(self, caly, asha):
+    def test_refuses_the_number_of_another_client_in_every_format(self, caly, asha):
         results = [caly("clients", "add", "--name", "B", "--number", shape) for shape in SHAPES]
 
         sentence = "Error: The number *********45 belongs to a client already\n"
@@ -109,7 +109,7 @@ class TestList:
     def test_prints_json(self, told, asha):
         assert told("clients", "list") == [summary(asha)]
 
-    def test_has_words_for_nobody(self, caly, told):
+    def test_prints_none_without_clients(self, caly, told):
         assert caly("clients", "list").stdout == "None.\n"
         assert told("clients", "list") == []
 
@@ -121,19 +121,19 @@ class TestShow:
         )
         assert told("clients", "show", asha["id"]) == shown(asha)
 
-    def test_prints_the_key_to_whoever_asks_for_it(self, told, asha):
+    def test_prints_the_key_with_the_option(self, told, asha):
         assert told("clients", "show", asha["id"], "--with-key") == asha
 
 
 class TestDisable:
-    def test_prints_the_client_as_it_is_then(self, told, asha):
+    def test_prints_the_changed_client(self, told, asha):
         assert told("clients", "disable", asha["id"]) == summary(asha, disabled=True)
         assert told("clients", "show", asha["id"]) == shown(asha, disabled=True)
 
     def test_prints_a_table(self, caly, asha):
         assert caly("clients", "disable", asha["id"]).stdout == table(asha, disabled="yes")
 
-    def test_ends_with_1_the_second_time(self, caly, asha):
+    def test_exits_with_1_for_a_disabled_client(self, caly, asha):
         caly("clients", "disable", asha["id"])
 
         result = caly("clients", "disable", asha["id"])
@@ -142,7 +142,7 @@ class TestDisable:
 
 
 class TestSetGreeting:
-    def test_changes_what_is_given_and_leaves_the_rest(self, told, asha):
+    def test_changes_only_the_given_fields(self, told, asha):
         told("clients", "set-greeting", asha["id"], "--text", "வணக்கம்", "--language", "ta-IN")
 
         changed = told("clients", "set-greeting", asha["id"], "--voice", "man")
@@ -154,13 +154,13 @@ class TestSetGreeting:
             "exotelAccount": None,
         }
 
-    def test_goes_back_to_the_deployments_greeting(self, told, asha):
+    def test_restores_the_greeting_of_the_deployment(self, told, asha):
         told("clients", "set-greeting", asha["id"], "--text", "Vanakkam")
 
         assert told("clients", "set-greeting", asha["id"], "--default")["sayText"] is None
 
     @pytest.mark.parametrize("options", [[], ["--default", "--voice", "man"]])
-    def test_asks_for_one_or_the_other(self, caly, asha, options):
+    def test_requires_either_values_or_the_default(self, caly, asha, options):
         result = caly("clients", "set-greeting", asha["id"], *options)
 
         assert result.exit_code == 2
@@ -174,7 +174,7 @@ class TestSetGreeting:
             ("--language", "Hindi", "hi-IN"),
         ],
     )
-    def test_refuses_what_the_settings_would_refuse(self, caly, told, asha, option, value, sentence):
+    def test_refuses_values_that_the_settings_refuse(self, caly, told, asha, option, value, sentence):
         result = caly("clients", "set-greeting", asha["id"], option, value)
 
         assert result.exit_code == 2
@@ -185,11 +185,11 @@ class TestSetGreeting:
 class TestConnectExotel:
     @pytest.fixture
     def connect(self, app, asha):
-        """`connect(lines)`: how the command ends that reads them."""
+        """`connect(lines)` runs the command with these lines on standard input and returns its result."""
         command = ["caly", "clients", "connect-exotel", asha["id"], "--account-sid", "asha1", "--credentials-stdin"]
         return lambda lines: app.test_cli_runner().invoke(args=command, input=lines)
 
-    def test_keeps_the_credentials_and_prints_none_of_them(self, app, told, asha, connect):
+    def test_stores_the_credentials_and_does_not_print_them(self, app, told, asha, connect):
         result = connect("canaryKey\r\ncanaryToken\r\n")
 
         kept = app.extensions["caly"].exotel_accounts.get(UUID(asha["id"]))
@@ -206,13 +206,13 @@ class TestConnectExotel:
             (b"canary\xff\n", "The API key must be written in UTF-8."),
         ],
     )
-    def test_refuses_what_cannot_be_a_credential_without_repeating_it(self, told, asha, connect, lines, sentence):
+    def test_refuses_invalid_credentials_without_repeating_them(self, told, asha, connect, lines, sentence):
         result = connect(lines)
 
         assert (result.exit_code, result.output) == (1, f"Error: {sentence}\n")
         assert told("clients", "show", asha["id"])["exotelAccount"] is None
 
-    def test_is_undone_by_disconnecting(self, told, caly, asha, connect):
+    def test_is_reverted_by_disconnect_exotel(self, told, caly, asha, connect):
         connect("canaryKey\ncanaryToken\n")
 
         assert told("clients", "disconnect-exotel", asha["id"]) == {"id": asha["id"], "exotelAccount": None}
@@ -228,7 +228,7 @@ class TestRotateKey:
         assert keys.verify(rotated["webhookKey"]) == Claim(UUID(asha["id"]), 2)
         assert told("clients", "show", asha["id"]) == shown(asha, newest=2)
 
-    def test_ends_the_older_keys_with_retire_and_prints_the_one_that_stays(self, told, asha):
+    def test_revokes_older_keys_with_retire_and_prints_the_remaining_key(self, told, asha):
         rotated = told("clients", "rotate-key", asha["id"])
 
         retired = told("clients", "rotate-key", asha["id"], "--retire")
@@ -241,7 +241,7 @@ class TestRotateKey:
 
         assert f"webhookKey  {keys.mint(UUID(asha['id']), 2)}\n" in result.stdout
 
-    def test_ends_with_1_if_there_is_no_older_key_to_retire(self, caly, asha):
+    def test_exits_with_1_if_there_is_no_older_key_to_retire(self, caly, asha):
         result = caly("clients", "rotate-key", asha["id"], "--retire")
 
         assert (result.exit_code, result.stderr) == (1, "Error: 'Asha Clinics' has no older key to retire\n")
@@ -253,7 +253,7 @@ class TestNumbers:
 
         assert changed == summary(asha, numbers=(NUMBER, OTHER_NUMBER))
 
-    def test_remove_knows_the_number_in_any_shape(self, told, asha):
+    def test_remove_accepts_the_number_in_every_format(self, told, asha):
         for shape in SHAPES:
             assert told("clients", "numbers", "remove", asha["id"], shape) == summary(asha, numbers=())
             told("clients", "numbers", "add", asha["id"], NUMBER)
@@ -265,12 +265,12 @@ class TestNumbers:
         assert added.stdout == table(asha, numbers=f"{NUMBER}, {OTHER_NUMBER}")
         assert removed.stdout == table(asha, numbers=OTHER_NUMBER)
 
-    def test_add_ends_with_1_for_a_number_that_is_taken(self, caly, asha):
+    def test_add_exits_with_1_for_the_number_of_another_client(self, caly, asha):
         result = caly("clients", "numbers", "add", asha["id"], NUMBER)
 
         assert (result.exit_code, result.stderr) == (1, "Error: The number *********45 belongs to a client already\n")
 
-    def test_remove_ends_with_1_for_a_number_that_the_client_does_not_have(self, caly, asha):
+    def test_remove_exits_with_1_for_a_number_that_the_client_does_not_own(self, caly, asha):
         result = caly("clients", "numbers", "remove", asha["id"], OTHER_NUMBER)
 
         assert (result.exit_code, result.stderr) == (1, "Error: 'Asha Clinics' does not have this number\n")

@@ -107,7 +107,7 @@ class TestWithoutDatabase:
         app.extensions["caly"].close()
 
     @pytest.mark.parametrize("command", sorted(COMMANDS))
-    def test_every_command_explains_itself(self, caly, command):
+    def test_every_command_has_a_help_text(self, caly, command):
         result = caly(*command.split(), "--help")
 
         usage, explanation, *_ = result.stdout.split("\n\n")
@@ -212,10 +212,10 @@ class TestPublicUrl:
         for app in opened:
             app.extensions["caly"].close()
 
-    def test_is_that_of_the_setting(self, add):
+    def test_comes_from_the_setting(self, add):
         assert "https://caly.example/webhooks/exotel" in add(PUBLIC_URL="https://caly.example/").stdout
 
-    def test_can_be_replaced_by_the_option(self, add):
+    def test_is_overridden_by_the_option(self, add):
         result = add("--base-url", "https://other.example", PUBLIC_URL="https://caly.example")
 
         assert "https://other.example/webhooks/exotel" in result.stdout
@@ -245,7 +245,7 @@ def run(*arguments, **environment):
 class TestWithoutSettings:
     @pytest.mark.parametrize("environment", [{}, {"APP_ENV": "nonsense", "DB_POOL_MAX": "many", "SPOOL_DIR": " "}])
     @pytest.mark.parametrize("command", ["", "clients add", "simulate", "users set-password"])
-    def test_a_command_explains_itself(self, command, environment):
+    def test_a_command_prints_its_help_text(self, command, environment):
         process = run("caly", *command.split(), "--help", **environment)
         stdout, stderr = process.communicate()
 
@@ -253,7 +253,7 @@ class TestWithoutSettings:
         assert stdout.startswith("Usage: ")
 
     @pytest.mark.parametrize("command", ["clients list", "users suspend asha@caly.example", "doctor", "demo"])
-    def test_a_command_names_the_missing_ones(self, command):
+    def test_a_command_names_the_missing_settings(self, command):
         process = run("caly", *command.split())
         stdout, stderr = process.communicate()
 

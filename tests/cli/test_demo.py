@@ -11,14 +11,14 @@ NUMBER = "+918047112345"
 
 
 class TestDemo:
-    def test_makes_one_client_however_often_it_is_called(self, caly, told):
+    def test_creates_one_client_in_repeated_runs(self, caly, told):
         first, second = caly("demo"), caly("demo")
 
         assert (first.exit_code, second.exit_code) == (0, 0)
         assert first.stdout == second.stdout
         assert [(known["name"], known["numbers"]) for known in told("clients", "list")] == [("Demo", [NUMBER])]
 
-    def test_prints_a_curl_line_that_is_answered_with_a_stream(self, caly, client):
+    def test_prints_a_curl_command_that_returns_a_stream(self, caly, client):
         result = caly("demo", "--base-url", "http://localhost")
 
         (line,) = (line for line in result.stdout.splitlines() if "curl" in line)
@@ -44,7 +44,7 @@ class TestDemo:
 
     @pytest.fixture
     def production(self, database_url):
-        """The application as in production, on the test's database."""
+        """The application with production settings, on the database of the test."""
         keys = {name: name * 4 for name in ("SECRET_KEY", "WEBHOOK_ROOT_KEY", "STREAM_TOKEN_KEY")}
         rest = {"ENCRYPTION_KEY": "ab" * 32, "STREAM_BASE_URL": "wss://media.example", "DATABASE_URL": database_url}
         app = create_app(Settings.from_env({"APP_ENV": "production", **keys, **rest}))

@@ -28,7 +28,7 @@ class TestDoctor:
         assert max(map(len, caly("doctor").stdout.splitlines())) <= 80
 
     @pytest.mark.parametrize("options", [["--http-url", "http://caly.example"], ["--url", "caly.example"]])
-    def test_with_wrong_options_exits_with_2(self, caly, options):
+    def test_exits_with_2_for_invalid_options(self, caly, options):
         assert caly("doctor", *options).exit_code == 2
 
 

@@ -10,7 +10,7 @@ from calyapp.web.schemas.requests import CallsSchema, EventsSchema, PaginationSc
 
 
 class NewSchema(PaginationSchema):
-    """A list with a filter that no other has."""
+    """The filters of a list, one of which no other list has."""
 
     carrier = validators.string(1, 8, metadata={"description": "Whose network it was"})
     is_paid = validators.yes_or_no(data_key="isPaid", metadata={"description": "Whether it was paid"})
@@ -18,7 +18,7 @@ class NewSchema(PaginationSchema):
 
 @pytest.fixture
 def run():
-    """`run(*arguments)`: how a command with the filters of `NewSchema` ends; it prints what it gets."""
+    """`run(*arguments)` runs a command that prints its filters, declared by `NewSchema`, and returns the result."""
 
     @click.command()
     @filtered_by(NewSchema)
@@ -30,13 +30,13 @@ def run():
 
 class TestFilteredBy:
     @pytest.mark.parametrize(("command", "schema"), [(list_calls, CallsSchema), (list_events, EventsSchema)])
-    def test_makes_an_option_of_every_field(self, command, schema):
+    def test_adds_an_option_for_every_field(self, command, schema):
         described = {parameter.name: parameter.help for parameter in command.params}
 
         for name, field in schema().load_fields.items():
             assert described[name] == f"{field.metadata['description']}."
 
-    def test_takes_a_filter_from_the_schema_alone(self, run):
+    def test_needs_only_the_schema_for_a_new_filter(self, run):
         result = run("--carrier", "airtel", "--no-is-paid")
 
         assert result.stdout == "{'limit': 100, 'carrier': 'airtel', 'is_paid': False}\n"
@@ -50,7 +50,7 @@ class TestFilteredBy:
             (("--limit", "many"), "Invalid value for '--limit': 'many' is not a valid integer."),
         ],
     )
-    def test_ends_with_the_usage_and_the_option_where_the_schema_refuses(self, run, arguments, error):
+    def test_prints_usage_and_option_if_the_schema_refuses_a_value(self, run, arguments, error):
         result = run(*arguments)
 
         assert (result.exit_code, result.stdout) == (2, "")

@@ -27,14 +27,14 @@ class TestClient:
         ],
     )
     @pytest.mark.usefixtures("ravi")
-    def test_is_known_by_id_name_or_number(self, caly, asha, command, reference):
+    def test_is_found_by_id_name_or_number(self, caly, asha, command, reference):
         named = reference.format(id=asha["id"])
 
         result = caly(*(named if word == "{}" else word for word in command.split()))
 
         assert result.exit_code == 0
 
-    def test_that_does_not_exist_is_told(self, caly):
+    def test_is_reported_if_it_does_not_exist(self, caly):
         result = caly("clients", "show", "Nobody")
 
         assert (result.exit_code, result.stderr) == (
@@ -49,12 +49,12 @@ class TestUser:
         ["suspend {}", "set-role {} auditor", "revoke-sessions {}", "delete {}"],
     )
     @pytest.mark.usefixtures("ravi")
-    def test_is_known_by_address(self, caly, command):
+    def test_is_found_by_email_address(self, caly, command):
         result = caly("users", *command.format("Ravi@caly.example").split())
 
         assert (result.exit_code, result.stderr) == (0, "")
 
-    def test_that_does_not_exist_is_told(self, caly):
+    def test_is_reported_if_it_does_not_exist(self, caly):
         result = caly("users", "suspend", "nobody@caly.example")
 
         assert (result.exit_code, result.stderr) == (

@@ -9,13 +9,13 @@ from calyapp.config import Settings
 
 @pytest.fixture
 def scan(advisories, caly, tmp_path):
-    """`scan(*options)`: how a scan of one requirement ends."""
+    """`scan(*options)` scans one requirement and returns the result of the command."""
     file = requirements(tmp_path, "anvil==1.0")
     return lambda *options: caly("scan", "--requirements", file, "--osv-url", advisories.url, *options)
 
 
 class TestScan:
-    def test_prints_for_people_what_it_found_and_what_to_do(self, advisories, scan):
+    def test_prints_vulnerabilities_and_remedies(self, advisories, scan):
         advisories.publish("anvil", "1.0", advisory("GHSA-1", "anvil", fixed=("1.2",), **scored(HIGH)))
         advisories.versions = {"anvil": ["2.0"]}
 
@@ -34,7 +34,7 @@ class TestScan:
             "anvil  1.0      2.0",
         ]
 
-    def test_says_that_nothing_found_is_not_nothing_there(self, advisories, scan):
+    def test_reports_an_incomplete_scan(self, advisories, scan):
         advisories.says["/v1/query"] = (503, "")
 
         result = scan()
@@ -47,14 +47,14 @@ class TestScan:
             f"  The advisory service at {advisories.url} answered 503",
         ]
 
-    def test_is_what_the_health_check_reports(self, scan, client):
+    def test_sets_the_result_of_the_health_check(self, scan, client):
         scan()
 
         check = client.get("/health/detailed").json["checks"]["vulnerability scan"]
 
         assert (check["status"], check["result"]) == ("healthy", "PASSED")
 
-    def test_ends_with_1_where_the_report_cannot_be_kept(self, advisories, scan, tmp_path):
+    def test_exits_with_1_if_the_report_cannot_be_stored(self, advisories, scan, tmp_path):
         (tmp_path / "var").write_text("a file where the folder should be")
 
         result = scan("--json")
@@ -71,7 +71,7 @@ class TestScanWithoutDatabase:
         yield app
         app.extensions["caly"].close()
 
-    def test_tells_and_keeps_what_it_found_all_the_same(self, scan, tmp_path):
+    def test_prints_and_stores_the_report(self, scan, tmp_path):
         result = scan("--json")
 
         assert (result.exit_code, json.loads(result.stdout)["status"]) == (0, "PASSED")

@@ -15,7 +15,7 @@ CREDENTIALS = "canaryKey\ncanaryToken\n"
 
 @pytest.fixture
 def caly(database_url):
-    """`caly(*arguments, stdin=…, **keys)`: how `flask caly …` ends under these keys."""
+    """`caly(*arguments, stdin=…, **keys)` runs `flask caly …` with these keys and returns its result."""
     applications = []
 
     def run(*arguments, stdin="", key=OLD, previous="", **others):
@@ -31,7 +31,7 @@ def caly(database_url):
 
 @pytest.fixture
 def connected(caly):
-    """The id of a client that was connected under the old key."""
+    """The id of a client whose credentials are encrypted with the old key."""
     client_id = json.loads(caly("clients", "add", "--name", "Asha").stdout)["id"]
     options = ("--account-sid", "asha1", "--credentials-stdin")
     assert caly("clients", "connect-exotel", client_id, *options, stdin=CREDENTIALS).exit_code == 0
@@ -44,22 +44,22 @@ def counts(result):
 
 @pytest.mark.usefixtures("connected")
 class TestStatus:
-    def test_counts_what_is_under_the_key_in_use(self, caly):
+    def test_counts_values_encrypted_with_the_current_key(self, caly):
         assert counts(caly("secrets", "status")) == (0, {"secrets": 1, "underPreviousKey": 0, "unreadable": 0})
 
-    def test_counts_what_is_under_the_key_before(self, caly):
+    def test_counts_values_encrypted_with_the_previous_key(self, caly):
         status = caly("secrets", "status", key=NEW, previous=OLD)
 
         assert counts(status) == (0, {"secrets": 1, "underPreviousKey": 1, "unreadable": 0})
 
-    def test_ends_with_1_where_a_key_is_missing(self, caly):
+    def test_exits_with_1_if_a_key_is_missing(self, caly):
         status = caly("secrets", "status", key=NEW)
 
         assert counts(status) == (1, {"secrets": 1, "underPreviousKey": 0, "unreadable": 1})
 
 
 class TestReencrypt:
-    def test_brings_all_under_the_key_in_use_and_is_audited(self, caly, connected, query):
+    def test_encrypts_all_values_with_the_current_key_and_is_audited(self, caly, connected, query):
         result = caly("secrets", "reencrypt", key=NEW, previous=OLD)
 
         assert counts(result) == (0, {"reencrypted": 1, "unreadable": []})
@@ -67,7 +67,7 @@ class TestReencrypt:
         ((metadata,),) = query("SELECT metadata FROM audit_logs WHERE event_type = 'ENCRYPTION_KEY_ROTATED'")
         assert (metadata["reencrypted"], metadata["unreadable"]) == (1, 0)
 
-    def test_names_what_it_could_not_read(self, caly, connected):
+    def test_names_values_that_it_cannot_decrypt(self, caly, connected):
         result = caly("secrets", "reencrypt", key=NEW)
 
         assert counts(result) == (1, {"reencrypted": 0, "unreadable": [connected]})
@@ -78,7 +78,7 @@ class TestCheckToken:
 
     @pytest.fixture
     def check(self, caly):
-        """`check(variable, seconds)`: how the command judges a token under this key that expires in so many seconds."""
+        """`check(variable, seconds)` returns the result for a token signed with this key that expires in `seconds`."""
 
         def check(variable, seconds=60):
             call_id, expires_at = uuid4(), datetime.now(UTC) + timedelta(seconds=seconds)
@@ -89,21 +89,21 @@ class TestCheckToken:
         return check
 
     @pytest.mark.parametrize("variable", list(KEYS))
-    def test_names_the_key_that_signed_it(self, check, variable):
+    def test_names_the_key_that_signed_the_token(self, check, variable):
         code, told = check(variable)
 
         assert (code, told["signedWith"], told["verdict"]) == (0, variable, "good")
 
-    def test_ends_with_1_for_a_token_that_expired(self, check):
+    def test_exits_with_1_for_an_expired_token(self, check):
         code, told = check("STREAM_TOKEN_KEY", seconds=-1)
 
         assert (code, told["signedWith"], told["verdict"]) == (1, "STREAM_TOKEN_KEY", "expired")
 
-    def test_ends_with_1_for_the_token_of_an_unknown_key(self, check):
+    def test_exits_with_1_for_a_token_of_an_unknown_key(self, check):
         assert check("x" * 32) == (1, {"signedWith": None, "expires": None, "verdict": "unknown"})
 
     @pytest.mark.parametrize("url", ["", "wss://media.example/audio", "?callId=1&token=x", "wss://[", "\0"])
-    def test_says_what_a_stream_url_looks_like(self, caly, url):
+    def test_describes_the_expected_stream_url(self, caly, url):
         result = caly("secrets", "check-token", stdin=url)
 
         assert result.exit_code == 1

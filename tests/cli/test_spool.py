@@ -1,4 +1,4 @@
-"""`flask caly spool …` in this process; what the service does with it is shown in tests/system."""
+"""Runs `flask caly spool …` in this process. tests/system shows what the running service does."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -18,7 +18,7 @@ def journal(app):
 
 @pytest.fixture
 def put(journal):
-    """`put(event, reason)`: onto the spool, or, with a reason, into quarantine."""
+    """`put(event, reason)` puts the event on the spool or, with a reason, into quarantine."""
 
     def append(delivery, reason: str | None = None) -> None:
         known = {"client_id": delivery.client_id, "lane": Lane.AWAY, "arrived_at": delivery.arrival.at}
@@ -33,14 +33,14 @@ def owner(app):
 
 
 class TestStatus:
-    def test_of_an_empty_spool_is_all_zero(self, caly):
+    def test_is_all_zero_for_an_empty_spool(self, caly):
         done = caly("spool", "status", "--json")
 
         status = orjson.loads(done.stdout)
         assert (done.exit_code, list(status)) == (0, ["depth", "oldestSeconds", "quarantined", "bytes"])
         assert (status["depth"], status["oldestSeconds"], status["quarantined"]) == (0, 0, 0)
 
-    def test_tells_what_waits(self, caly, put):
+    def test_describes_waiting_deliveries(self, caly, put):
         put(event())
         put(event(), "SQLSTATE 22001")
 
@@ -52,7 +52,7 @@ class TestStatus:
 
 
 class TestReplay:
-    def test_records_what_waits(self, caly, put, owner, query):
+    def test_records_waiting_deliveries(self, caly, put, owner, query):
         put(event(client_id=owner.id))
 
         done = caly("spool", "replay", "--json")
@@ -60,7 +60,7 @@ class TestReplay:
         assert (done.exit_code, orjson.loads(done.stdout)) == (0, {"replayed": 1, "waiting": 0})
         assert query("SELECT count(*) FROM deliveries") == [(1,)]
 
-    def test_is_a_finding_where_something_still_waits(self, caly, put, owner, query):
+    def test_exits_with_1_if_deliveries_still_wait(self, caly, put, owner, query):
         query("ALTER TABLE calls RENAME TO elsewhere")
         put(event(client_id=owner.id))
 
@@ -68,7 +68,7 @@ class TestReplay:
 
         assert (done.exit_code, orjson.loads(done.stdout)) == (1, {"replayed": 0, "waiting": 1})
 
-    def test_leaves_it_to_the_service_where_that_is_at_it(self, caly, app, put, owner):
+    def test_refuses_to_run_while_the_service_replays(self, caly, app, put, owner):
         put(event(client_id=owner.id))
         put(event(client_id=owner.id))
         service = app.extensions["caly"].replay.run()
@@ -81,14 +81,14 @@ class TestReplay:
 
 
 class TestQuarantine:
-    def test_is_listed_with_its_reasons(self, caly, put, owner):
+    def test_is_listed_with_reasons(self, caly, put, owner):
         put(event(client_id=owner.id), "SQLSTATE 22001")
 
         (listed,) = orjson.loads(caly("spool", "quarantine", "list", "--json").stdout)
 
         assert (listed["clientId"], listed["reason"]) == (str(owner.id), "SQLSTATE 22001")
 
-    def test_shows_one_with_its_parameters(self, caly, put, journal):
+    def test_shows_a_delivery_with_its_parameters(self, caly, put, journal):
         delivery = event(parameters=[("CallSid", "sid-1"), ("CustomField", "नमस्ते")])
         put(delivery, "Client not found")
         (one,) = journal.quarantined()
@@ -98,7 +98,7 @@ class TestQuarantine:
         assert shown["parameters"] == ["CallSid=sid-1", "CustomField=नमस्ते"]
         assert (shown["digest"], shown["route"]) == (delivery.digest.hex(), "call-status")
 
-    def test_shows_what_cannot_be_read_as_such(self, caly, journal):
+    def test_shows_an_unreadable_delivery_as_unreadable(self, caly, journal):
         journal.append(b"x", client_id=None, lane=Lane.AWAY, arrived_at=datetime.now(UTC), reason="not an event")
         (one,) = journal.quarantined()
 
@@ -106,7 +106,7 @@ class TestQuarantine:
 
         assert (done.exit_code, "not an event" in done.stdout) == (0, True)
 
-    def test_is_retried_one_by_one_or_all(self, caly, put, journal):
+    def test_is_retried_by_id_or_completely(self, caly, put, journal):
         for _ in range(3):
             put(event(), "Client not found")
         first = journal.quarantined()[0].id
@@ -118,18 +118,18 @@ class TestQuarantine:
         assert (journal.status().depth, journal.quarantined()) == (3, [])
 
     @pytest.mark.parametrize("arguments", [[], ["1", "--all"]])
-    def test_is_not_retried_at_a_guess(self, caly, arguments):
+    def test_is_retried_only_with_either_ids_or_all(self, caly, arguments):
         assert caly("spool", "quarantine", "retry", *arguments).exit_code == 2
 
     @pytest.mark.parametrize("command", [["retry"], ["show"], ["drop", "--yes"]])
-    def test_says_what_is_not_in_it(self, caly, put, command):
+    def test_reports_unknown_ids(self, caly, put, command):
         put(event())
 
         done = caly("spool", "quarantine", *command, "77")
 
         assert (done.exit_code, "Not in quarantine: 77" in done.stderr) == (1, True)
 
-    def test_gives_up_one_for_good_and_tells_the_trail(self, caly, put, journal, query):
+    def test_drops_a_delivery_permanently_and_audits_it(self, caly, put, journal, query):
         client_id = uuid4()
         put(event(client_id=client_id), "SQLSTATE 22001")
         (one,) = journal.quarantined()
@@ -140,7 +140,7 @@ class TestQuarantine:
         told = query("SELECT client_id, severity, metadata->>'reason' FROM audit_logs")
         assert told == [(str(client_id), "CRITICAL", "SQLSTATE 22001")]
 
-    def test_gives_up_nothing_unasked(self, caly, put, journal):
+    def test_drops_nothing_without_confirmation(self, caly, put, journal):
         put(event(), "SQLSTATE 22001")
         (one,) = journal.quarantined()
 

@@ -13,19 +13,19 @@ from calyapp.setting_kinds import DATABASE_URL
 
 @pytest.fixture
 def given(monkeypatch):
-    """`given(content)`: these bytes come by standard input."""
+    """`given(content)` provides these bytes on standard input."""
     return lambda content: monkeypatch.setattr(
         "sys.stdin", SimpleNamespace(buffer=io.BytesIO(content), isatty=lambda: False)
     )
 
 
-def test_lines_come_in_turn_without_their_ends_and_without_the_mark_of_windows(given):
+def test_lines_are_read_in_order_without_line_ends_and_byte_order_mark(given):
     given("\ufeffनमस्ते\r\n two \nlast".encode())
 
     assert [standard_input.read_line("word") for _ in range(4)] == ["नमस्ते", " two ", "last", ""]
 
 
-def test_what_is_no_utf8_is_refused_without_repeating_it(given):
+def test_invalid_utf8_is_refused_without_repeating_it(given):
     given(b"canary\xff\n")
 
     with pytest.raises(ValidationError, match=r"The word must be written in UTF-8\.") as refusal:
@@ -42,12 +42,12 @@ def test_a_file_is_not_read_from_a_terminal(monkeypatch):
 
 @pytest.fixture
 def on_terminal(database_url, tmp_path):
-    """`on_terminal(*arguments)`: a command that a person runs."""
+    """`on_terminal(*arguments)` starts a command on a terminal."""
     return lambda *arguments: Terminal(*arguments, DATABASE_URL=database_url, SPOOL_DIR=str(tmp_path / "spool"))
 
 
 class TestPassword:
-    def test_is_asked_for_hidden_and_twice(self, on_terminal, query):
+    def test_is_asked_for_twice_without_echo(self, on_terminal, query):
         terminal = on_terminal("users", "add", "--email", "asha@caly.example", "--role", "admin")
 
         terminal.answer("Password: ", "short\n")
@@ -60,7 +60,7 @@ class TestPassword:
         assert "seven" not in terminal.output
         assert query("SELECT email FROM users") == [("asha@caly.example",)]
 
-    def test_is_not_kept_after_ctrl_c(self, on_terminal, query):
+    def test_is_not_stored_after_ctrl_c(self, on_terminal, query):
         terminal = on_terminal("users", "add", "--email", "asha@caly.example", "--role", "admin")
 
         terminal.answer("Password: ", "\x03")
@@ -69,7 +69,7 @@ class TestPassword:
         assert "Traceback" not in terminal.output
         assert query("SELECT email FROM users") == []
 
-    def test_without_a_terminal_must_be_announced(self, caly):
+    def test_requires_the_option_without_a_terminal(self, caly):
         result = caly("users", "add", "--email", "asha@caly.example", "--role", "admin")
 
         assert result.exit_code == 2
@@ -84,7 +84,7 @@ class TestConfirmation:
     @pytest.mark.parametrize(
         ("answer", "exit_code", "stays"), [("n\n", 1, True), ("y\n", 0, False), ("\x03", 130, True)]
     )
-    def test_tells_what_stops_and_asks(self, on_terminal, enabled, answer, exit_code, stays):
+    def test_names_the_consequence(self, on_terminal, enabled, answer, exit_code, stays):
         terminal = on_terminal("clients", "disable", "Asha Clinics")
 
         terminal.answer("Disable 'Asha Clinics'? [y/N]: ", answer)
@@ -103,7 +103,7 @@ class TestConfirmation:
 
 
 class TestSecretValue:
-    """Of `simulate --key`, which stands for `--into` and `--database-url` too."""
+    """`simulate --key`, as example also of `--into` and `--database-url`."""
 
     @pytest.fixture
     def convert(self):
@@ -119,17 +119,17 @@ class TestSecretValue:
 
         assert convert("-") == "postgresql+psycopg2://h/d"
 
-    def test_may_still_stand_in_the_command_line(self, convert):
+    def test_may_be_an_argument(self, convert):
         assert convert("postgresql://h/d") == "postgresql+psycopg2://h/d"
 
     @pytest.mark.parametrize("text", ["mysql://u:canary@h/d", "@/nowhere"])
-    def test_that_cannot_be_read_is_refused_without_repeating_it(self, convert, text):
+    def test_is_refused_without_repeating_it_if_it_cannot_be_read(self, convert, text):
         with pytest.raises(click.BadParameter) as refusal:
             convert(text)
 
         assert "canary" not in refusal.value.message
 
-    def test_is_asked_for_hidden_on_a_terminal(self, on_terminal, asha):
+    def test_is_asked_for_on_a_terminal_without_echo(self, on_terminal, asha):
         terminal = on_terminal(
             "simulate",
             "--base-url",

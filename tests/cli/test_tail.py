@@ -1,4 +1,4 @@
-"""The command in this process. Where it would wait for a second, the test lets something happen; Ctrl-C ends it."""
+"""Runs the command in this process. A test action replaces each wait of one second, and Ctrl-C ends the command."""
 
 import json
 from importlib import import_module
@@ -17,7 +17,7 @@ NUMBER = "+918047112345"
 
 @pytest.fixture
 def meanwhile(monkeypatch):
-    """`meanwhile(*happenings)`: one for each of the command's waits; then Ctrl-C."""
+    """`meanwhile(*happenings)` runs one action in each wait of the command, then sends Ctrl-C."""
 
     def plan(*happenings):
         steps = iter(happenings)
@@ -36,7 +36,7 @@ def meanwhile(monkeypatch):
 
 @pytest.fixture
 def refusals(app):
-    """Thirty-one, for a reason that would steer a terminal."""
+    """`refusals()` writes the audit entry of 31 refusals whose reason contains control characters."""
     metadata = {"reason": "From is missing.\x1b[2J", "count": 31}
     entry = Entry.now(
         EventType.WEBHOOK_REJECTED,
@@ -51,13 +51,13 @@ def refusals(app):
 
 @pytest.fixture
 def deliver(client, asha):
-    """`deliver(sid)`: the same delivery each time, for each CallSid."""
+    """`deliver(sid)` records a delivery that depends only on the CallSid."""
     fields = {"From": "09876543210", "To": NUMBER}
     return lambda sid: client.post(asha["webhookUrl"], data={"CallSid": sid, **fields})
 
 
 class TestTail:
-    def test_prints_what_is_recorded_as_it_comes_and_no_number(self, caly, deliver, refusals, meanwhile):
+    def test_prints_new_entries_without_numbers(self, caly, deliver, refusals, meanwhile):
         deliver("before")
         meanwhile(lambda: deliver("s1"), lambda: [deliver("s1"), deliver("s1")], refusals)
 
@@ -73,7 +73,7 @@ class TestTail:
         assert result.exit_code == 130
         assert "9876543210" not in result.stdout
 
-    def test_prints_scripts_a_line_of_json_for_each(self, caly, asha, deliver, refusals, meanwhile):
+    def test_prints_a_line_of_json_for_each_entry(self, caly, asha, deliver, refusals, meanwhile):
         meanwhile(lambda: deliver("s1"), refusals)
 
         result = caly("tail", "--json")
@@ -83,19 +83,19 @@ class TestTail:
         assert (new["result"], new["clientId"], new["callSid"], new["count"]) == ("new", asha["id"], "s1", 1)
         assert (refused["result"], refused["clientId"], refused["count"]) == ("refused", None, 31)
 
-    def test_of_one_client_prints_nothing_of_others(self, caly, told, deliver, refusals, meanwhile):
+    def test_prints_only_entries_of_the_given_client(self, caly, told, deliver, refusals, meanwhile):
         other = told("clients", "add", "--name", "Other")["id"]
         meanwhile(lambda: deliver("s1"), refusals)
 
         assert caly("tail", "--client", other).stdout == ""
 
-    def test_of_an_unknown_client_ends_with_a_sentence(self, caly):
+    def test_exits_with_a_message_for_an_unknown_client(self, caly):
         result = caly("tail", "--client", UUID(int=1))
 
         assert (result.exit_code, result.stdout) == (1, "")
         assert "client" in result.stderr
 
-    def test_ends_with_a_sentence_where_it_cannot_begin(self):
+    def test_exits_with_a_message_without_a_database(self):
         nowhere = "postgresql://caly@127.0.0.1:1/caly"
         application = create_app(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": nowhere}))
 
@@ -105,7 +105,7 @@ class TestTail:
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.startswith("Error: ")
 
-    def test_says_once_that_the_database_is_away_and_goes_on_when_it_is_back(self, postgres, meanwhile):
+    def test_reports_a_database_outage_once_and_continues_afterwards(self, postgres, meanwhile):
         application = create_app(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": postgres.url}))
         services = application.extensions["caly"]
         owner = services.clients.add("Asha Clinics", [NUMBER])

@@ -1,4 +1,4 @@
-"""Pages that show SQL on the trail show statements that run, and say how to count."""
+"""The SQL statements in pages about the audit log run, and these pages explain how to count occurrences."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def statements(page):
     return [statement for block in blocks for statement in block.split(";\n") if "audit_logs" in statement]
 
 
-def test_every_page_with_sql_on_the_trail_says_how_to_count():
+def test_every_page_with_sql_on_the_audit_log_explains_how_to_count():
     pages = pages_with_sql_on_the_trail()
 
     assert {"docs/tutorial.md", "docs/audit-trail.md"} <= set(pages)

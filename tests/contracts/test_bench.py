@@ -1,4 +1,4 @@
-"""Benchmarks write where they are told to, and what is recorded in the repository changes only by intent."""
+"""Benchmarks write to the given folder, and recorded results in the repository change only on request."""
 
 import importlib.util
 import subprocess
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def runner(monkeypatch):
-    """bench/run.py, with two benchmarks of this test."""
+    """bench/run.py with two benchmarks of this test."""
     spec = importlib.util.spec_from_file_location("bench_run", ROOT / "bench" / "run.py")
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "bench_run", module)
@@ -27,7 +27,7 @@ def runner(monkeypatch):
 
 
 class TestRun:
-    def test_prints_and_keeps_the_table_and_says_how_long_it_takes(self, runner, tmp_path, capsys):
+    def test_prints_and_stores_the_table_and_reports_the_expected_duration(self, runner, tmp_path, capsys):
         assert runner.main(tmp_path / "results", ["good"]) == 0
 
         output = capsys.readouterr()
@@ -36,7 +36,7 @@ class TestRun:
         assert f"About 2 min for good. Results go to {tmp_path}/results/." in output.err
         assert "[1/1] good: 0 s of about 90 s" in output.err
 
-    def test_leaves_the_earlier_table_where_one_fails_and_goes_on(self, runner, tmp_path, capsys):
+    def test_keeps_the_earlier_table_if_a_benchmark_fails_and_continues(self, runner, tmp_path, capsys):
         (tmp_path / "bad.txt").write_text("earlier\n")
 
         assert runner.main(tmp_path, ["bad", "good"]) == 1
@@ -45,7 +45,7 @@ class TestRun:
         assert (tmp_path / "good.txt").exists()
         assert "broken" in capsys.readouterr().err
 
-    def test_names_the_benchmarks_if_there_is_none_of_that_name(self, runner, tmp_path, capsys):
+    def test_lists_the_benchmarks_for_an_unknown_name(self, runner, tmp_path, capsys):
         assert runner.main(tmp_path, ["good", "fast"]) == 2
 
         assert capsys.readouterr().err == "There is no benchmark fast. There are: good, bad.\n"

@@ -1,4 +1,4 @@
-"""deploy/caly, the command for root: what it asks of systemd. Stand-ins replace systemd's programs."""
+"""deploy/caly, the command for root, and its calls of systemd. Shell scripts replace the programs of systemd."""
 
 import os
 import pwd
@@ -15,7 +15,7 @@ STOP = 'echo "$@"; kill "$(cat pid)"'
 
 @pytest.fixture
 def stand_in(tmp_path):
-    """A function that replaces programs with shell scripts. It returns the environment in which they are found."""
+    """A function that replaces programs with shell scripts and returns the environment whose PATH finds them."""
 
     def install(**scripts: str) -> dict[str, str]:
         for name, script in scripts.items():
@@ -30,7 +30,7 @@ def stand_in(tmp_path):
 
 @pytest.fixture
 def asked(stand_in):
-    """A function that gives the words with which systemd-run was started."""
+    """A function that returns the arguments with which systemd-run was started."""
 
     def ask(*arguments: str, **environment: str) -> list[str]:
         known = {**stand_in(systemd_run=TELL), **environment}
@@ -43,7 +43,7 @@ def asked(stand_in):
 
 @pytest.fixture
 def terminal(stand_in, tmp_path):
-    """A function that starts the command on a terminal of its own, and gives its process and the terminal."""
+    """A function that starts the command on a new terminal and returns its process and the terminal."""
     opened = []
 
     def start(**scripts: str) -> tuple[subprocess.Popen, int]:
@@ -64,35 +64,35 @@ def terminal(stand_in, tmp_path):
         os.close(descriptor)
 
 
-def test_the_units_name_brings_the_sandbox_along(asked):
+def test_the_unit_name_selects_the_sandbox(asked):
     (unit,) = [word for word in asked("clients", "list") if word.startswith("--unit=")]
 
     assert unit.startswith("--unit=caly-")
 
 
-def test_arguments_arrive_as_they_were_given(asked):
+def test_arguments_are_passed_unchanged(asked):
     words = asked("clients", "add", "--name", "Asha  Clinics")
 
     assert words[-7:] == ["/opt/caly", ".venv/bin/flask", "caly", "clients", "add", "--name", "Asha  Clinics"]
 
 
-def test_migrations_may_be_those_of_another_release(asked):
+def test_migrations_of_another_release_can_run(asked):
     words = asked("alembic", "upgrade", "head", CALY_RELEASE="/opt/caly-releases/2.0.0")
 
     assert words[-6:] == ["/opt/caly-releases/2.0.0", ".venv/bin/alembic", "-c", "setup.cfg", "upgrade", "head"]
 
 
-def test_no_argument_stands_in_the_description(asked):
+def test_the_description_contains_no_argument(asked):
     (description,) = [word for word in asked("simulate", "--key", "cwk_secret") if word.startswith("--description")]
 
     assert "cwk_secret" not in description
 
 
-def test_the_command_learns_who_runs_it_through_sudo(asked):
+def test_the_actor_is_the_user_of_sudo(asked):
     assert "--setenv=CALY_ACTOR=priya" in asked("clients", "list", SUDO_USER="priya")
 
 
-def test_the_command_learns_who_runs_it_where_nobody_signed_in(asked, stand_in):
+def test_the_actor_is_the_process_owner_without_a_login(asked, stand_in):
     stand_in(logname="exit 1")
 
     assert f"--setenv=CALY_ACTOR={pwd.getpwuid(os.geteuid()).pw_name}" in asked("clients", "list")
@@ -128,13 +128,13 @@ def test_ctrl_c_on_a_terminal_stops_the_unit(terminal):
 
 
 def read_until(screen: int, words: bytes) -> None:
-    """A terminal hands out what is written on it in pieces."""
+    """Reads until the words arrive, because a terminal returns its output in pieces."""
     seen = b""
     while words not in seen:
         seen += os.read(screen, 4096)
 
 
-def test_what_is_broken_off_is_stopped(stand_in, tmp_path):
+def test_sigterm_stops_the_unit(stand_in, tmp_path):
     known = stand_in(systemd_run="echo $$ > pid; echo begun; exec sleep 60", systemctl=STOP)
 
     with subprocess.Popen([COMMAND, "simulate"], cwd=tmp_path, env=known, stdout=subprocess.PIPE, text=True) as command:

@@ -1,4 +1,4 @@
-"""All pages: links lead somewhere, and what a page names (commands, targets, settings, metrics, events) exists."""
+"""All pages: links have a target, and the commands, make targets, settings, metrics and events they name exist."""
 
 import json
 import re
@@ -28,19 +28,19 @@ LINKS = [
     if "://" not in target
 ]
 PARTS = ("calyapp/", "tests/", "deploy/", "alembic/", "bench/", "docs/")
-# Variables of the environment that a program other than the service reads.
+# Environment variables that a program other than the service reads.
 OTHER_VARIABLES = {"BIND", "HOST", "PORT", "POSTGRES_BIN", "SSL_CERT_FILE", "NO_COLOR", "FLASK_APP", "SPOOL_DAMAGED"}
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors of a page: those of its headings, as GitHub makes them, and those that it names itself."""
+    """Returns the anchors of a page: those that GitHub generates from headings, and explicit ones."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
     slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
     return slugs | set(re.findall(r'<a id="([^"]+)"></a>', text))
 
 
 def code(text: str) -> str:
-    """Everything in a page that is set as code."""
+    """Returns all code of a page."""
     return "\n".join(match.strip("`") for match in CODE.findall(text))
 
 
@@ -77,14 +77,14 @@ class TestBlocks:
 
 @pytest.fixture(scope="module")
 def caly() -> click.Group:
-    """The commands as an operator has them."""
+    """The group of commands that an operator uses."""
     app = create_app(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly"}))
     app.extensions["caly"].close()
     return app.cli.commands["caly"]
 
 
 def commands(group: click.Group, *path: str) -> dict[tuple[str, ...], click.Command]:
-    """The commands that are no groups, by their path."""
+    """All commands that are not groups, by their path."""
     leaves: dict[tuple[str, ...], click.Command] = {}
     for name, command in group.commands.items():
         leaves |= commands(command, *path, name) if isinstance(command, click.Group) else {(*path, name): command}
@@ -92,12 +92,12 @@ def commands(group: click.Group, *path: str) -> dict[tuple[str, ...], click.Comm
 
 
 def written_commands() -> list[tuple[str, str]]:
-    """Pages with the commands in their code, each from the word behind `caly` to its end."""
+    """Yields pages with the commands in their code, each from the word after `caly` to its end."""
     pattern = re.compile(r"(?:flask caly|(?:^|[`\n|;]) *caly) ([a-z][^\n`#|;>)]*)")
     written = [
         (page, command.strip())
         for page, text in TEXTS.items()
-        if page != "deploy/INSTALL.md"  # has a test of its own
+        if page != "deploy/INSTALL.md"  # has its own test
         for command in pattern.findall("`" + re.sub(r"\\\n", " ", code(text)))
     ]
     return [(page, command) for page, command in dict.fromkeys(written) if not command.startswith("alembic")]
@@ -129,7 +129,7 @@ class TestCommands:
 
 
 def modules() -> list[tuple[str, str]]:
-    """Pages with the modules and files in their code, such as `calyapp/web/api` or `exotel/payload`, from the root."""
+    """Yields pages with the modules and files in their code, such as `calyapp/web/api` or `exotel/payload`."""
     folders = [path.name for path in (ROOT / "calyapp").iterdir() if path.is_dir() and path.name != "__pycache__"]
     pattern = rf"`((?:calyapp|tests|deploy|alembic|bench|docs|{'|'.join(folders)})/[\w./-]+)`"
     named = [(page, name) for page, text in TEXTS.items() for name in re.findall(pattern, text)]

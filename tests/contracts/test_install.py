@@ -1,4 +1,4 @@
-"""What a user reads when the installation cannot go on. That it succeeds is shown by every run of these tests."""
+"""Error messages of the installation. Every run of these tests shows that the installation succeeds."""
 
 import sys
 from importlib import util
@@ -13,7 +13,7 @@ SCRIPT = ROOT / "deploy" / "install.py"
 
 @pytest.fixture
 def install():
-    """The script as a module; it works in the current folder, which every test has to itself."""
+    """The script as a module. It works in the current folder, which is separate for each test."""
     spec = util.spec_from_file_location("install", SCRIPT)
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -29,7 +29,7 @@ def test_names_the_supported_versions_on_another_python(install, monkeypatch, ca
     assert f"Caly runs on CPython 3.11 to 3.14, and {sys.executable} is 3.{version[1]}:" in capsys.readouterr().err
 
 
-def test_names_the_package_where_python_has_no_pip(install, monkeypatch, capsys, tmp_path):
+def test_names_the_package_if_python_has_no_pip(install, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(install.sysconfig, "get_config_var", lambda _name: str(tmp_path))
 
     assert install.main([]) == 1
@@ -38,7 +38,7 @@ def test_names_the_package_where_python_has_no_pip(install, monkeypatch, capsys,
     assert not (tmp_path / ".venv").exists()
 
 
-def test_shows_what_a_failed_command_said_last(install, capsys):
+def test_shows_the_last_output_of_a_failed_command(install, capsys):
     assert not install.run(["sh", "-c", "seq 30; echo no such package >&2; exit 1"], "Installing")
 
     errors = capsys.readouterr().err
@@ -53,7 +53,7 @@ def test_counts_a_package_of_several_files_once(install, tmp_path):
     assert install.pinned(str(file)) == ["limits", "redis"]
 
 
-def test_stops_what_it_has_started_when_it_is_interrupted(install, monkeypatch):
+def test_stops_its_child_processes_when_it_is_interrupted(install, monkeypatch):
     def interrupt(_output):
         raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""deploy/INSTALL.md, which operators paste line by line: what it names is there, and its settings start the service."""
+"""deploy/INSTALL.md, which operators paste: everything it names exists, and its settings start the service."""
 
 import os
 import re
@@ -20,13 +20,13 @@ UNITS = {path.name for path in (DEPLOY / "systemd").iterdir() if path.is_file()}
 ENVIRONMENT_FILE = re.search(r"> /etc/caly/caly\.env\) <<EOF\n(.*?)^EOF", GUIDE, re.MULTILINE | re.DOTALL)
 PLACEHOLDERS = re.search(r"cat > /root/caly-install\.env <<'EOF'\n(.*?)^EOF", GUIDE, re.MULTILINE | re.DOTALL)[1]
 READS_PLACEHOLDERS = re.compile(r"(?:\{\n)?\. /root/caly-install\.env\n")
-# Up to the end of the command: in a block a pipe, in the text a backquote.
+# Up to the end of the command: a pipe in a block, a backquote in the text.
 COMMANDS = sorted(set(re.findall(r"(?:^|[`(]|RELEASE |\| )caly ([a-z][^|`\n]*)", GUIDE, re.MULTILINE)))
 
 
 @pytest.fixture(scope="module")
 def caly() -> click.Group:
-    """The commands as an operator has them."""
+    """The group of commands that an operator uses."""
     app = create_app(Settings.from_env({"APP_ENV": "testing", "DATABASE_URL": "postgresql://caly@127.0.0.1:1/caly"}))
     app.extensions["caly"].close()
     return app.cli.commands["caly"]
@@ -40,7 +40,7 @@ def test_every_block_can_be_pasted(block):
 
 
 def assigned(text: str) -> set[str]:
-    """The variables that this shell script sets."""
+    """Returns the variables that this shell script sets."""
     return set(re.findall(r"^(?:for )?([A-Za-z_]+)(?:=| in )", text, re.MULTILINE))
 
 
@@ -48,14 +48,14 @@ def assigned(text: str) -> set[str]:
 def test_every_block_can_be_pasted_into_a_new_shell(block):
     known = assigned(block) | (assigned(PLACEHOLDERS) if READS_PLACEHOLDERS.match(block) else set())
 
-    # What a heredoc in quotes, jq or awk holds is not the shell's.
+    # The shell does not expand quoted heredocs or programs of jq and awk.
     of_the_shell = re.sub(r"<<'EOF'.*?^EOF|'[^']*'", "", block, flags=re.MULTILINE | re.DOTALL)
 
     assert set(re.findall(r"\$\{?([A-Za-z_]+)", of_the_shell)) <= known
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_no_command_takes_the_rest_of_its_block_for_its_input(block):
+def test_no_command_reads_the_rest_of_its_block_as_input(block):
     *before_last, _ = block.splitlines()
 
     assert block.startswith("{\n") or not any(
@@ -65,7 +65,7 @@ def test_no_command_takes_the_rest_of_its_block_for_its_input(block):
 
 @pytest.mark.parametrize("purpose", ["RELEASE", "PREVIOUS"])
 def test_no_block_switches_to_a_release_that_is_not_installed(tmp_path, purpose):
-    # /opt/caly would lead nowhere, and the restart would end the service.
+    # /opt/caly would be a dangling link, and the restart would end the service.
     (block,) = [block for block in BLOCKS if f'ln -sfn "${purpose}" /opt/caly\n' in block]
     for folder in ("root", "opt/caly-releases/0.1.0", "bin"):
         (tmp_path / folder).mkdir(parents=True)
@@ -84,7 +84,7 @@ def test_no_block_switches_to_a_release_that_is_not_installed(tmp_path, purpose)
     assert (tmp_path / "opt/caly").readlink().name == "0.1.0"
 
 
-def test_placeholders_stand_in_one_place():
+def test_placeholders_are_set_in_one_place():
     values = [value for value in re.findall(r"^[A-Z_]+=(\S+)", PLACEHOLDERS, re.MULTILINE) if ".example" in value]
     blocks = [block for block in BLOCKS if PLACEHOLDERS not in block]
 
@@ -92,7 +92,7 @@ def test_placeholders_stand_in_one_place():
     assert [block for block in blocks if re.search(r"\.example\b", block.replace("caly\\.example", ""))] == []
 
 
-def test_removal_takes_away_what_the_guide_put_there():
+def test_removal_deletes_everything_that_the_guide_creates():
     (removal,) = [block for block in BLOCKS if "rm -rf /opt/caly " in block]
     places = set(re.findall(r"^\| `(/[\w./-]+)", GUIDE, re.MULTILINE)) - {"/run/caly/caly.sock"}
 
@@ -105,7 +105,7 @@ def test_removal_takes_away_what_the_guide_put_there():
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("alembic")])
-def test_every_command_is_one_of_ours(caly, command):
+def test_every_command_exists(caly, command):
     found, options = caly, []
     for word in shlex.split(command):
         if isinstance(found, click.Group) and word in found.commands:
@@ -127,7 +127,7 @@ def test_the_environment_file_starts_a_production_service():
     assert Settings.from_env(environ).ratelimit_storage_uri.reveal().startswith("redis://")
 
 
-def test_every_setting_that_it_names_is_one():
+def test_every_named_setting_exists():
     declared = {setting.variable for setting in Settings.declared().values()}
 
     in_file = set(re.findall(r"^([A-Z_]+)=", ENVIRONMENT_FILE[1], re.MULTILINE))
@@ -136,7 +136,7 @@ def test_every_setting_that_it_names_is_one():
     assert in_file | in_text <= declared
 
 
-def test_every_file_of_a_release_that_it_names_is_there():
+def test_every_named_file_of_a_release_exists():
     named = set(re.findall(r"(?:/opt/caly|\$RELEASE)/([\w./-]+)", GUIDE))
     linked = set(re.findall(r"\]\(([^)#:]+)", GUIDE))
 
@@ -155,12 +155,12 @@ def test_it_starts_and_removes_every_unit():
     assert enabled == disabled == with_install
 
 
-def test_it_names_no_unit_that_is_not_there():
+def test_every_named_unit_exists():
     named = set(re.findall(r"\b(caly[\w-]*\.(?:service|socket|timer))\b(?!\.d)", GUIDE))
 
     assert named <= UNITS
 
 
-def test_its_rate_limit_of_the_journal_is_that_of_the_unit():
+def test_its_journal_rate_limit_equals_that_of_the_unit():
     assert "LogRateLimitIntervalSec=0" in GUIDE
     assert "LogRateLimitIntervalSec=0\n" in (DEPLOY / "systemd" / "caly.service").read_text()

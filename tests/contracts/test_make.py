@@ -1,4 +1,4 @@
-"""What the targets of the Makefile run."""
+"""The commands that the targets of the Makefile run."""
 
 import subprocess
 import sys
@@ -11,24 +11,24 @@ ROOT = Path(__file__).parents[2]
 
 
 def recipe(target: str, *arguments: str) -> str:
-    """The commands of a target, without those that install."""
+    """Returns the commands of a target, without those that install."""
     installed = ("--assume-old=.venv/dev", "--assume-old=.venv/run")
     command = ["make", "--no-print-directory", "--dry-run", *installed, target, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-class TestTheDatabase:
+class TestDatabase:
     @pytest.mark.parametrize(
         ("target", "database"),
         [("migrate", "caly"), ("migration", "caly"), ("backup", "caly"), ("psql", "caly"), ("restore", "restored")],
     )
-    def test_is_that_of_a_make_run_that_is_running(self, target, database):
+    def test_is_that_of_the_running_make_run(self, target, database):
         commands = recipe(target, "m=text", "FILE=file")
 
         assert f"python -m calyapp.embedded.server --database '{database}' --join var/postgres" in commands
 
     @pytest.mark.parametrize("target", ["run", "migrate", "restore"])
-    def test_is_the_one_that_is_named(self, target):
+    def test_is_the_given_one(self, target):
         assert "--database 'other'" in recipe(target, "FILE=file", "DATABASE=other")
 
 
@@ -41,7 +41,7 @@ class TestRun:
 
 
 class TestCheck:
-    def test_prints_nothing_of_what_needs_no_action(self):
+    def test_prints_nothing_that_needs_no_action(self):
         (bandit,) = (line for line in recipe("check").splitlines() if line.startswith("bandit"))
         command = [Path(sys.executable).with_name("bandit"), *bandit.split()[1:]]
 

@@ -1,4 +1,4 @@
-"""The page of metrics and the alerts speak of the metrics that there are."""
+"""The page of metrics and the alerts name only metrics that exist."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 RULES = yaml.safe_load((ROOT / "deploy" / "prometheus" / "caly-alerts.yml").read_text())["groups"][0]["rules"]
 
 
-def test_the_page_is_what_make_docs_prints():
+def test_the_page_equals_the_output_of_make_docs():
     printed = subprocess.run(
         [sys.executable, "docs/metrics.py"],
         cwd=ROOT,
@@ -26,20 +26,20 @@ def test_the_page_is_what_make_docs_prints():
     assert (ROOT / "docs" / "metrics.md").read_text() == printed
 
 
-def test_every_metric_says_in_a_sentence_what_it_counts():
+def test_every_metric_has_a_description():
     for name, _, _, sentence in metrics.catalogue():
         assert name.startswith("caly_")
         assert re.fullmatch(r"[A-Z].*\.", sentence), name
 
 
-def test_no_label_could_tell_one_client_or_caller_from_another():
+def test_no_label_identifies_a_client_or_caller():
     closed = {"anomaly", "endpoint", "method", "outcome", "pattern", "pool", "profile", "result", "route", "severity"}
     closed |= {"lane", "state", "statement", "status", "verdict"}
 
     assert {label for _, _, labels, _ in metrics.catalogue() for label in labels} <= closed
 
 
-def test_alerts_ask_for_metrics_and_labels_of_the_catalogue():
+def test_alerts_use_metrics_and_labels_of_the_catalogue():
     known = {name: set(labels) for name, _, labels, _ in metrics.catalogue()}
 
     for rule in RULES:
@@ -50,7 +50,7 @@ def test_alerts_ask_for_metrics_and_labels_of_the_catalogue():
         assert selected <= set().union(*(known[name] for name in asked)), rule["alert"]
 
 
-def test_alerts_say_what_is_wrong_and_what_to_do():
+def test_alerts_explain_the_problem_and_the_remedy():
     assert len({rule["alert"] for rule in RULES}) == len(RULES)
     for rule in RULES:
         assert rule["labels"]["severity"] in {"warning", "critical"}

@@ -1,4 +1,4 @@
-"""The ill-treated PostgreSQL of the system tests does what its methods say."""
+"""The methods of `PostgresServer`, with which system tests stop, freeze and crash PostgreSQL, work."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +18,13 @@ class TestPostgresServer:
 
         assert postgres.query("SELECT n FROM kept") == [(1,)]
 
-    def test_is_away_when_it_is_stopped(self, postgres):
+    def test_refuses_connections_when_it_is_stopped(self, postgres):
         postgres.stop("fast")
 
         with pytest.raises(psycopg2.OperationalError):
             _ask(postgres.url)
 
-    def test_answers_nothing_while_it_is_frozen_and_everything_afterwards(self, postgres):
+    def test_answers_only_after_it_is_thawed(self, postgres):
         connection = _connect(postgres.url)
         (backend,) = postgres.backends("tests")
         postgres.freeze()
@@ -38,7 +38,7 @@ class TestPostgresServer:
             assert answer.result() == [(1,)]
         connection.close()
 
-    def test_is_made_read_only_and_back(self, postgres):
+    def test_becomes_read_only_and_writable_again(self, postgres):
         postgres.set("default_transaction_read_only", "on")
         with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
             postgres.query("CREATE TABLE refused (n integer)")
@@ -46,7 +46,7 @@ class TestPostgresServer:
         postgres.set("default_transaction_read_only", "off")
         postgres.query("CREATE TABLE taken (n integer)")
 
-    def test_loses_nothing_when_its_standby_takes_over(self, postgres, tmp_path):
+    def test_loses_nothing_in_a_failover_to_its_standby(self, postgres, tmp_path):
         standby = postgres.standby(tmp_path / "standby")
         postgres.query("CREATE TABLE kept (n integer)")
         postgres.query("INSERT INTO kept VALUES (1)")

@@ -1,4 +1,4 @@
-"""docs/secrets.md, which an operator opens when a key must be changed: it has every key, with all parts."""
+"""docs/secrets.md, which explains how to change a key: it has a complete section for every key."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_every_key_of_the_settings_has_a_section():
     assert set(SECTIONS) >= set(KEYS)
 
 
-def test_the_table_leads_to_every_section():
+def test_the_table_links_to_every_section():
     assert [name for name, _ in LISTED] == list(SECTIONS)
     assert [anchor for _, anchor in LISTED] == [
         re.sub(r"[^\w-]", "", name.lower().replace(" ", "-")) for name in SECTIONS
@@ -28,10 +28,10 @@ def test_the_table_leads_to_every_section():
 
 @pytest.mark.parametrize("name", SECTIONS)
 @pytest.mark.parametrize("part", [r"\*\*Protects?\*\*", r"\*\*Changing (it|them|one):\*\*", r"\*\*After a leak:\*\*"])
-def test_every_section_has_its_parts(name, part):
+def test_every_section_is_complete(name, part):
     assert re.search(part, SECTIONS[name])
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_every_key_of_the_settings_says_what_a_change_breaks(name):
+def test_every_key_of_the_settings_explains_what_a_change_breaks(name):
     assert "**A change breaks**" in SECTIONS[name]
