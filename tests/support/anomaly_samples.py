@@ -1,6 +1,6 @@
-"""Attacks and benign requests that the detector is judged by, in `tests/anomaly`: all of our own writing.
+"""Attacks and benign requests from `tests/anomaly`, by which the detector is judged. All are written for Caly.
 
-In the files one stands on a line, with ⏎ for a line end in it; pieces of code are apart by %%.
+The files hold one sample per line, with ⏎ for a line end inside it. Lines with %% separate samples of code.
 """
 
 from collections.abc import Callable
@@ -43,18 +43,18 @@ CHANNELS: dict[str, Callable[[str], Inspected]] = {
 
 
 def attacks(pattern: Pattern) -> list[str]:
-    """Values that show this pattern."""
+    """Returns values that match this pattern."""
     return _lines(f"attacks/{pattern}.txt")
 
 
 def delivery(note: str | None = None) -> Inspected:
-    """One of Exotel's, with this in its CustomField."""
+    """Returns a delivery of Exotel, with this note in its CustomField."""
     fields = _DELIVERY if note is None else _DELIVERY | {"CustomField": note}
     return Inspected(path="/webhooks/exotel/call-end", form=tuple(fields.items()), headers=_HEADERS)
 
 
 def benign() -> dict[str, list[Inspected]]:
-    """Requests that show nothing, by kind."""
+    """Returns requests that match no pattern, by kind."""
     return {
         "deliveries": [delivery(note) for note in (*_lines("benign/notes.txt"), *_lines("benign/fields.txt"))],
         "web": [*map(_visit, _lines("benign/web.txt")), *map(_agent, _lines("benign/agents.txt"))],

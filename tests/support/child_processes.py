@@ -1,24 +1,24 @@
-"""The processes of this machine, by /proc: neither `ps` nor `pgrep` is needed. Imports nothing of calyapp."""
+"""Lists the processes of this machine from /proc, without `ps` or `pgrep`. Imports nothing of calyapp."""
 
 from contextlib import suppress
 from pathlib import Path
 
 
 def children(pid: int) -> list[int]:
-    """The living children of a process by their ids; empty if there is no such process."""
+    """Returns the ids of the running children of a process, or an empty list if the process does not exist."""
     return sorted(int(process.name) for process in _processes() if _parent(process) == pid)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process still runs. In a container whose first process adopts nobody, it stays listed afterwards."""
+    """Returns whether the process runs. A zombie, which stays in /proc until it is reaped, does not run."""
     return _parent(Path(f"/proc/{pid}")) is not None
 
 
 def command_lines() -> list[str]:
-    """What every process was started with, as others can read it."""
+    """Returns the command line of every process, as other users can read it."""
     lines = []
     for process in _processes():
-        with suppress(OSError):  # it has ended meanwhile
+        with suppress(OSError):  # it ended after it was listed
             lines.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
     return lines
 
@@ -29,7 +29,7 @@ def _processes() -> list[Path]:
 
 def _parent(process: Path) -> int | None:
     try:
-        state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]  # a name may hold anything
+        state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]  # a name may contain ")"
     except OSError:
         return None
     return None if state == "Z" else int(parent)

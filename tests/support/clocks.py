@@ -1,8 +1,8 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that changes only when a test moves it."""
 
 
 class Clock:
-    """Called, it tells its `seconds`."""
+    """A callable that returns its `seconds`."""
 
     def __init__(self, seconds: float = 1_000.0) -> None:
         self.seconds = seconds

@@ -1,4 +1,4 @@
-"""A process that counts as a worker does, alone or with others."""
+"""A process that counts metrics as a worker does, alone or together with others."""
 
 import json
 import os
@@ -19,7 +19,7 @@ for line in sys.stdin:
 
 
 class Worker:
-    """A process that has imported the catalogue and the figures, and evaluates what it is asked."""
+    """A process that imports the metrics and the figures, and evaluates expressions."""
 
     def __init__(self, directory: Path | None) -> None:
         environ = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
@@ -57,6 +57,6 @@ class Worker:
 
 
 class StartWorker(Protocol):
-    """The fixture that starts them: under this directory they count together, without one alone."""
+    """The type of the fixture that starts workers. Those with the same directory count together, others alone."""
 
     def __call__(self, directory: Path | None) -> Worker: ...

@@ -1,4 +1,4 @@
-"""Deliveries to try things with."""
+"""Events for tests."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -9,7 +9,7 @@ from calyapp.calls.state import CallView, Phase
 
 
 def event(**overrides) -> CallEvent:
-    """News that a call rings: another call each time, of no known client, unless told otherwise."""
+    """Returns an event of a ringing call. By default the call is new and has no client."""
     moment = datetime.now(UTC)
     call_sid = uuid4().hex
     known = {

@@ -1,4 +1,4 @@
-"""As much of HTTP/2 (RFC 9113) as it takes to ask for one path and to read the status of the answer."""
+"""A minimal HTTP/2 client (RFC 9113): requests one path and reads the status of the answer."""
 
 import socket
 import struct
@@ -7,13 +7,13 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEADERS, _SETTINGS = 1, 4
 _END_STREAM, _END_HEADERS = 1, 4
 _STREAM = 1
-# HPACK (RFC 7541): entries of the static table, then two whose values are written out.
+# HPACK (RFC 7541): two indexed fields of the static table, then two names whose values are literals.
 _GET, _HTTPS, _PATH, _AUTHORITY = b"\x82", b"\x87", b"\x04", b"\x01"
 _STATUSES = {0x88: 200, 0x8C: 400, 0x8D: 404, 0x8E: 500}
 
 
 def status_of(link: socket.socket, path: str) -> int:
-    """What a GET of the path is answered; of the statuses that have an entry in HPACK's static table."""
+    """Sends GET. Returns the status, which must have an entry in the static table of HPACK."""
     block = _GET + _HTTPS + _PATH + _text(path) + _AUTHORITY + _text("caly")
     request = _frame(_HEADERS, _END_STREAM | _END_HEADERS, _STREAM, block)
     link.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b"") + request)
@@ -26,7 +26,7 @@ def status_of(link: socket.socket, path: str) -> int:
 
 
 def _status(block: bytes) -> int:
-    # A decoder may be told of another size of its table first.
+    # Updates of the size of the dynamic table may come first.
     return _STATUSES[next(byte for byte in block if byte >> 5 != 1)]
 
 

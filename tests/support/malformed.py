@@ -1,4 +1,4 @@
-"""Requests that no decent client sends, by kind and name. Data only."""
+"""Malformed and unusual requests, by kind and name. Data only."""
 
 from malformed_connections import BROKEN_OFF, PIPELINED, SLOW
 from malformed_contents import FORMS, JSONS, MULTIPART

@@ -1,4 +1,4 @@
-"""Several requests on one connection, slow ones, and ones that break off."""
+"""Pipelined requests, slow requests, and requests that break off."""
 
 from raw_requests import (
     ALL,

@@ -1,4 +1,4 @@
-"""Bodies that came whole but hold what they should not: forms, JSON, multipart."""
+"""Complete bodies with invalid content: forms, JSON, multipart."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Where a body ends: lengths that contradict, transfer codings that smuggle, chunks that are none."""
+"""Invalid framing of bodies: contradictory lengths, transfer codings that smuggle requests, invalid chunks."""
 
 from raw_requests import (
     ALL,

@@ -1,4 +1,4 @@
-"""Request lines, targets, queries and headers that no decent client sends."""
+"""Malformed and unusual request lines, targets, queries and headers."""
 
 from base64 import b64encode
 

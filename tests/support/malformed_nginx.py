@@ -1,11 +1,11 @@
-"""Where nginx, in front, answers otherwise than Gunicorn alone. Data only."""
+"""The cases that nginx in front answers differently from Gunicorn alone. Data only."""
 
 from dataclasses import replace
 
 from malformed import CASES
 from raw_requests import Case
 
-_LEFT = (  # before the whole request was there: nobody is left to answer, and Caly never hears of it
+_LEFT = (  # the client left before the request was complete: no answer, and Caly never sees the request
     "Content-Length: and no body at all",
     "Content-Length: longer than the body",
     "Content-Length: one longer than the body",
@@ -19,7 +19,7 @@ _LEFT = (  # before the whole request was there: nobody is left to answer, and C
     "slow: body, never finished",
     "slow: chunks, never finished",
 )
-_REFUSED = (  # with 400, where Caly alone is milder, sees no request yet, or has a better word
+_REFUSED = (  # with 400, where Caly alone accepts, does not see a request yet, or has a more precise status
     "Content-Length: of 10^30",
     "Content-Length: of 2^63",
     "Transfer-Encoding: behind a tab",
@@ -31,7 +31,7 @@ _REFUSED = (  # with 400, where Caly alone is milder, sees no request yet, or ha
     "target: with encoded NUL",
     "target: with half an escape",
 )
-_MENDED = (  # nginx understands it, and hands on a clean request with a length
+_MENDED = (  # nginx accepts it, and passes on a valid request with a length
     "chunks: with 200 trailers",
     "chunks: with a Content-Length in the trailer",
     "chunks: with a blank after the size",
@@ -56,10 +56,10 @@ _OTHERWISE = {
     **dict.fromkeys(_LEFT, ()),
     **dict.fromkeys(_REFUSED, (400,)),
     **dict.fromkeys(_MENDED, (200,)),
-    "Content-Length: shorter than the body": (200, 400),  # what is left over is no request
-    "headers: 99 of them": (431,),  # with nginx's own they are more than a hundred
+    "Content-Length: shorter than the body": (200, 400),  # the rest of the body is not a valid request
+    "headers: 99 of them": (431,),  # with those that nginx adds they are more than a hundred
 }
-# A line may end so; then the second request is one.
+# nginx accepts a bare LF as a line end, so the second request is valid.
 _TWO_REQUESTS = "Transfer-Encoding: behind a bare LF"
 SECOND_REQUESTS = {"SMUGGLED"}
 """The CallSids of requests behind another that are requests in their own right here."""

@@ -1,4 +1,4 @@
-"""The real nginx with the site of `deploy/nginx`, in front of a server on a unix socket. Imports nothing of calyapp."""
+"""A real nginx with the site of `deploy/nginx`, in front of a server on a unix socket. Imports nothing of calyapp."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from running_server import ROOT
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 SITE = ROOT / "deploy" / "nginx" / "caly.conf"
 GUIDE = ROOT / "deploy" / "INSTALL.md"
-# Its first lines are those of Debian's, which the guide edits.
+# The first lines are those of Debian's nginx.conf, which the guide edits.
 _MAIN = """
 {user}
 worker_processes auto;
@@ -41,7 +41,10 @@ http {{
 
 
 def guided_edit() -> list[str]:
-    """The command with which the guide edits /etc/nginx/nginx.conf, without the file; the removal undoes it."""
+    """Returns the command with which the guide edits nginx.conf, without the file name.
+
+    The guide has a second such command, which undoes the edit on removal.
+    """
     command, _ = re.findall(r"^(sed -i .*) /etc/nginx/nginx\.conf$", GUIDE.read_text(), re.MULTILINE)
     return shlex.split(command)
 
@@ -49,7 +52,7 @@ def guided_edit() -> list[str]:
 class Nginx:
     """Listens on two free ports of loopback, `port` in clear and `tls_port`; sends on to the socket `upstream`.
 
-    All that it writes lies in `folder`, whose name must be short: that of a socket has room for a hundred letters.
+    It writes only in `folder`, whose path must be short: the path of a unix socket has about a hundred bytes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,14 +61,14 @@ class Nginx:
         self.webroot = folder / "letsencrypt"
         self._folder = folder
         (folder / "caly.conf").write_text(self._site())
-        # As root nginx would work as `nobody`, who may not enter the folder.
+        # Started as root, nginx would run its workers as `nobody`, who may not enter the folder.
         user = "user root;" if os.geteuid() == 0 else ""
         self._main = folder / "nginx.conf"
         self._main.write_text(_MAIN.format(folder=folder, user=user))
         subprocess.run([*guided_edit(), self._main], check=True)
 
     def limit_connections(self, number: int) -> None:
-        """Of each worker. Takes effect with the next start."""
+        """Limits the connections of each worker. Takes effect at the next start."""
         text = self._main.read_text()
         self._main.write_text(re.sub(r"worker_connections \d+", f"worker_connections {number}", text))
 
@@ -76,15 +79,15 @@ class Nginx:
         self._wait()
 
     def said(self) -> str:
-        """All that stands in its logs."""
+        """Returns the content of all its logs."""
         return "".join(log.read_text(errors="replace") for log in sorted(self._folder.glob("*.log")))
 
     def requests(self) -> list[dict[str, str]]:
-        """The lines of the access log."""
+        """Returns the lines of the access log."""
         return self._lines("access.log")
 
     def failures(self) -> list[dict[str, str]]:
-        """The lines of the log of requests that nginx or Caly failed."""
+        """Returns the lines of the log of requests that nginx or Caly failed."""
         return self._lines("failures.log")
 
     def stop(self) -> None:
@@ -99,7 +102,7 @@ class Nginx:
         return [json.loads(line) for line in (self._folder / log).read_text().splitlines()]
 
     def _site(self) -> str:
-        """The operators' file, but for where it listens, writes, and finds certificate and socket."""
+        """Returns the deployed site with other ports and paths."""
         places = {
             "    listen [::]:80;\n": "",
             "    listen [::]:443 ssl http2;\n": "",

@@ -15,7 +15,7 @@ _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
 
 
 class PgBouncerServer:
-    """In front of the database of `database_url`. Listens on a unix socket; `url` leads through it."""
+    """A PgBouncer in front of the database of `database_url`. `url` connects through it, over a unix socket."""
 
     def __init__(self, folder: Path, database_url: str) -> None:
         found = shutil.which("pgbouncer", path=_PATH)
@@ -29,7 +29,7 @@ class PgBouncerServer:
         self.url = ours.render_as_string(hide_password=False)
 
     def start(self, **settings: str) -> None:
-        """With these settings of its `[pgbouncer]`, such as `pool_mode="session"`."""
+        """Starts it with these settings in `[pgbouncer]`, such as `pool_mode="session"`."""
         behind = self._behind
         host, port = behind.query.get("host", behind.host), behind.query.get("port", behind.port)
         database = f"{behind.database} = host={host} port={port or 5432} user={behind.username}"

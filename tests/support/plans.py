@@ -1,4 +1,4 @@
-"""What the server says of the way it takes to a page of records."""
+"""The plans of PostgreSQL for pages of records."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ Plan = Mapping[str, Any]
 def of_page(
     pool: Pool, table: Table, tenant: Tenant, filters: Mapping[str, Any], after: Place | None, limit: int
 ) -> Plan:
-    """The plan of the page, carried out."""
+    """Returns the executed plan of the page."""
     plan: Plan = explained(pool, table, tenant, filters, after, limit)["Plan"]
     return plan
 
@@ -24,7 +24,7 @@ def of_page(
 def explained(
     pool: Pool, table: Table, tenant: Tenant, filters: Mapping[str, Any], after: Place | None, limit: int
 ) -> Mapping[str, Any]:
-    """The plan of the page and, in milliseconds, what it took to make it and to carry it out."""
+    """Returns the executed plan of the page, with the times of planning and execution in milliseconds."""
     statement = keyset.statement(table, [*keyset.conditions(table, tenant, filters)], after, limit)
     with tenancy.reading(pool, tenant) as connection:
         sql = statement.compile(connection, compile_kwargs={"literal_binds": True})
@@ -34,7 +34,7 @@ def explained(
 
 
 def rows_passed(plan: Plan) -> int:
-    """The most rows that any step handed on or threw away; a bitmap's bits are no rows yet."""
+    """Returns the largest number of rows that a step returned or filtered out. Bitmap index scans do not count."""
     if plan["Node Type"] == "Bitmap Index Scan":
         return 0
     here: int = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"]
@@ -42,6 +42,6 @@ def rows_passed(plan: Plan) -> int:
 
 
 def tables_read(plan: Plan) -> set[str]:
-    """Whether they had rows for it or not."""
+    """Returns the tables that the plan reads, including those that returned no rows."""
     here = {plan["Relation Name"]} if "Relation Name" in plan else set()
     return here.union(*(tables_read(step) for step in plan.get("Plans", [])))

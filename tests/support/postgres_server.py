@@ -1,6 +1,6 @@
 """A real PostgreSQL for one test, that can be killed, frozen, made read-only, copied to a standby and replaced by it.
 
-Knows PostgreSQL's programs and nothing of tables.
+Knows the programs of PostgreSQL, and no table.
 """
 
 import os
@@ -18,8 +18,8 @@ from child_processes import children
 
 from calyapp.embedded.postgres_programs import Programs, binaries
 
-_PORT = "5432"  # only a part of the socket's name
-_PATIENCE = 60  # seconds; recovery after a crash is part of a start
+_PORT = "5432"  # only part of the socket's name
+_PATIENCE = 60  # seconds; a start includes recovery after a crash
 _STOPS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 _IN_RECOVERY = psycopg2.OperationalError  # starting, recovering or shutting down: try again
 
@@ -27,17 +27,17 @@ _IN_RECOVERY = psycopg2.OperationalError  # starting, recovering or shutting dow
 class PostgresServer:
     """A server on the data folder `data`, which holds the database `caly`.
 
-    `url` leads to it before, during and after any restart, until another server takes it over. What was committed
-    survives the death of every process; with `durable`, that of the machine as well, which no test can see.
+    `url` stays valid over restarts, until another server takes it over. Commits survive the death of every process.
+    With `durable` they also survive a crash of the machine, which no test can show.
     """
 
     def __init__(self, data: Path, *, durable: bool = False, max_connections: int = 100) -> None:
         self._data = data
         self._options = [f"max_connections={max_connections}", f"fsync={'on' if durable else 'off'}"]
-        # Not beside the data: a socket's path has at most 107 bytes.
+        # Not beside the data, because the path of a socket has at most 107 bytes.
         self._home = Path(tempfile.mkdtemp(prefix="caly-postgres-"))
         self._sockets = self._home / "sockets"
-        self._sockets.mkdir(mode=0o700)  # the only protection there is: the server trusts whoever reaches it
+        self._sockets.mkdir(mode=0o700)  # the only protection: the server trusts every connection
         self._address = self._home / "address"
         self._address.symlink_to(self._sockets)
         self._lock = os.open(self._home / "lock", os.O_CREAT | os.O_RDWR)
@@ -46,10 +46,13 @@ class PostgresServer:
         self._standbys: list[PostgresServer] = []
         self.url = f"postgresql+psycopg2://caly@/caly?host={quote(str(self._address))}&port={_PORT}"
 
-    # ---- Coming and going ----
+    # ---- Starting and stopping ----
 
     def start(self) -> None:
-        """Returns when queries are answered. From the main thread: the server gets SIGINT when its starter ends."""
+        """Starts it, and returns when it answers queries.
+
+        Call it from the main thread: the server gets SIGINT when the thread that started it ends.
+        """
         options = [word for option in self._options for word in ("-c", option)]
         where = ("-D", self._data, "-k", self._sockets, "-p", _PORT, "-c", "listen_addresses=")
         with self._log.open("ab") as output:
@@ -57,7 +60,7 @@ class PostgresServer:
         self._wait_until("SELECT true")
 
     def stop(self, mode: str = "immediate") -> None:
-        """`immediate` as in a crash, `fast` in good order. Returns when every process is gone."""
+        """Stops it: `immediate` as in a crash, `fast` in good order. Returns when every process has ended."""
         if self._process:
             self.thaw()
             self._process.send_signal(_STOPS[mode])
@@ -65,7 +68,7 @@ class PostgresServer:
             self._process = None
 
     def close(self) -> None:
-        """Stop it and its standbys, and remove what it keeps outside of its data folder."""
+        """Stops it and its standbys, and removes its files outside the data folder."""
         for standby in self._standbys:
             standby.close()
         self.stop()
@@ -73,17 +76,17 @@ class PostgresServer:
         shutil.rmtree(self._home)
 
     def freeze(self) -> None:
-        """Connections are taken and nothing is answered, until `thaw`."""
+        """Freezes it until `thaw`: connections are accepted, and nothing is answered."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Go on where `freeze` interrupted."""
+        """Resumes it after `freeze`."""
         self._signal(signal.SIGCONT)
 
-    # ---- Asking and telling ----
+    # ---- Queries and settings ----
 
     def query(self, sql: str, *values: object) -> list[tuple]:
-        """The rows, on a connection of its own, whoever has the address now."""
+        """Runs SQL on a new connection to this server, even if another server has taken over. Returns the rows."""
         connection = psycopg2.connect(host=str(self._sockets), port=_PORT, user="caly", dbname="caly")
         try:
             connection.autocommit = True
@@ -94,26 +97,26 @@ class PostgresServer:
             connection.close()
 
     def set(self, name: str, value: str) -> None:
-        """Change a setting for good, over restarts too. Some take effect at the next start only."""
+        """Changes a setting permanently. Some settings take effect only at the next start."""
         ((loaded,),) = self.query("SELECT pg_conf_load_time()")
         self.query(f"ALTER SYSTEM SET {name} = %s", value)
         self.query("SELECT pg_reload_conf()")
         self._wait_until("SELECT pg_conf_load_time() > %s", loaded)
 
     def backends(self, application_name: str) -> list[int]:
-        """The processes that serve connections of this name."""
+        """Returns the ids of the processes that serve connections with this application name."""
         rows = self.query("SELECT pid FROM pg_stat_activity WHERE application_name = %s", application_name)
         return [pid for (pid,) in rows]
 
-    # ---- Failing over ----
+    # ---- Failover ----
 
     def standby(self, data: Path) -> "PostgresServer":
-        """A second server, made in the empty folder `data`: from now on nothing is committed that it has not got."""
+        """Returns a synchronous standby in the empty folder `data`. It has everything that is committed from now on."""
         from_here = ("-h", self._sockets, "-p", _PORT, "-U", "caly")
         slot = ("--create-slot", "--slot", "standby", "--write-recovery-conf")
         self._programs.run("pg_basebackup", *from_here, "-D", data, *slot, "--checkpoint=fast", "--no-sync")
         standby = PostgresServer(data)
-        # It must allow as many connections as its primary; and while that is gone, be free to be promoted.
+        # It must allow as many connections as its primary. The short interval lets it promote quickly without one.
         standby._options = [*self._options, "wal_retrieve_retry_interval=100ms"]
         self._standbys.append(standby)
         standby.start()
@@ -122,17 +125,17 @@ class PostgresServer:
         return standby
 
     def promote(self) -> None:
-        """Make a standby a server that takes writes. Returns when it does."""
+        """Promotes a standby. Returns when it accepts writes."""
         self.query("SELECT pg_promote()")
         self._wait_until("SELECT NOT pg_is_in_recovery()")
 
     def take_over(self, other: "PostgresServer") -> None:
-        """From now on the other's `url` leads here, as a virtual address would."""
+        """Makes the `url` of the other server lead to this one, as a virtual address does."""
         link = self._home / "link"
         link.symlink_to(self._sockets)
         link.replace(other._address)
 
-    # ---- Within ----
+    # ---- Internals ----
 
     @property
     def _log(self) -> Path:
@@ -140,9 +143,9 @@ class PostgresServer:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process:
-            self._process.send_signal(number)  # first: stopped, it starts no more of them
+            self._process.send_signal(number)  # first, because a stopped parent starts no further children
             for child in children(self._process.pid):
-                with suppress(ProcessLookupError):  # its client is gone, and it with it
+                with suppress(ProcessLookupError):  # it ended when its client disconnected
                     os.kill(child, number)
 
     def _wait_until(self, sql: str, *values: object) -> None:

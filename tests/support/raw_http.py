@@ -1,4 +1,4 @@
-"""Bytes to a server and back, with nothing in between that would mend or hide what is wrong with them."""
+"""Sends and receives raw bytes, without a library that would correct or hide errors in them."""
 
 import re
 import socket
@@ -20,22 +20,22 @@ class Answer:
 
 
 def free_port() -> int:
-    """One on loopback that nobody listens on just now."""
+    """Returns a port on loopback on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def connect(port: int) -> socket.socket:
-    """To the server under test."""
+    """Connects to the server under test."""
     return socket.create_connection(("127.0.0.1", port), timeout=30)
 
 
 def send(link: socket.socket, raw: bytes, *, dripping: int = 0) -> None:
-    """All of it, or as much as the server takes; the last so many bytes in ten pieces, over two seconds."""
+    """Sends all bytes, or as many as the server accepts: the last `dripping` ones in ten parts, over two seconds."""
     at_once = len(raw) - dripping
     step = max(1, -(-dripping // _DROPS))
-    # A server that has refused a body need not read it to the end.
+    # A server that refuses a body may close the connection before its end.
     with suppress(OSError):
         link.sendall(raw[:at_once])
         for start in range(at_once, len(raw), step):
@@ -44,24 +44,24 @@ def send(link: socket.socket, raw: bytes, *, dripping: int = 0) -> None:
 
 
 def finish(link: socket.socket) -> None:
-    """Say that nothing more will come."""
+    """Closes the sending side."""
     with suppress(OSError):
         link.shutdown(socket.SHUT_WR)
 
 
 def reset(link: socket.socket) -> None:
-    """Break the connection as a crash would."""
+    """Resets the connection, as a crash does."""
     link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     link.close()
 
 
 def receive(link: socket.socket) -> bytes:
-    """Everything that the server says until it closes."""
+    """Returns all bytes that the server sends until it closes the connection."""
     return b"".join(iter(lambda: _received(link), b""))
 
 
 def answers(stream: bytes, *, bodiless: bool = False) -> list[Answer]:
-    """The answers in it, without `100 Continue`. Raises `ValueError` where it holds anything else."""
+    """Returns the answers in the stream, without `100 Continue`. Raises `ValueError` for anything else in it."""
     found = []
     while stream:
         head, end, rest = stream.partition(b"\r\n\r\n")

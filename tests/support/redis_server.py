@@ -30,7 +30,7 @@ def redis_program() -> str:
 
 
 class RedisServer:
-    """On a port of its own on loopback; keeps nothing on disk."""
+    """A server on its own loopback port, which stores nothing on disk."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as probe:
@@ -44,7 +44,7 @@ class RedisServer:
         command = [redis_program(), "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""]
         command += ["--appendonly", "no", "--dir", str(self._folder)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        # Its own patience: the server is there in some milliseconds.
+        # Short, frequent retries, because the server starts within milliseconds.
         retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.02), 200)
         client = redis.Redis.from_url(self.url, retry=retry, retry_on_error=[redis.ConnectionError])
         client.ping()
@@ -57,7 +57,7 @@ class RedisServer:
             self._process = None
 
     def hang(self) -> None:
-        """Connections are taken and nothing is answered, until `wake`."""
+        """Freezes it until `wake`: connections are accepted, and nothing is answered."""
         self._process.send_signal(signal.SIGSTOP)
 
     def wake(self) -> None:

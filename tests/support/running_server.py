@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[2]
 
 
 class Server:
-    """A Gunicorn with Caly in it; `pid` is the master's, `port` that of the nginx in front of it, if there is one.
+    """A Gunicorn that runs Caly. `pid` is that of the master. `port` is that of the nginx in front, if there is one.
 
-    `inside` begins every command: the words by which it enters the namespace in which Gunicorn runs.
+    `inside` is prepended to every command, to enter the namespace in which Gunicorn runs.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Server:
         return HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def ask(self, method: str, path: str, fields: dict | None = None) -> tuple[int, dict]:
-        """Status and JSON of one request on a connection of its own; `fields` go as a form."""
+        """Sends a request on a new connection, with `fields` as a form. Returns status and JSON."""
         connection = self.connect()
         try:
             return ask(connection, method, path, fields)
@@ -54,26 +54,26 @@ class Server:
             connection.close()
 
     def cli(self, *arguments: str, stdin: str = "") -> dict:
-        """`flask caly …  --json`, as an operator runs it beside the server."""
+        """Runs `flask caly … --json` beside the server, as an operator does. Returns the JSON."""
         return json.loads(self.command(*arguments, "--json", stdin=stdin).stdout)
 
     def command(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess:
-        """`flask caly …`, and all that it says."""
+        """Runs `flask caly …`. Returns the ended process with its output."""
         command = [*self._inside, sys.executable, "-m", "flask", "caly", *arguments]
         options = {"cwd": ROOT, "env": self.environment, "input": stdin}
         return subprocess.run(command, **options, capture_output=True, text=True, check=True)
 
     def readiness(self) -> tuple[int, str]:
-        """What a load balancer hears of one worker: the HTTP status, and the word."""
+        """Returns the readiness of one worker: the HTTP status, and the `status` in the body."""
         status, body = self.ask("GET", "/health/ready")
         return status, body["status"]
 
     def log_lines(self) -> list[dict]:
-        """What Caly has logged so far; what Gunicorn itself says is no JSON."""
+        """Returns the log lines of Caly so far. Lines of Gunicorn are not JSON, and are left out."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
     def workers(self) -> list[int]:
-        """Their process ids, the oldest first; some may still be starting."""
+        """Returns the process ids of the workers, the oldest first. Some may still be starting."""
         return children(self.pid)
 
     def stop(self) -> int:
@@ -82,7 +82,7 @@ class Server:
 
 
 def ask(connection: HTTPConnection, method: str, path: str, fields: dict | None = None) -> tuple[int, dict]:
-    """As `Server.ask`, on a connection that stays open."""
+    """Does the same as `Server.ask` on an open connection, and keeps it open."""
     body = urlencode(fields) if fields else None
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if fields else {}
     connection.request(method, path, body, headers)
@@ -91,13 +91,13 @@ def ask(connection: HTTPConnection, method: str, path: str, fields: dict | None 
 
 
 def webhook(tenant: dict, route: str) -> str:
-    """The path and query under which the tenant's deliveries of this kind go."""
+    """Returns the path and query of the tenant's webhook for this route."""
     query = urlsplit(tenant["webhookUrl"]).query
     return f"/webhooks/exotel/{route}?{query}"
 
 
 def eventually(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until it is so; fail if it never is."""
+    """Waits until the condition holds. Fails after `seconds`."""
     ends_at = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < ends_at, "it never came to be"

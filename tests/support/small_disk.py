@@ -1,4 +1,4 @@
-"""A disk that fills up, without the right to mount one: a small file system that only some processes see."""
+"""A small file system that only some processes see, for tests of a full disk. Needs no right to mount."""
 
 import os
 import subprocess
@@ -14,10 +14,10 @@ _MOUNT = 'mount -t tmpfs -o "size=$1" none "$2" && echo mounted && exec cat'
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[tuple[str, ...]]:
-    """A file system of this size ("8m") at the existing `folder`, for commands that start with the words it yields.
+    """Mounts a file system of this size ("8m") at the existing `folder`. Yields the prefix of commands that see it.
 
-    It lies in a mount namespace of its own, in which an ordinary user may mount too, and is gone with the last process
-    in there. Skips the test where the system forbids even that, as many containers do.
+    It is in its own mount namespace, in which an ordinary user may mount, and disappears with the last process there.
+    Skips the test if the system forbids such namespaces, as many containers do.
     """
     users = () if os.geteuid() == 0 else ("--user",)
     mapping = ("--map-root-user",) if users else ()

@@ -1,4 +1,4 @@
-"""A port on loopback that answers as a server does before and during a TLS handshake, and nothing after it."""
+"""A port on loopback that behaves like a server until the end of the TLS handshake, and answers nothing after it."""
 
 import socket
 import ssl
@@ -12,7 +12,7 @@ CERTIFICATE = Path(__file__).with_name("localhost.pem")
 
 @contextmanager
 def listening(answer: bytes | None = None, *, tls: bool = False) -> Iterator[int]:
-    """The port. Answers the first message of each connection, if `answer` is given, and then speaks TLS with ours."""
+    """Yields the port. It answers the first message with `answer`, if given; with `tls` it does a TLS handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
 
