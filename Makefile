@@ -55,7 +55,7 @@ bench: .venv/dev  ## Measure what things cost: make bench [ARGS="backup export â
 chaos: .venv/dev  ## Calls while PostgreSQL crashes, workers die and a client floods: make chaos [RECORD=1]
 	@exec $(MEASURE) nothing_lost flood
 
-format: .venv/dev  ## Format the code and mend what the linter can
+format: .venv/dev  ## Format the code and fix what the linter can fix
 	ruff format .
 	ruff check --fix .
 

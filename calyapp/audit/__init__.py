@@ -1,1 +1,1 @@
-"""The audit trail: what happened, on record for good."""
+"""The audit log: append-only entries about what happened."""

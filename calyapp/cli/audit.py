@@ -8,7 +8,7 @@ from flask.cli import AppGroup
 
 from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record
-from calyapp.cli.records import client_names, filtered_by, note_access, print_page, with_client_name
+from calyapp.cli.records import audit_access, client_names, filtered_by, print_page, with_client_name
 from calyapp.db import tenancy
 from calyapp.errors import NotFoundError
 from calyapp.web.schemas.record_responses import EventSchema
@@ -44,7 +44,7 @@ def show_event(event_id: UUID, as_json: bool) -> None:
     event = services().event_reader.find(tenancy.ALL, event_id)
     if event is None:
         raise NotFoundError(f"There is no audit entry {event_id}; see `flask caly audit list`.")
-    note_access(event["client_id"], "audit.show")
+    audit_access(event["client_id"], "audit.show")
     record = EventSchema().dump(event)
     print_record(record if as_json else with_client_name(record), as_json)
 

@@ -14,7 +14,7 @@ from flask.cli import AppGroup
 from calyapp.access.principal import COMMAND_LINE
 from calyapp.cli.command import as_json, services
 from calyapp.cli.output import print_record, print_rows, printable
-from calyapp.cli.records import client_names, filtered_by, note_access, print_page, tenant_of, with_client_name
+from calyapp.cli.records import audit_access, client_names, filtered_by, print_page, tenant_of, with_client_name
 from calyapp.cli.references import CLIENT
 from calyapp.cli.standard_input import read_file
 from calyapp.errors import NotFoundError
@@ -51,7 +51,7 @@ def show_call(name: str, client_id: UUID | None, as_json: bool) -> None:
     call = services().call_reader.find(tenant_of(client_id), name)
     if call is None:
         raise NotFoundError(f"There is no call with the id or CallSid {name!r}; see `flask caly calls list`.")
-    note_access(call.call["client_id"], "calls.show")
+    audit_access(call.call["client_id"], "calls.show")
     record = CallWithTimelineSchema().dump(call)
     if as_json:
         print_record(record, as_json)

@@ -77,7 +77,7 @@ def print_page(
     """Prints a page of the API's list of this name: as the API returns it, or as a table of what `row` returns."""
     tenant = tenant_of(filters.get("client_id"))
     page = Cursors(services().settings.secret_key.reveal()).page(name, tenant, filters, read, show)
-    note_access(tenant, name)
+    audit_access(tenant, name)
     if as_json:
         print_record(page, as_json)
         return
@@ -86,7 +86,7 @@ def print_page(
         click.echo(f"For the next page, repeat the command with --cursor {page['next']}", err=True)
 
 
-def note_access(tenant: Tenant | None, name: str) -> None:
+def audit_access(tenant: Tenant | None, name: str) -> None:
     """Audits that the records of one client were read, as the API does for admins and auditors."""
     if isinstance(tenant, UUID):
         entry = Entry.now(

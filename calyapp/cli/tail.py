@@ -42,8 +42,8 @@ def tail(client_id: UUID | None, as_json: bool) -> None:
     if client_id:
         services().clients.get(client_id)
     show = _json_line if as_json else _Lines().line
-    for news in _follow(Feed(services().database.records, client_id)):
-        click.echo(show(news))
+    for item in _follow(Feed(services().database.records, client_id)):
+        click.echo(show(item))
 
 
 def _follow(feed: Feed) -> Iterator[FeedItem]:

@@ -125,7 +125,7 @@ class Database:
     def announce(self) -> None:
         """Sets the metrics of the maximum number of connections."""
         for pool in (self.ingest, self.records):
-            metrics.DB_CONNECTIONS_LIMIT.labels(pool.limits.pool).set(pool.limits.most)
+            metrics.DB_CONNECTIONS_LIMIT.labels(pool.limits.pool).set(pool.limits.max_connections)
 
     def close(self) -> None:
         """Closes all idle connections. Those in use are closed when they are returned."""
@@ -144,8 +144,8 @@ def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_
     ingest = _pool(
         settings,
         "ingest",
-        keep=max(1, min(settings.db_pool_min - 1, for_ingest)),
-        most=for_ingest,
+        min_connections=max(1, min(settings.db_pool_min - 1, for_ingest)),
+        max_connections=for_ingest,
         wait_ms=min(INGEST_WAIT_MS, settings.db_connection_timeout_ms),
         connect_ms=INGEST_STATEMENT_MS,
         statement_ms=min(INGEST_STATEMENT_MS, settings.db_statement_timeout_ms),
@@ -159,8 +159,8 @@ def database(settings: Settings, on_change: Callable[[bool], None] = lambda _is_
         records=_pool(
             settings,
             "records",
-            keep=1,
-            most=for_records,
+            min_connections=1,
+            max_connections=for_records,
             wait_ms=settings.db_connection_timeout_ms,
             connect_ms=settings.db_connection_timeout_ms,
             statement_ms=settings.db_statement_timeout_ms,
@@ -180,8 +180,8 @@ def _pool(
     settings: Settings,
     name: str,
     *,
-    keep: int,
-    most: int,
+    min_connections: int,
+    max_connections: int,
     wait_ms: int,
     connect_ms: int,
     statement_ms: int,
@@ -189,7 +189,7 @@ def _pool(
     breaker: Breaker,
     tells_breaker: bool,
 ) -> Pool:
-    limits = Limits(name, keep, most, settings.db_idle_timeout_ms, settings.db_max_uses, wait_ms)
+    limits = Limits(name, min_connections, max_connections, settings.db_idle_timeout_ms, settings.db_max_uses, wait_ms)
     engine = sqlalchemy.create_engine(
         url(settings),
         isolation_level=isolation_level,
@@ -216,7 +216,7 @@ def _without_autocommit(connection: Connection) -> Iterator[None]:
 
 def _connect_arguments(connect_ms: int, statement_ms: int) -> dict[str, Any]:
     return {
-        # To open one takes the server a moment, however little its caller would wait for a free one.
+        # Opening a connection takes longer than waiting for a free one, so it gets at least one second.
         "connection_factory": deadline.connection_class(max(1_000, connect_ms), statement_ms + _GRACE_MS),
         "application_name": "caly",
         "options": f"-c statement_timeout={statement_ms} -c lock_timeout={statement_ms} -c timezone=UTC "
@@ -225,19 +225,19 @@ def _connect_arguments(connect_ms: int, statement_ms: int) -> dict[str, Any]:
 
 
 _AWAY = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.ReadOnlySqlTransaction)
-# Of SQLSTATE: values that cannot be taken, constraints, limits of size. Anything else is the server's state.
+# Classes of SQLSTATE about the data: invalid values, constraints, limits of size. All others are about the server.
 _OF_CONTENT = ("22", "23", "54")
 
 
 def _translate(failure: Any) -> Exception | None:
-    """The driver's error in our words; the original stays its cause, for the log."""
+    """Returns our error for the driver's error, which stays its cause for the log."""
     error = failure.original_exception
     if not isinstance(error, Exception):
-        return None  # Ctrl-C during a statement still means the end, and is raised as it is
+        return None  # Ctrl-C during a statement is raised unchanged
     if isinstance(error, psycopg2.Error) and _is_of_content(error):
         return DatabaseRejected(f"SQLSTATE {error.pgcode}")
     if isinstance(error, _AWAY):
-        # What closes a fresh connection, a proxy or a pooler say, has no server behind it: another would not do.
+        # A new connection that is closed at once, by a proxy or a pooler, has no server: a second attempt would fail too.
         was_used = failure.connection is not None and pooling.was_used(failure.connection)
         broke = was_used and failure.is_disconnect and not isinstance(error, deadline.DeadlinePassed)
         return DatabaseAway(connection_lost=broke)

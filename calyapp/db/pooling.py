@@ -23,8 +23,8 @@ class Limits:
     """The limits of a pool: its name, connections kept open and maximum, their lifetime, and the wait for one."""
 
     pool: str
-    keep: int
-    most: int
+    min_connections: int
+    max_connections: int
     idle_timeout_ms: int
     max_uses: int
     wait_ms: int
@@ -33,8 +33,8 @@ class Limits:
         """Returns arguments for `sqlalchemy.create_engine`. Last in, first out, so that unused connections grow old."""
         return {
             "poolclass": QueuePool,
-            "pool_size": self.keep,
-            "max_overflow": self.most - self.keep,
+            "pool_size": self.min_connections,
+            "max_overflow": self.max_connections - self.min_connections,
             "pool_timeout": self.wait_ms / 1000,
             "pool_use_lifo": True,
         }
@@ -44,7 +44,7 @@ class Limits:
 class Statistics:
     """The number of connections of a pool in this process."""
 
-    most: int
+    max_connections: int
     open: int
     in_use: int
 
@@ -52,7 +52,7 @@ class Statistics:
 def statistics(engine: Engine, limits: Limits) -> Statistics:
     """Returns the current state of the pool."""
     pool = cast(QueuePool, engine.pool)
-    return Statistics(limits.most, pool.checkedin() + pool.checkedout(), pool.checkedout())
+    return Statistics(limits.max_connections, pool.checkedin() + pool.checkedout(), pool.checkedout())
 
 
 def was_used(connection: Connection) -> bool:

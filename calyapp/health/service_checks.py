@@ -246,10 +246,10 @@ def check_pools(database: Database) -> Finding:
     """Checks that deliveries find a free database connection in this worker."""
     ingest, records = database.ingest.statistics(), database.records.statistics()
     facts = {
-        "ingest": {"most": ingest.most, "open": ingest.open, "inUse": ingest.in_use},
-        "records": {"most": records.most, "open": records.open, "inUse": records.in_use},
+        "ingest": {"most": ingest.max_connections, "open": ingest.open, "inUse": ingest.in_use},
+        "records": {"most": records.max_connections, "open": records.open, "inUse": records.in_use},
     }
-    if ingest.in_use >= ingest.most:
+    if ingest.in_use >= ingest.max_connections:
         return Finding(
             Health.DEGRADED,
             "every connection for deliveries is in use",

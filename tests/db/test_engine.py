@@ -52,8 +52,8 @@ class TestDatabase:
         database = engine.database(replace(NOWHERE, db_pool_max=most, db_pool_min=keep))
 
         limits = [database.ingest.limits, database.records.limits]
-        assert sum(pool.most for pool in limits) == most
-        assert all(1 <= pool.keep <= pool.most for pool in limits)
+        assert sum(pool.max_connections for pool in limits) == most
+        assert all(1 <= pool.min_connections <= pool.max_connections for pool in limits)
 
     @given(st.integers(1, 86_400_000))
     def test_limits_the_wait_of_a_delivery_for_a_connection(self, wait_ms):
@@ -82,7 +82,7 @@ class TestDatabase:
         with pool.connection():
             statistics = pool.statistics()
 
-        assert (statistics.most, statistics.open, statistics.in_use) == (6, 1, 1)
+        assert (statistics.max_connections, statistics.open, statistics.in_use) == (6, 1, 1)
 
 
 class TestIngest:

@@ -19,12 +19,14 @@ from calyapp.db.pooling import Limits, Statistics
 from calyapp.health import figures
 
 ROOT = Path(__file__).parents[2]
-LIMITS = Limits(pool="records", keep=1, most=2, idle_timeout_ms=30_000, max_uses=10_000, wait_ms=1)
+LIMITS = Limits(
+    pool="records", min_connections=1, max_connections=2, idle_timeout_ms=30_000, max_uses=10_000, wait_ms=1
+)
 
 
 @pytest.fixture
 def pool(database_url) -> Iterator:
-    """`pool(keep=2, …)`: an engine with LIMITS and these changes."""
+    """`pool(min_connections=2, …)`: an engine with LIMITS and these changes."""
     with ExitStack() as closing:
 
         def make(**changes: int) -> Engine:
@@ -69,13 +71,13 @@ def later(monkeypatch):
 
 class TestLimits:
     def test_refuse_one_connection_too_many(self, pool):
-        engine = pool(most=2)
+        engine = pool(max_connections=2)
 
         with engine.connect(), engine.connect(), pytest.raises(sqlalchemy.exc.TimeoutError):
             engine.connect()
 
     def test_keep_the_connection_that_was_used_last(self, pool):
-        engine = pool(keep=2)
+        engine = pool(min_connections=2)
         with engine.connect() as last, engine.connect():
             expected = last.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
 
@@ -111,8 +113,8 @@ class TestLimits:
 
 class TestStatistics:
     def test_count_the_connections_open_and_in_use(self, pool):
-        limits = replace(LIMITS, keep=2, most=3)
-        engine = pool(keep=2, most=3)
+        limits = replace(LIMITS, min_connections=2, max_connections=3)
+        engine = pool(min_connections=2, max_connections=3)
         at_first = pooling.statistics(engine, limits)
 
         with engine.connect():
@@ -120,10 +122,10 @@ class TestStatistics:
                 both = pooling.statistics(engine, limits)
             one = pooling.statistics(engine, limits)
 
-        assert at_first == Statistics(most=3, open=0, in_use=0)
-        assert both == Statistics(most=3, open=2, in_use=2)
-        assert one == Statistics(most=3, open=2, in_use=1)
-        assert pooling.statistics(engine, limits) == Statistics(most=3, open=2, in_use=0)
+        assert at_first == Statistics(max_connections=3, open=0, in_use=0)
+        assert both == Statistics(max_connections=3, open=2, in_use=2)
+        assert one == Statistics(max_connections=3, open=2, in_use=1)
+        assert pooling.statistics(engine, limits) == Statistics(max_connections=3, open=2, in_use=0)
 
 
 class TestGauges:

@@ -81,6 +81,19 @@ def shows(*clients: UUID) -> dict[str, set]:
     return {table: set(clients) for table in TABLES}
 
 
+class TestTables:
+    def test_of_clients_that_the_reader_may_read_are_all_under_the_policy(self, query):
+        readable = query(
+            "SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity, count(p.oid) FROM pg_class c "
+            "LEFT JOIN pg_policy p ON p.polrelid = c.oid "
+            "WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace "
+            f"AND has_table_privilege('{tenancy.READER}', c.oid, 'SELECT') AND EXISTS (SELECT FROM pg_attribute a "
+            "WHERE a.attrelid = c.oid AND a.attname = 'client_id' AND NOT a.attisdropped) GROUP BY c.oid ORDER BY 1"
+        )
+
+        assert readable == [(table, True, 1) for table in sorted(TABLES)]
+
+
 class TestReading:
     def test_shows_the_rows_of_one_tenant(self, pools, filled):
         assert seen(pools.records, THEIRS) == shows(THEIRS)
@@ -182,7 +195,7 @@ class TestBackup:
             backups.survey(connection)
         database.close()
 
-        assert raised.value.reason.startswith("Row-level security may hide rows of deliveries from this role: ")
+        assert raised.value.reason.startswith("Row-level security may hide rows of deliveries from this role. ")
 
 
 class TestRole:

@@ -343,3 +343,7 @@ def _view(reading: Reading) -> CallView:
     talk = reading.talk_seconds
     talk_seconds = None if talk is None else Sourced(reading.source, talk)
     return CallView(phase=reading.phase, evidence=reading.evidence, talk_seconds=talk_seconds)
+
+
+def test_every_dialect_is_read():
+    assert set(dialects._PROGRESS_READERS) == set(Dialect)

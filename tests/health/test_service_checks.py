@@ -37,12 +37,12 @@ def test_the_environment_is_degraded_when_production_requires_no_webhook_key(set
 def test_the_pool_is_degraded_while_deliveries_find_no_connection(services):
     pool = services.database.ingest
 
-    held = [pool.engine.connect() for _ in range(pool.limits.most)]
+    held = [pool.engine.connect() for _ in range(pool.limits.max_connections)]
     exhausted = service_checks.check_pools(services.database)
     for connection in held:
         connection.close()
 
-    assert (exhausted.status, exhausted.facts["ingest"]["inUse"]) == (Health.DEGRADED, pool.limits.most)
+    assert (exhausted.status, exhausted.facts["ingest"]["inUse"]) == (Health.DEGRADED, pool.limits.max_connections)
     assert service_checks.check_pools(services.database).status is Health.HEALTHY
 
 
