@@ -237,7 +237,7 @@ def _translate(failure: Any) -> Exception | None:
     if isinstance(error, psycopg2.Error) and _is_of_content(error):
         return DatabaseRejected(f"SQLSTATE {error.pgcode}")
     if isinstance(error, _AWAY):
-        # A new connection that is closed at once, by a proxy or a pooler, has no server: a second attempt would fail too.
+        # A new connection that is closed at once, by a proxy or a pooler, has no server. A second attempt fails too.
         was_used = failure.connection is not None and pooling.was_used(failure.connection)
         broke = was_used and failure.is_disconnect and not isinstance(error, deadline.DeadlinePassed)
         return DatabaseAway(connection_lost=broke)
