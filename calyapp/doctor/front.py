@@ -227,7 +227,7 @@ def check_plain_http(send: Send) -> Iterator[Finding]:
     except OSError as error:
         yield ok(f"plain HTTP is not served: {network.describe(error)}")
         return
-    yield ok("pages are redirected to https://, deliveries are refused")
+    yield ok("pages go to https://, deliveries are refused")
     yield from _assess_page(page)
     if 300 <= delivery.status < 400:
         yield fail(

@@ -219,7 +219,7 @@ class TestMain:
         code, _, errors = run_module(tmp_path / "data", "true", POSTGRES_BIN=str(tmp_path))
 
         assert code == 1
-        assert errors.startswith(f"{tmp_path} has no initdb")
+        assert errors.startswith(f"{tmp_path} has no executable initdb")
         assert errors.count("\n") == 1
 
     def test_reports_the_end_of_the_server_and_stops_the_command(self, data: Path) -> None:

@@ -78,7 +78,7 @@ class Nginx:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         self._wait()
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Returns the content of all its logs."""
         return "".join(log.read_text(errors="replace") for log in sorted(self._folder.glob("*.log")))
 
