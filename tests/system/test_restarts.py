@@ -106,21 +106,22 @@ def test_ten_at_100_deliveries_a_second_refuse_and_break_nothing(unit, nginx, te
 
 
 @pytest.mark.timeout(120)
-def test_an_outage_of_five_seconds_at_250_deliveries_a_second_refuses_none(unit, nginx, tenant):
+def test_an_outage_of_five_seconds_refuses_no_delivery(unit, nginx, tenant):
     """Sends as Exotel does: each delivery on its own connection, without waiting for earlier answers."""
     server = Server(unit.process, nginx.port, unit.environment, unit.log)
     eventually(lambda: server.ask("GET", "/health/ready")[0] == 200)
-    arrivals = Arrivals(nginx.port, webhook(tenant(server), "call-start"), rate=250)
+    arrivals = Arrivals(nginx.port, webhook(tenant(server), "call-start"), rate=RATE)
 
     with ThreadPoolExecutor(1) as pool:
-        # To the end of the outage. What a busy machine needs afterwards for all that waited is not the question.
+        # To the end of the outage: a busy machine may need long afterwards. Debian's 768 connections hold 384 requests,
+        # fewer than arrive in the outage.
         answers = pool.submit(arrivals.run, seconds=6)
         time.sleep(1)
         unit.stop()
         time.sleep(DOWN_SECONDS)
         unit.start()
 
-    assert answers.result() == {200: 1500}
+    assert answers.result() == {200: 6 * RATE}
 
 
 class Arrivals:

@@ -32,6 +32,7 @@ _URL = re.compile(
     r"(?:[/?#](?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)?"
 )
 _WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+_FIRST, _LAST = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(_DATE.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -139,13 +140,17 @@ def date(earliest: dt.date = dt.date.min, latest: dt.date = dt.date.max, **optio
 
 
 class _UtcDateTime(fields.AwareDateTime):
-    """PostgreSQL refuses offsets of 16 hours and more, which ISO 8601 allows."""
+    """Converts to UTC: PostgreSQL refuses offsets of 16 hours and more, which ISO 8601 allows.
+
+    A time outside the calendar in UTC becomes the first or last time of the calendar.
+    """
 
     def _deserialize(self, value: Any, *arguments: Any, **options: Any) -> dt.datetime:
+        moment = super()._deserialize(value, *arguments, **options)
         try:
-            return super()._deserialize(value, *arguments, **options).astimezone(dt.UTC)
-        except OverflowError as error:  # before the year 1 or after 9999 in UTC
-            raise self.make_error("invalid", input=value, obj_type="datetime") from error
+            return moment.astimezone(dt.UTC)
+        except OverflowError:
+            return _FIRST if moment.year == 1 else _LAST
 
 
 def moment(**options: Any) -> fields.AwareDateTime:
