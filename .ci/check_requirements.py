@@ -86,6 +86,7 @@ class Pip:
     def run(self, *arguments: str) -> str:
         """What it prints. Raises `Failure`, with its errors, if it fails."""
         command = [str(self._python), "-m", "pip", "--disable-pip-version-check", *arguments]
+        # Our own command, never input: so S603 does not apply.
         ended = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)  # noqa: S603
         if ended.returncode:
             raise Failure("\n".join(line for line in ended.stderr.splitlines() if not line.startswith("WARNING")))
@@ -111,7 +112,7 @@ class Pip:
         return others | settings | {"PIP_CONFIG_FILE": os.devnull, "PIP_CACHE_DIR": str(cache)}
 
 
-class Failure(Exception):  # noqa: N818
+class Failure(Exception):  # noqa: N818 — the outcome of the check, not an error in it
     """A requirement cannot be installed. The message names it."""
 
 
@@ -218,7 +219,7 @@ def applies(marker: object, platform: Platform, extras: Sequence[str] = ("",)) -
 
 
 def find_wheels(pip: Pip, folder: Path, platform: Platform, pins: Sequence[Pin]) -> dict[str, dict]:
-    """What pip says of the wheel that it would take for each pin. Raises `Failure` if there is none."""
+    """Returns what pip reports about the wheel it selects for each pin. Raises `Failure` if a pin has no wheel."""
     from packaging.utils import canonicalize_name
 
     name = f"{platform.python}-{platform.architecture}"
